@@ -1,0 +1,1 @@
+"""Recognisable 3D face shapes: an ablation suite on PyTorch Lightning."""
