@@ -1,0 +1,117 @@
+"""Procedural albedo: what makes a person recognisable beside the shape. Ours.
+
+Every person gets a skin tone, a smooth random field, brows, eyes, lips, a beard shadow and a hairline of their own,
+the same in all photos, as in life. A network can therefore recognise people by their albedo while their shape stays
+wrong: the failure that SIR is about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recface.face_model import FaceModel
+
+SKIN_TONES = np.array([[0.86, 0.66, 0.56], [0.74, 0.52, 0.41], [0.58, 0.38, 0.28], [0.36, 0.22, 0.16]])
+HAIR_COLOURS = np.array([[0.05, 0.04, 0.04], [0.16, 0.10, 0.07], [0.35, 0.23, 0.13], [0.55, 0.53, 0.50]])
+
+
+@dataclass(frozen=True)
+class FaceRegions:
+    """Distances in mm from every vertex of the mean shape to the parts that get a colour of their own, each (V,)."""
+
+    position: np.ndarray
+    brows: np.ndarray
+    eyes: np.ndarray
+    iris: np.ndarray
+    lips: np.ndarray
+    cheeks: np.ndarray
+    beard: np.ndarray
+    hair: np.ndarray
+
+
+def _distance_to_segments(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Distance (V,) in mm from points (V, 3) to the nearest of the segments start (S, 3) to end (S, 3)."""
+    nearest = np.full(len(points), np.inf)
+    for a, b in zip(start, end, strict=True):
+        along = np.clip((points - a) @ (b - a) / max((b - a) @ (b - a), 1e-9), 0, 1)
+        nearest = np.minimum(nearest, np.linalg.norm(points - (a + along[:, None] * (b - a)), axis=1))
+    return nearest
+
+
+def face_regions(model: FaceModel) -> FaceRegions:
+    """Find brows, eyes, lips, cheeks, beard and hair on the mean shape from its 68 landmarks."""
+    points = model.mean.double().numpy()
+    marks = points[model.landmarks68.numpy()]
+    brows = _distance_to_segments(
+        points, marks[[17, 18, 19, 20, 22, 23, 24, 25]], marks[[18, 19, 20, 21, 23, 24, 25, 26]]
+    )
+    centres = np.stack([marks[36:42].mean(0), marks[42:48].mean(0)])
+    eyes = _distance_to_segments(points, np.repeat(centres, 6, 0), marks[36:48])
+    iris = np.minimum(*(np.linalg.norm((points - centre)[:, :2], axis=1) for centre in centres))
+    iris = np.where(eyes < 8, iris, np.inf)
+    outer, inner = marks[48:60], marks[[60, 60, 61, 62, 63, 64, 64, 64, 65, 66, 67, 60]]
+    lips = _distance_to_segments(points, outer, inner)
+    cheek_centres = 0.5 * (marks[[31, 35]] + marks[[2, 14]])
+    cheeks = np.minimum(*(np.linalg.norm(points - centre, axis=1) for centre in cheek_centres))
+    beard = np.minimum(
+        _distance_to_segments(points, marks[4:12], marks[5:13]),
+        _distance_to_segments(points, marks[[48, 33]], marks[[33, 54]]),
+    )
+    # Height above the hairline: higher than the forehead, or behind the ears' front and above the jaw.
+    brow_height, jaw_depth = marks[17:27, 1].mean(), marks[[0, 16], 2].mean()
+    above, behind = points[:, 1] - (brow_height + 58), jaw_depth - 8 - points[:, 2]
+    hair = np.maximum(above, np.minimum(behind, points[:, 1] - marks[[0, 16], 1].mean() + 10))
+    return FaceRegions(points, brows, eyes, iris, lips, cheeks, beard, hair)
+
+
+def _blend(colour: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return colour + weight[:, None] * (target - colour)
+
+
+def _smooth_field(position: np.ndarray, generator: np.random.Generator, waves: int = 24) -> np.ndarray:
+    """A smooth random field (V, 3) with unit-order deviation: a sum of waves 25 to 120 mm long, mostly grey."""
+    direction = generator.normal(size=(waves, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    frequency = 2 * np.pi / generator.uniform(25, 120, (waves, 1))
+    colour = generator.normal(size=(waves, 1)) + 0.35 * generator.normal(size=(waves, 3))
+    phase = generator.uniform(0, 2 * np.pi, waves)
+    return np.cos(position @ (direction * frequency).T + phase) @ colour * np.sqrt(2 / waves)
+
+
+def paint_person(regions: FaceRegions, generator: np.random.Generator) -> np.ndarray:
+    """Draw the albedo of one person.
+
+    Args:
+        regions: Parts of the face model, from `face_regions`.
+        generator: Source of all randomness.
+
+    Returns:
+        (V, 3) linear RGB in [0.02, 0.98].
+    """
+    tone = generator.beta(1.2, 1.4) * (len(SKIN_TONES) - 1)
+    low = min(int(tone), len(SKIN_TONES) - 2)
+    skin = SKIN_TONES[low] + (tone - low) * (SKIN_TONES[low + 1] - SKIN_TONES[low])
+    skin = skin * (1 + 0.05 * generator.normal(size=3))
+    hair = HAIR_COLOURS[generator.choice(4, p=[0.4, 0.3, 0.2, 0.1])] * generator.uniform(0.7, 1.2)
+    colour = np.tile(skin, (len(regions.position), 1))
+    colour *= 1 + generator.uniform(0.03, 0.09) * _smooth_field(regions.position, generator)
+    blush = generator.uniform(0, 0.25) * np.exp(-((regions.cheeks / 22) ** 2))
+    colour = _blend(colour, skin * [1.05, 0.72, 0.70], blush)
+    if generator.random() < 0.3:
+        shadow = generator.uniform(0.1, 0.6) * np.exp(-((regions.beard / 16) ** 2))
+        colour = _blend(colour, 0.5 * (hair + skin), shadow)
+    lips = generator.uniform(0.4, 0.9) * np.exp(-((regions.lips / 3.0) ** 4))
+    colour = _blend(colour, skin * [0.95, 0.58, 0.58] * generator.uniform(0.75, 1.1), lips)
+    socket = generator.uniform(0.1, 0.4) * np.exp(-((regions.eyes / 9) ** 2))
+    colour = _blend(colour, 0.6 * skin, socket)
+    colour = _blend(colour, np.array([0.78, 0.76, 0.74]), np.exp(-((regions.eyes / 2.5) ** 4)))
+    iris = np.array([0.10, 0.06, 0.04]) + generator.uniform(0, 0.25) * np.array([0.3, 0.6, 0.8])
+    colour = _blend(colour, iris, 1 / (1 + np.exp((regions.iris - 5.5) / 0.8)))
+    brow_width = generator.uniform(2.5, 5.5)
+    brows = generator.uniform(0.35, 0.9) * np.exp(-((regions.brows / brow_width) ** 4))
+    colour = _blend(colour, hair, brows)
+    hairline = 1 / (1 + np.exp(-(regions.hair + generator.normal() * 7) / 3))
+    colour = _blend(colour, hair * (1 + 0.15 * _smooth_field(regions.position, generator)), 0.95 * hairline)
+    return np.clip(colour, 0.02, 0.98)

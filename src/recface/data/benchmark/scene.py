@@ -1,0 +1,118 @@
+"""Random scenes: pose, expression, light, and the camera that frames the face. Ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from recface.data.framing import canonical_landmarks, similarity_2d
+from recface.face_model import FaceModel
+from recface.render import euler_to_matrix
+
+MAX_YAW = np.deg2rad(60.0)
+
+
+@dataclass
+class Scenes:
+    """N scenes; every array has N rows.
+
+    Attributes:
+        identity_parameters: (N, K) whitened shape parameters.
+        expression: (N, E) coefficients in [0, 1].
+        angles: (N, 3) pitch, yaw, roll in radians.
+        scale: (N,) half images per mm.
+        translation: (N, 2) in half images.
+        light: (N, 9, 3) spherical-harmonics light.
+        landmarks: (N, 68, 2) projected landmarks, normalised.
+    """
+
+    identity_parameters: np.ndarray
+    expression: np.ndarray
+    angles: np.ndarray
+    scale: np.ndarray
+    translation: np.ndarray
+    light: np.ndarray
+    landmarks: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scale)
+
+
+def _paired_units(names: list[str]) -> list[list[int]]:
+    """Group expression units that are the left and right half of one movement."""
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        stem = name
+        for suffix in ("_L", "_R", "Left", "Right", "-left", "-right"):
+            stem = stem.removesuffix(suffix)
+        groups.setdefault(stem if stem not in ("mouth", "jaw") else name, []).append(index)
+    return list(groups.values())
+
+
+def draw_expressions(names: list[str], count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw (count, E) expression coefficients: a third of the faces near neutral, the others move a few units."""
+    groups = _paired_units(names)
+    expression = np.zeros((count, len(names)))
+    for row in range(count):
+        strength = 0.15 if generator.random() < 0.35 else 0.85
+        for group in generator.choice(len(groups), size=generator.integers(1, 5), replace=False):
+            side = 1 - 0.3 * generator.random(len(groups[group]))  # faces move unevenly
+            expression[row, groups[group]] = strength * generator.random() * side
+    return expression
+
+
+def draw_light(count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw (count, 9, 3) light: ambient, one main direction, a little of the second order, a slight tint."""
+    light = np.zeros((count, 9))
+    light[:, 0] = generator.uniform(0.65, 1.05, count)
+    direction = generator.normal(size=(count, 3)) * [1.0, 0.7, 0.6] + [0, 0.4, 0.5]
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    light[:, 1:4] = generator.uniform(0.05, 0.5, (count, 1)) * direction[:, [1, 2, 0]]  # y, z, x: the basis' order
+    light[:, 4:] = 0.06 * generator.normal(size=(count, 5))
+    tint = 1 + 0.06 * generator.normal(size=(count, 1, 3))
+    return light[:, :, None] * tint
+
+
+def draw_angles(count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw (count, 3) pitch, yaw and roll: yaw within 60 degrees, roll before the crop straightens it."""
+    yaw = np.clip(generator.normal(0, 0.5, count), -MAX_YAW, MAX_YAW)
+    pitch = np.clip(generator.normal(0, 0.17, count), -0.45, 0.45)
+    return np.stack([pitch, yaw, generator.normal(0, 0.15, count)], axis=1)
+
+
+def draw_scenes(model: FaceModel, identity_parameters: np.ndarray, generator: np.random.Generator) -> Scenes:
+    """Draw one scene for each row of shape parameters and frame it as an aligned crop with jitter.
+
+    Args:
+        model: The face model that the parameters belong to.
+        identity_parameters: (N, K) whitened shape parameters, one row a photo.
+        generator: Source of all randomness.
+
+    Returns:
+        N scenes.
+    """
+    count = len(identity_parameters)
+    expression = draw_expressions(model.expression_names, count, generator)
+    angles = draw_angles(count, generator)
+    rotation = euler_to_matrix(torch.from_numpy(angles)).numpy()
+    with torch.no_grad():
+        marks = model.landmarks(torch.from_numpy(identity_parameters).float(), torch.from_numpy(expression).float())
+    turned = np.einsum("nij,npj->npi", rotation, marks.double().numpy())[..., :2]
+    a, b = similarity_2d(turned, canonical_landmarks(model))
+    # The detector of a real pipeline is never exact: turn, size and place are off by a little.
+    jitter = np.exp(generator.normal(0, 0.04, count) + 1j * generator.normal(0, 0.06, count))
+    shift = generator.normal(0, 0.035, (count, 2))
+    a, b = a * jitter, b * jitter + shift[:, 0] + 1j * shift[:, 1]
+    angles = angles + np.stack([np.zeros(count), np.zeros(count), np.angle(a)], axis=1)  # roll is the outermost turn
+    placed = a[:, None] * (turned[..., 0] + 1j * turned[..., 1]) + b[:, None]
+    return Scenes(
+        identity_parameters=identity_parameters,
+        expression=expression,
+        angles=angles,
+        scale=np.abs(a),
+        translation=np.stack([b.real, b.imag], axis=1),
+        light=draw_light(count, generator),
+        landmarks=np.stack([placed.real, placed.imag], axis=-1),
+    )

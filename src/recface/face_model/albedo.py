@@ -1,0 +1,67 @@
+"""A linear albedo model: per-vertex colour = mean + basis (sigma * a), with a ~ N(0, I)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class AlbedoModel(nn.Module):
+    """Per-vertex linear RGB albedo with whitened parameters (the albedo half of a 3DMM).
+
+    Attributes:
+        mean: (V, 3) mean colour in [0, 1].
+        basis: (3V, A) orthonormal columns.
+        sigma: (A,) standard deviation of each mode, descending.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    sigma: Tensor
+
+    def __init__(self, mean: Tensor, basis: Tensor, sigma: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("basis", basis.float())
+        self.register_buffer("sigma", sigma.float())
+
+    @property
+    def num_modes(self) -> int:
+        """Number of albedo parameters A."""
+        return self.sigma.numel()
+
+    def forward(self, parameters: Tensor) -> Tensor:
+        """Decode albedo.
+
+        Args:
+            parameters: (B, A) whitened albedo parameters.
+
+        Returns:
+            (B, V, 3) colour; not clamped, so that the gradient never dies.
+        """
+        offset = (parameters * self.sigma) @ self.basis.T
+        return self.mean + offset.view(len(parameters), -1, 3)
+
+
+def fit_albedo_model(samples: np.ndarray, num_modes: int) -> AlbedoModel:
+    """Principal components of sampled albedos.
+
+    Args:
+        samples: (N, V, 3) colours, N > num_modes.
+        num_modes: Number of modes A kept.
+
+    Returns:
+        The fitted model. Signs are fixed (largest entry positive), so that two machines agree.
+    """
+    flat = samples.reshape(len(samples), -1).astype(np.float64)
+    mean = flat.mean(0)
+    centred = flat - mean
+    # The Gram matrix is N x N: far smaller than 3V x 3V.
+    variance, coefficients = np.linalg.eigh(centred @ centred.T / (len(samples) - 1))
+    order = np.argsort(variance)[::-1][:num_modes]
+    basis = centred.T @ coefficients[:, order]
+    basis /= np.linalg.norm(basis, axis=0)
+    basis *= np.sign(basis[np.abs(basis).argmax(0), np.arange(num_modes)])
+    sigma = np.sqrt(variance[order])
+    return AlbedoModel(torch.from_numpy(mean.reshape(-1, 3)), torch.from_numpy(basis), torch.from_numpy(sigma))
