@@ -24,9 +24,7 @@ def _read_table(path: Path, name: str) -> tuple[pd.DataFrame, Path]:
     """Read the table (a CSV file, or the only CSV of that kind in a folder) and find its photo folder."""
     table_path = path / "faces.csv" if path.is_dir() else path
     if not table_path.is_file():
-        raise RecfaceError(
-            f"data source '{name}': no table {table_path}; give a CSV file or a folder with faces.csv"
-        )
+        raise RecfaceError(f"data source '{name}': no table {table_path}; give a CSV file or a folder with faces.csv")
     table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str})
     if "file" not in table:
         raise RecfaceError(f"data source '{name}': {table_path} has no column 'file' (it has {', '.join(table)[:80]})")

@@ -1,0 +1,59 @@
+"""Lightning callbacks: progress and metrics to the run folder, and a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from recface.tracking import RunFolder
+
+
+class Follow(lightning.Callback):
+    """Writes a line of metrics at the end of every epoch, and the progress as it comes.
+
+    Args:
+        folder: Where metrics.jsonl grows.
+        run: The run whose progress is shown.
+        before: Steps of earlier stages.
+        total: Steps of all stages.
+    """
+
+    def __init__(self, folder: RunFolder, run: RunFolder, before: int, total: int) -> None:
+        self.folder, self.run, self.before, self.total = folder, run, before, total
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, *rest: Any) -> None:
+        """Tell the progress."""
+        if trainer.is_global_zero:
+            loss = float(outputs["loss"])
+            self.run.progress(self.before + trainer.global_step, self.total, phase=f"stage{module.stage}", loss=loss)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Write down the last losses of the epoch and the learning rate."""
+        if trainer.is_global_zero:
+            row = {
+                "stage": module.stage,
+                "step": trainer.global_step,
+                "rate": trainer.optimizers[0].param_groups[0]["lr"],
+            }
+            self.folder.log_metrics(row | {key: float(value) for key, value in trainer.callback_metrics.items()})
+
+
+class Checkpoint(lightning.Callback):
+    """Keeps one checkpoint of the last finished epoch, replaced atomically.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Save and replace."""
+        part = self.path.with_suffix(".part")
+        trainer.save_checkpoint(part)
+        if trainer.is_global_zero:
+            os.replace(part, self.path)

@@ -1,0 +1,100 @@
+"""Hydra's command line with one-line errors. Imports nothing heavy: it runs before every start."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recface.errors import RecfaceError
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+APPENDABLE = ("experiment", "data.sources.")
+"""What `+key=value` may add: an experiment, and training sources of one's own."""
+
+
+def known_experiments() -> list[str]:
+    """Names that `+experiment=` takes."""
+    return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+
+
+def check_overrides(arguments: Sequence[str]) -> None:
+    """Reject what Hydra would accept in silence or explain at length.
+
+    Raises:
+        RecfaceError: An unknown experiment, or a key that nothing reads.
+    """
+    known = known_experiments()
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if argument.startswith("-") or not value:
+            continue
+        if key.lstrip("+") == "experiment":
+            for name in value.split(","):
+                if name not in known:
+                    raise RecfaceError(f"no experiment '{name}': known are {', '.join(known)}")
+            if not key.startswith("+"):
+                raise RecfaceError(f"write +experiment={value}, with a plus sign: experiments add to the configuration")
+        elif key.startswith("+") and not key.startswith("++") and not key[1:].startswith(APPENDABLE):
+            raise RecfaceError(f"no configuration key '{key[1:]}': see configs/ or `python src/run.py --cfg job`")
+
+
+def _message(error: BaseException) -> str:
+    """The first line of an exception, and the keys it is about."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    options = next((index for index, line in enumerate(lines) if line.startswith("Available options")), None)
+    if options is not None:
+        text += f" (available: {', '.join(lines[options + 1 :])})"
+    return text
+
+
+def run_command(command: Callable[[], Any]) -> int:
+    """Run an entry point so that a user's mistake ends in one line on stderr.
+
+    Args:
+        command: The decorated Hydra main function.
+
+    Returns:
+        Exit code: 0, 1 after a mistake, 130 after an interrupt. Other exceptions keep their traceback only with
+        RECFACE_DEBUG=1.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions come here instead of being printed
+    try:
+        check_overrides(sys.argv[1:])
+        command()
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to go on", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("RECFACE_DEBUG"):
+            raise
+        expected = isinstance(error, (RecfaceError, HydraException, OmegaConfBaseException))
+        hint = "" if expected else f" ({type(error).__name__}; RECFACE_DEBUG=1 shows where)"
+        print(f"error: {_message(error)}{hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def check_config(config: Mapping[str, Any], variants: Sequence[str]) -> None:
+    """Check values that would fail late or oddly.
+
+    Raises:
+        RecfaceError: A key whose value is of the wrong type or out of range.
+    """
+    if config["variant"] not in variants:
+        raise RecfaceError(f"variant: no variant '{config['variant']}'; known are {', '.join(variants)}")
+    whole = {"seed": (config["seed"], 0), "trainer.threads": (config["trainer"]["threads"], 1)}
+    whole |= {f"scale.{key}": (value, 1) for key, value in config["scale"].items() if key != "name"}
+    for key, (value, least) in whole.items():
+        if not isinstance(value, int) or value < least:
+            raise RecfaceError(f"{key}: {value!r} is no whole number of at least {least}")
+    weights = {f"{group}.{key}": value for group in ("loss", "sir") for key, value in config.get(group, {}).items()}
+    for key, value in weights.items():
+        if key != "loss.landmark_mode" and (not isinstance(value, (int, float)) or not value >= 0):
+            raise RecfaceError(f"{key}: {value!r} is no number of at least 0")

@@ -1,0 +1,132 @@
+"""Predict every evaluation photo once, keep the predictions, and compute all metrics from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recface.data import Source
+from recface.data.sources import embedded_source
+from recface.experiment.setup import Workbench
+from recface.metrics import evaluate_shapes, masked_basis, shape_errors
+from recface.metrics.functional import control_auc, landmark_nme
+from recface.render import project
+from recface.variants import Reconstruction
+
+Predictions = dict[str, np.ndarray]
+CHUNK = 128
+
+
+@torch.no_grad()
+def predict(variant: Reconstruction, source: Source) -> dict[str, Tensor]:
+    """Run the network over a source.
+
+    Args:
+        variant: A trained variant.
+        source: N photos.
+
+    Returns:
+        identity (N, K), expression (N, E) and projected landmarks (N, 68, 2), on the CPU in float32.
+    """
+    variant.eval()
+    device, parts = variant.device, []
+    for start in range(0, len(source), CHUNK):
+        photos = torch.from_numpy(np.ascontiguousarray(source.images[start : start + CHUNK])).to(device)
+        coefficients = variant(photos.float() / 255)
+        marks = variant.face_model.landmarks(coefficients.identity, coefficients.expression)
+        placed = project(marks, coefficients.rotation, coefficients.scale, coefficients.translation)[..., :2]
+        parts.append({"identity": coefficients.identity, "expression": coefficients.expression, "landmarks": placed})
+    return {key: torch.cat([part[key] for part in parts]).float().cpu() for key in parts[0]}
+
+
+class Geometry:
+    """The face region of a face model, as the metrics take it.
+
+    Attributes:
+        basis: (M, 3, K) mm, from whitened parameters, at the masked vertices.
+        mean: (M, 3) mm.
+        sigma: (K,) mm.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        model = bench.face_model
+        self.basis = masked_basis(model.identity_basis, model.identity_sigma, model.face_mask)
+        self.mean, self.sigma = model.mean[model.face_mask], model.identity_sigma
+
+    @property
+    def gram(self) -> Tensor:
+        """(K, K) G with d^T G d = mean squared vertex distance, for distances without the basis."""
+        flat = self.basis.flatten(0, 1)
+        return flat.T @ flat / len(self.basis)
+
+
+def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tuple[dict[str, float], Predictions]:
+    """All metrics of a split with true shapes.
+
+    Args:
+        variant: A trained variant.
+        bench: Face model and benchmark.
+        split: "validation" or "test".
+
+    Returns:
+        Metrics by key; predictions as predictions.npz holds them, under names that begin with the split's.
+    """
+    source, geometry = embedded_source(bench.benchmark, split), Geometry(bench)
+    output = predict(variant, source)
+    person, true = torch.from_numpy(source.identity), torch.from_numpy(source.identity_parameters)
+    metrics = evaluate_shapes(
+        output["identity"],
+        person,
+        geometry.basis,
+        geometry.mean,
+        geometry.sigma,
+        true,
+        yaw_abs=torch.from_numpy(source.extra["angles"][:, 1]).abs(),
+        expression_norm=output["expression"].norm(dim=1),
+    )
+    nme = landmark_nme(output["landmarks"], torch.from_numpy(source.landmarks))
+    errors = shape_errors(output["identity"], true, geometry.basis, geometry.mean)
+    people = np.unique(source.identity)
+    first = np.searchsorted(source.identity, people)
+    return metrics | {"nme": float(nme.mean())}, {
+        f"{split}_parameters": output["identity"].numpy(),
+        f"{split}_identity": source.identity,
+        f"{split}_people": people,
+        f"{split}_true": source.identity_parameters[first],
+        f"{split}_shape_error": errors.numpy(),
+        f"{split}_nme": nme.numpy(),
+    }
+
+
+def evaluate_controls(variant: Reconstruction, bench: Workbench) -> tuple[dict[str, float], Predictions]:
+    """Verification on the two control sets: do shapes recognise by appearance? See DESIGN.md, faithfulness."""
+    geometry, metrics, predictions = Geometry(bench), {}, {}
+    for control in ("shape", "albedo"):
+        source = embedded_source(bench.benchmark, f"control_{control}")
+        parameters = predict(variant, source)["identity"]
+        person, group = torch.from_numpy(source.identity), torch.from_numpy(source.extra["albedo"])
+        metrics[f"control_{control}_auc"] = control_auc(parameters, person, group, geometry.basis, control)
+        predictions |= {
+            f"control_{control}_parameters": parameters.numpy(),
+            f"control_{control}_identity": source.identity,
+            f"control_{control}_group": source.extra["albedo"],
+        }
+    return metrics, predictions
+
+
+def evaluate_run(variant: Reconstruction, bench: Workbench) -> tuple[dict[str, dict[str, float]], Predictions]:
+    """Everything a run reports from the benchmark.
+
+    Returns:
+        Metrics by block ("validation", "benchmark"), and the content of predictions.npz.
+    """
+    validation, _ = evaluate_split(variant, bench, "validation")
+    test, predictions = evaluate_split(variant, bench, "test")
+    controls, control_predictions = evaluate_controls(variant, bench)
+    geometry = Geometry(bench)
+    shared: dict[str, Any] = {"basis_gram": geometry.gram.numpy(), "identity_sigma": geometry.sigma.numpy()}
+    metrics = {"validation": validation, "benchmark": test | controls}
+    return metrics, predictions | control_predictions | shared

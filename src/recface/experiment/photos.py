@@ -1,0 +1,53 @@
+"""Verification of real photographs: a person's neutral photo against smiling ones, theirs and other people's."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from recface.data.framing import canonical_landmarks
+from recface.data.sources import manifest_source
+from recface.errors import RecfaceError
+from recface.experiment.evaluate import Geometry, Predictions, predict
+from recface.experiment.setup import Workbench
+from recface.metrics.functional import cross_verification
+from recface.variants import Reconstruction
+
+
+def evaluate_photos(variant: Reconstruction, bench: Workbench, path: str) -> tuple[dict[str, float], Predictions]:
+    """Verify real people by the shapes of their photographs. Nothing is ever tuned on these.
+
+    Args:
+        variant: A trained variant.
+        bench: Face model and image size.
+        path: Folder with faces.csv, whose columns identity and expression say who and "neutral" or other.
+
+    Returns:
+        Metrics of the block "photos"; predictions under names that begin with photos_.
+
+    Raises:
+        RecfaceError: The table does not name people, or nobody has both a neutral and another photo.
+    """
+    size = bench.config["scale"]["image_size"]
+    source = manifest_source(path, canonical_landmarks(bench.face_model), size, name="photos")
+    expression = (source.extra or {}).get("expression")
+    if source.identity is None or expression is None:
+        raise RecfaceError(f"data.photos: {path}: the table needs the columns identity and expression")
+    neutral = expression == "neutral"
+    gallery, probes = np.flatnonzero(neutral), np.flatnonzero(~neutral)
+    if not np.intersect1d(source.identity[gallery], source.identity[probes]).size:
+        raise RecfaceError(f"data.photos: {path}: nobody has both a photo marked 'neutral' and another")
+    parameters, geometry = predict(variant, source)["identity"], Geometry(bench)
+    metrics = cross_verification(
+        parameters[gallery],
+        torch.from_numpy(source.identity[gallery]),
+        parameters[probes],
+        torch.from_numpy(source.identity[probes]),
+        geometry.basis,
+        geometry.sigma,
+    )
+    return metrics, {
+        "photos_parameters": parameters.numpy(),
+        "photos_identity": source.identity,
+        "photos_expression": neutral,
+    }

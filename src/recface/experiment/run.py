@@ -1,0 +1,122 @@
+"""One run from a resolved configuration to its record."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+
+from recface.data.benchmark import BENCHMARK_VERSION
+from recface.experiment.command_line import check_config
+from recface.experiment.evaluate import Predictions, evaluate_run
+from recface.experiment.logger import open_logger
+from recface.experiment.photos import evaluate_photos
+from recface.experiment.setup import Config, build_variant, open_workbench, run_hash
+from recface.experiment.stages import load_state, shared_stage1, total_steps, train_stage2
+from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
+from recface.tracking import RunFolder, new_record, run_path
+from recface.variants import VARIANT_VERSION, VARIANTS
+
+PROTOCOL_VERSION = 1
+"""Raised whenever the same predictions would give other metrics."""
+
+VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protocol": PROTOCOL_VERSION}
+
+
+def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFolder:
+    """Train, evaluate and record a run; what is finished already is not done again.
+
+    Args:
+        config: The resolved configuration, plain.
+        overrides: What was given on the command line, for the record.
+
+    Returns:
+        The finished run's folder.
+
+    Raises:
+        RecfaceError: A mistake in configuration or data; the record then says "failed" and why.
+    """
+    check_config(config, list(VARIANTS))
+    set_up_torch(config)
+    digest = run_hash(config)
+    folder = RunFolder.open(run_path(config["paths"]["runs"], config["name"], digest, config["seed"]))
+    record = new_record(
+        config["name"],
+        digest,
+        config["seed"],
+        config,
+        parent=config["parent"],
+        overrides=overrides or [],
+        versions=VERSIONS,
+    )
+    with folder.lock():
+        photos = config["data"]["photos"]
+        if not folder.is_finished or folder.record.versions != VERSIONS:
+            with folder.running(record):
+                _train_and_evaluate(config, folder)
+        if photos and "photos" not in folder.record.metrics:
+            _add_photos(config, folder, photos)
+    return folder
+
+
+def set_up_torch(config: Config) -> None:
+    """Fix threads, seeds and determinism; keep Lightning quiet."""
+    torch.set_num_threads(config["trainer"]["threads"])
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    lightning.seed_everything(config["seed"], workers=True, verbose=False)
+
+
+def _train_and_evaluate(config: Config, folder: RunFolder) -> None:
+    """Both stages, all metrics, and the record."""
+    clock = {"begin": time.monotonic()}
+    folder.progress(0, 1, phase="data")
+    bench = open_workbench(config)
+    folder.update(data_manifest=bench.benchmark.manifest_hash)
+    clock["data"] = time.monotonic()
+    folder.stage("stage1")
+    stage1 = shared_stage1(bench, folder)
+    clock["stage1"] = time.monotonic()
+    folder.stage("stage2")
+    with open_logger(config, folder) as logger:
+        variant = train_stage2(bench, folder, stage1, logger)
+        clock["stage2"] = time.monotonic()
+        folder.stage("evaluation")
+        metrics, predictions = evaluate_run(variant, bench)
+        if logger is not None:
+            logger.log_metrics(
+                {f"{block}/{key}": value for block, values in metrics.items() for key, value in values.items()}
+            )
+    write_predictions(folder.path / "predictions.npz", predictions)
+    clock["evaluation"] = time.monotonic()
+    names = list(clock)
+    timings = {f"{name}_seconds": clock[name] - clock[before] for before, name in zip(names, names[1:], strict=False)}
+    folder.progress(total_steps(bench), total_steps(bench), phase="finished")
+    folder.finish(metrics, {block: protocol_ids(values) for block, values in metrics.items()}, timings)
+
+
+def _add_photos(config: Config, folder: RunFolder, photos: str) -> None:
+    """Verify real photographs with a finished run's network, and add them to its record."""
+    bench = open_workbench(config)
+    variant = build_variant(bench, stage=2)
+    variant.load_state_dict(load_state(folder.path / "checkpoints" / "final.pt"), strict=False)
+    values, predictions = evaluate_photos(variant, bench, photos)
+    path = folder.path / "predictions.npz"
+    with np.load(path) as stored:
+        write_predictions(path, dict(stored) | predictions)
+    record = folder.record
+    protocols = record.protocols | {"photos": {key: PHOTO_PROTOCOLS[key].id for key in values}}
+    folder.finish(record.metrics | {"photos": values}, protocols)
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions.npz atomically."""
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **predictions)
+    os.replace(part, path)

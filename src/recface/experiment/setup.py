@@ -1,0 +1,113 @@
+"""Build what a run needs from its configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recface.data import MixedDataModule, Source
+from recface.data.benchmark import Benchmark, BenchmarkConfig, get_benchmark
+from recface.data.framing import canonical_landmarks
+from recface.data.sources import SOURCES
+from recface.errors import RecfaceError
+from recface.face_model import FaceModel, get
+from recface.tracking import config_hash
+from recface.tracking.config_hash import without
+from recface.variants import VARIANTS, Reconstruction
+
+Config = dict[str, Any]
+
+IGNORED = ("seed", "paths", "logger", "name", "parent", "data.photos", "face_model.path")
+STAGE1_IGNORED = (*IGNORED, "variant", "sir", "scale.stage2_steps", "optimizer.stage2_rate")
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The face model and the benchmark of a run.
+
+    Attributes:
+        config: The resolved configuration, plain.
+        face_model: The frozen 3DMM.
+        benchmark: Photos and labels.
+        sources: All training sources by name.
+    """
+
+    config: Config
+    face_model: FaceModel
+    benchmark: Benchmark
+    sources: dict[str, Source]
+
+    @property
+    def num_identities(self) -> int:
+        """Number of named people in the training data."""
+        return sum(source.num_identities for source in self.sources.values())
+
+
+def face_model_digest(config: Config) -> str | None:
+    """Hash of the face model's file, which stands in for its path in the run's hash."""
+    path = config["face_model"]["path"]
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise RecfaceError(
+            f"face_model.path: no file {path}; give the .npz of face model '{config['face_model']['name']}'"
+        )
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+
+
+def run_hash(config: Config, stage: int = 2) -> str:
+    """Hash over all that determines a run's result, or (stage 1) that of the stage which variants share."""
+    ignored = IGNORED if stage == 2 else STAGE1_IGNORED
+    return config_hash(without(config, ignored) | {"face_model_digest": face_model_digest(config)})
+
+
+def open_workbench(config: Config) -> Workbench:
+    """Load or build the face model, the benchmark and the training sources."""
+    cache = Path(config["paths"]["cache"])
+    face_model = get(config["face_model"]["name"], config["face_model"]["path"], cache)
+    sizes = {key: value for key, value in config["scale"].items() if key in BenchmarkConfig.__dataclass_fields__}
+    data = config["data"]
+    benchmark = get_benchmark(
+        face_model, BenchmarkConfig(seed=data["seed"], albedo_modes=data["albedo_modes"], **sizes), cache
+    )
+    sources = {name: _open_source(name, settings, benchmark, face_model) for name, settings in data["sources"].items()}
+    return Workbench(config, face_model, benchmark, sources)
+
+
+def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: FaceModel) -> Source:
+    kind = settings.get("kind")
+    if kind not in SOURCES:
+        raise RecfaceError(f"data.sources.{name}.kind: no kind '{kind}'; known are {', '.join(SOURCES)}")
+    if kind == "embedded":
+        return SOURCES[kind](benchmark, settings["split"])
+    size = benchmark.images("landmark").shape[-1]
+    return SOURCES[kind](settings["path"], canonical_landmarks(face_model), size, name)
+
+
+def build_data(bench: Workbench, stage: int) -> MixedDataModule:
+    """The mixed training data; stage 1 takes the sources with landmarks only (METHODS.md, training)."""
+    config = bench.config
+    names = [name for name, source in bench.sources.items() if stage == 2 or source.landmarks is not None]
+    if not names:
+        raise RecfaceError("data.sources: stage 1 needs a source with landmarks; add one")
+    return MixedDataModule(
+        [bench.sources[name] for name in names],
+        [config["data"]["sources"][name]["share"] for name in names],
+        num_parameters=bench.face_model.num_identity,
+        batch_size=config["scale"]["batch_size"],
+        steps=min(config["trainer"]["epoch_steps"], config["scale"][f"stage{stage}_steps"]),
+        seed=config["seed"] + 100_000 * stage,
+        augment=config["data"]["augment"],
+        workers=config["data"]["workers"],
+    )
+
+
+def build_variant(bench: Workbench, stage: int) -> Reconstruction:
+    """Build the network of a stage; stage 1 is the baseline's for every variant."""
+    torch.manual_seed(bench.config["seed"])
+    variant = VARIANTS["baseline" if stage == 1 else bench.config["variant"]]
+    return variant(bench.config, bench.face_model, bench.benchmark.albedo_model, bench.num_identities, stage=stage)

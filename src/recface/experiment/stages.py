@@ -1,0 +1,115 @@
+"""The two training stages: landmark data first, then everything. Stage 1 is trained once and shared."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.loggers import Logger
+
+from recface.experiment.callbacks import Checkpoint, Follow
+from recface.experiment.setup import Workbench, build_data, build_variant, run_hash
+from recface.tracking import RunFolder, new_record, run_path
+from recface.variants import Reconstruction
+
+State = dict[str, torch.Tensor]
+
+
+def total_steps(bench: Workbench) -> int:
+    """Steps of both stages."""
+    return bench.config["scale"]["stage1_steps"] + bench.config["scale"]["stage2_steps"]
+
+
+def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: RunFolder, logger: Logger | None) -> None:
+    """Train one stage; goes on from the last checkpoint where a killed run left one.
+
+    Args:
+        variant: The network of the stage.
+        bench: Face model, data, configuration.
+        folder: Where checkpoints and metrics of the stage go.
+        follow: The run whose progress is shown.
+        logger: Lightning logger beside the run folder, or None.
+    """
+    trainer_settings, stage = bench.config["trainer"], variant.stage
+    last = folder.path / "checkpoints" / f"stage{stage}-last.ckpt"
+    before = bench.config["scale"]["stage1_steps"] if stage == 2 else 0
+    trainer = lightning.Trainer(
+        accelerator=trainer_settings["accelerator"],
+        devices=trainer_settings["devices"],
+        precision=trainer_settings["precision"],
+        max_steps=bench.config["scale"][f"stage{stage}_steps"],
+        gradient_clip_val=bench.config["optimizer"]["clip"],
+        callbacks=[Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)],
+        logger=logger or False,
+        default_root_dir=folder.path,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice about loader workers and bars does not apply here
+        trainer.fit(variant, build_data(bench, stage), ckpt_path=str(last) if last.exists() else None)
+    last.unlink(missing_ok=True)
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write a plain dict of tensors, loadable with weights_only=True, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
+
+
+def load_state(path: Path) -> State:
+    """Read what `save_state` wrote."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def shared_stage1(bench: Workbench, run: RunFolder) -> State:
+    """Return the state after stage 1, training it if no run with the same stage-1 configuration and seed has.
+
+    Args:
+        bench: Face model, data, configuration.
+        run: The run that asks; it shows the progress.
+
+    Returns:
+        Trained state of the baseline's networks.
+    """
+    config, digest = bench.config, run_hash(bench.config, stage=1)
+    folder = RunFolder.open(run_path(config["paths"]["runs"], "stage1", digest, config["seed"]))
+    final = folder.path / "checkpoints" / "final.pt"
+    with folder.lock():
+        if not (folder.is_finished and final.exists()):
+            record = new_record("stage1", digest, config["seed"], config, data_manifest=bench.benchmark.manifest_hash)
+            with folder.running(record):
+                folder.stage("stage1")
+                begin, variant = time.monotonic(), build_variant(bench, stage=1)
+                fit(variant, bench, folder, follow=run, logger=None)
+                save_state(variant.trained_state(), final)
+                folder.finish({}, timings={"stage1_seconds": time.monotonic() - begin})
+    return load_state(final)
+
+
+def train_stage2(bench: Workbench, run: RunFolder, stage1: State, logger: Logger | None) -> Reconstruction:
+    """Train a variant on all sources from stage 1's weights.
+
+    Args:
+        bench: Face model, data, configuration.
+        run: The run's folder; the final state goes to checkpoints/final.pt.
+        stage1: State after stage 1.
+        logger: Lightning logger beside the run folder, or None.
+
+    Returns:
+        The trained variant.
+    """
+    variant = build_variant(bench, stage=2)
+    variant.load_state_dict(stage1, strict=False)
+    variant.freeze_trunk_for_perceptual()
+    fit(variant, bench, run, follow=run, logger=logger)
+    save_state(variant.trained_state(), run.path / "checkpoints" / "final.pt")
+    return variant

@@ -1,0 +1,163 @@
+"""What every variant does alike: encode, decode, render, optimise. What differs is `terms`."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from recface.data import Batch
+from recface.face_model import FaceModel
+from recface.face_model.albedo import AlbedoModel
+from recface.losses import landmark_loss, perceptual_loss, pixel_loss, tikhonov_loss, weighted_sum
+from recface.networks import Coefficients, ConfidenceMaps, ConfidenceNet, Encoders
+from recface.render import Renderer, project
+
+MEAN_SCALE = 1 / 90.0
+"""Half images per mm of an average face in the suite's framing: where the predicted scale starts."""
+
+
+@dataclass
+class Reconstructed:
+    """One training batch, reconstructed; what the loss terms look at.
+
+    Attributes:
+        coefficients: The networks' output.
+        landmarks: (B, 68, 2) projected landmarks, normalised.
+        image: (B, 3, S, S) rendered photo, or None while only landmarks are trained.
+        mask: (B, 1, S, S) bool, where the head is seen.
+        confidence: Scales of the pixel and feature residuals, or None.
+    """
+
+    coefficients: Coefficients
+    landmarks: Tensor
+    image: Tensor | None = None
+    mask: Tensor | None = None
+    confidence: ConfidenceMaps | None = None
+
+
+class Reconstruction(lightning.LightningModule):
+    """A network that regresses 3DMM parameters from a photo, with the terms of METHODS.md's SIR network.
+
+    Args:
+        config: The resolved configuration of the run, plain.
+        face_model: Decodes shape; frozen.
+        albedo_model: Decodes albedo; frozen.
+        num_identities: Number of named people in the training data.
+        stage: 1 trains on landmark data alone, 2 on everything.
+    """
+
+    def __init__(
+        self, config: dict[str, Any], face_model: FaceModel, albedo_model: AlbedoModel, num_identities: int, stage: int
+    ) -> None:
+        super().__init__()
+        self.config, self.stage = config, stage
+        self.num_identities = num_identities
+        self.weights: dict[str, float] = {}
+        model, size = config["model"], config["scale"]["image_size"]
+        self.face_model, self.albedo_model = face_model, albedo_model
+        self.encoders = Encoders(
+            face_model.num_identity,
+            face_model.num_expressions,
+            albedo_model.num_modes,
+            MEAN_SCALE,
+            backbone=model["backbone"],
+            shared=model["shared"],
+            weights=model["weights"],
+        ).to(memory_format=torch.channels_last)
+        self.confidence = ConfidenceNet(model["confidence_width"]) if model["confidence"] else None
+        self.renderer = Renderer(face_model.triangles, size)
+        self.frozen_trunk: nn.Module | None = None
+        self.strict_loading = False  # checkpoints leave out the frozen models
+
+    @abstractmethod
+    def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
+        """Loss terms of a batch by name; `self.weights` holds a weight for each."""
+
+    def forward(self, image: Tensor) -> Coefficients:
+        """Regress coefficients from photos (B, 3, S, S) in [0, 1]."""
+        return self.encoders(image.to(memory_format=torch.channels_last))
+
+    def reconstruction_terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
+        """The terms that all variants share: landmark, pixel, perceptual, Tikhonov."""
+        coefficients, loss = face.coefficients, self.config["loss"]
+        terms = {
+            "landmark": landmark_loss(face.landmarks, batch["landmarks"], mode=loss["landmark_mode"]),
+            "tikhonov_identity": tikhonov_loss(coefficients.identity),
+            "tikhonov_expression": tikhonov_loss(coefficients.expression),
+            "tikhonov_albedo": tikhonov_loss(coefficients.albedo),
+        }
+        if face.image is not None:
+            maps = face.confidence
+            terms["pixel"] = pixel_loss(face.image, batch["image"], face.mask, maps.pixel if maps else None)
+            if self.frozen_trunk is not None:
+                feature = maps.feature if maps else None
+                terms["perceptual"] = perceptual_loss(face.image, batch["image"], face.mask, self.frozen_trunk, feature)
+        return terms
+
+    def reconstruct(self, batch: Batch) -> Reconstructed:
+        """Encode, decode, project and (once pixels are trained) render a batch."""
+        coefficients = self(batch["image"])
+        with torch.autocast(self.device.type, enabled=False):
+            camera = coefficients.rotation, coefficients.scale, coefficients.translation
+            if not self._trains_pixels():
+                marks = self.face_model.landmarks(coefficients.identity, coefficients.expression)
+                return Reconstructed(coefficients, project(marks, *camera)[..., :2])
+            vertices = self.face_model.shape(coefficients.identity, coefficients.expression)
+            albedo, mirrored = self._mirror_at_random(self.albedo_model(coefficients.albedo))
+            rendering = self.renderer(vertices, *camera, albedo, coefficients.light)
+            landmarks = rendering.projected[:, self.face_model.landmarks68, :2]
+        maps = None if self.confidence is None else self.confidence(batch["image"]).select(mirrored)
+        return Reconstructed(coefficients, landmarks, rendering.image, rendering.mask, maps)
+
+    def _trains_pixels(self) -> bool:
+        begin = self.config["loss"]["pixel_from"] * self.config["scale"]["stage1_steps"]
+        return self.config["loss"]["pixel"] > 0 and (self.stage == 2 or self.global_step >= begin)
+
+    def _mirror_at_random(self, albedo: Tensor) -> tuple[Tensor, Tensor]:
+        """Mirror half of the albedos (B, V, 3) left to right: what only one side shows must hold for the other."""
+        # The draw depends on seed and step alone, so that every variant mirrors the same samples.
+        generator = torch.Generator().manual_seed(1_000_003 * self.config["seed"] + self.global_step)
+        mirrored = (torch.rand(len(albedo), generator=generator) < 0.5).to(albedo.device)
+        return torch.where(mirrored.view(-1, 1, 1), albedo[:, self.face_model.mirror], albedo), mirrored
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Weigh the terms of a batch; a term that is no number ends the run with its name."""
+        terms = self.terms(batch, self.reconstruct(batch))
+        total, values = weighted_sum(terms, self.weights, step=self.global_step)
+        self.log_dict({f"loss/{name}": value for name, value in values.items()}, batch_size=len(batch["image"]))
+        self.log("loss/total", total.detach(), batch_size=len(batch["image"]), prog_bar=True)
+        return total
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW under a one-cycle schedule over the stage's steps."""
+        settings, steps = self.config["optimizer"], self.config["scale"][f"stage{self.stage}_steps"]
+        rate = settings[f"stage{self.stage}_rate"]
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=settings["weight_decay"])
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, rate, total_steps=steps + 1, pct_start=settings["warmup"]
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def freeze_trunk_for_perceptual(self) -> None:
+        """Keep a frozen copy of the trunk as the perceptual term's network, if that term has a weight.
+
+        The paper's VGG16 would have to be downloaded; the trunk after stage 1 is at hand and knows faces (ours).
+        """
+        if self.config["loss"]["perceptual"] > 0:
+            self.frozen_trunk = copy.deepcopy(self.encoders.trunk).eval().requires_grad_(False)
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """State of all that is trained, without the frozen face and albedo models."""
+        frozen = ("face_model.", "albedo_model.", "frozen_trunk.", "renderer.")
+        return {key: value for key, value in self.state_dict().items() if not key.startswith(frozen)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the frozen models out of checkpoints."""
+        checkpoint["state_dict"] = self.trained_state()
