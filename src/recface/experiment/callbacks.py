@@ -33,12 +33,9 @@ class Follow(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Write down the last losses of the epoch and the learning rate."""
         if trainer.is_global_zero:
-            row = {
-                "stage": module.stage,
-                "step": trainer.global_step,
-                "rate": trainer.optimizers[0].param_groups[0]["lr"],
-            }
-            self.folder.log_metrics(row | {key: float(value) for key, value in trainer.callback_metrics.items()})
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            losses = {key: float(value) for key, value in trainer.callback_metrics.items()}
+            self.folder.log_metrics({"stage": module.stage, "step": trainer.global_step, "rate": rate} | losses)
 
 
 class Checkpoint(lightning.Callback):

@@ -90,9 +90,8 @@ def _train_and_evaluate(config: Config, folder: RunFolder) -> None:
         folder.stage("evaluation")
         metrics, predictions = evaluate_run(variant, bench)
         if logger is not None:
-            logger.log_metrics(
-                {f"{block}/{key}": value for block, values in metrics.items() for key, value in values.items()}
-            )
+            for block, values in metrics.items():
+                logger.log_metrics({f"{block}/{key}": value for key, value in values.items()})
     write_predictions(folder.path / "predictions.npz", predictions)
     clock["evaluation"] = time.monotonic()
     names = list(clock)

@@ -53,9 +53,7 @@ def face_model_digest(config: Config) -> str | None:
     if path is None:
         return None
     if not Path(path).is_file():
-        raise RecfaceError(
-            f"face_model.path: no file {path}; give the .npz of face model '{config['face_model']['name']}'"
-        )
+        raise RecfaceError(f"face_model.path: no file {path}; give the file of '{config['face_model']['name']}'")
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 

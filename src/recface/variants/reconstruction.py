@@ -140,10 +140,9 @@ class Reconstruction(lightning.LightningModule):
         rate = settings[f"stage{self.stage}_rate"]
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=settings["weight_decay"])
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rate, total_steps=steps + 1, pct_start=settings["warmup"]
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        total, rise = steps + 1, settings["warmup"]
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=rise)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def freeze_trunk_for_perceptual(self) -> None:
         """Keep a frozen copy of the trunk as the perceptual term's network, if that term has a weight.
