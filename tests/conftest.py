@@ -1,0 +1,58 @@
+"""Fixtures that several rooms use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("RECFACE_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def cache_dir() -> Path:
+    """The project's cache: the face model and the smoke benchmark are built once, not once a test."""
+    return Path(os.environ.get("RECFACE_CACHE") or ROOT / ".cache")
+
+
+@pytest.fixture(scope="session")
+def face_model(cache_dir):
+    """The embedded face model."""
+    from recface.face_model import get
+
+    return get("makehuman", cache_dir=cache_dir)
+
+
+@pytest.fixture(scope="session")
+def smoke_config():
+    """Resolved configuration of +experiment=sir at scale=smoke."""
+    return compose("+experiment=sir", "scale=smoke")
+
+
+def compose(*overrides: str) -> dict:
+    """Resolve a configuration as src/run.py would."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        return OmegaConf.to_container(hydra_compose("run", overrides=list(overrides)), resolve=True)
+
+
+@pytest.fixture(scope="session")
+def benchmark(face_model, smoke_config, cache_dir):
+    """The embedded benchmark at scale=smoke."""
+    from recface.data.benchmark import BenchmarkConfig, get_benchmark
+
+    sizes = {key: value for key, value in smoke_config["scale"].items() if key in BenchmarkConfig.__dataclass_fields__}
+    return get_benchmark(face_model, BenchmarkConfig(seed=0, albedo_modes=40, **sizes), cache_dir)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with the real face model and photographs; tests that need it carry the marker `data`."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data folder is absent ({SHARED}); RECFACE_DATA names another")
+    return SHARED

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from recface.data.datamodule import MixedDataModule, MixedDataset
+from recface.data.source import NO_IDENTITY, Source
+from recface.data.sources import manifest_source
+from recface.errors import RecfaceError
+
+CANONICAL = np.random.default_rng(0).uniform(-0.6, 0.6, (68, 2))
+
+
+def photos(count, value=0):
+    return np.full((count, 3, 16, 16), value, np.uint8)
+
+
+def test_an_empty_source_is_named():
+    with pytest.raises(RecfaceError, match="source 'mine' is empty"):
+        Source("mine", photos(0), identity=np.zeros(0, int))
+
+
+def test_a_source_without_labels_is_named():
+    with pytest.raises(RecfaceError, match="source 'mine' has neither identity nor landmark"):
+        Source("mine", photos(2))
+
+
+def test_rows_must_agree():
+    with pytest.raises(RecfaceError, match="3 rows of identity for 2 photos"):
+        Source("mine", photos(2), identity=np.arange(3))
+
+
+def test_mixed_batch_says_what_each_sample_lacks():
+    named = Source("named", photos(4, 1), identity=np.array([0, 0, 1, 1]))
+    marked = Source("marked", photos(3, 2), landmarks=np.ones((3, 68, 2)))
+    also = Source("also", photos(2, 3), identity=np.array([0, 1]))
+    data = MixedDataset([named, marked, also], num_parameters=5)
+    batch = data.__getitems__([8, 2, 5, 0])
+    assert data.num_identities == 4 and len(data) == 9
+    assert batch["identity"].tolist() == [1, 0, NO_IDENTITY, 3]  # people of two sources do not collide
+    assert batch["image"][:, 0, 0, 0].tolist() == [1, 1, 2, 3]
+    assert batch["source"].tolist() == [0, 0, 1, 2] and batch["record"].tolist() == [2, 0, 1, 1]
+    assert torch.isnan(batch["landmarks"]).flatten(1).all(1).tolist() == [True, True, False, True]
+    assert torch.isnan(batch["identity_parameters"]).all() and batch["image"].dtype == torch.uint8
+
+
+def test_datamodule_augments_by_step_alone():
+    rng = np.random.default_rng(0)
+    source = Source("s", rng.integers(0, 255, (40, 3, 16, 16), dtype=np.uint8), landmarks=rng.normal(size=(40, 68, 2)))
+    results = []
+    for noise in (0, 1):
+        torch.manual_seed(noise)  # what else has used the global generator must not matter
+        module = MixedDataModule([source], [1.0], 5, batch_size=8, steps=3, seed=7)
+        batch = next(iter(module.train_dataloader()))
+        results.append(module.on_after_batch_transfer(batch, 0))
+    assert torch.equal(results[0]["image"], results[1]["image"])
+    assert torch.equal(results[0]["landmarks"], results[1]["landmarks"])
+    assert results[0]["image"].dtype == torch.float32 and 0 <= results[0]["image"].min() <= results[0]["image"].max() <= 1
+
+
+def write_folder(folder, rows, header="file,identity"):
+    (folder / "images").mkdir(parents=True)
+    (folder / "faces.csv").write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+def test_manifest_reads_identities_and_unknown_ones(tmp_path):
+    folder = write_folder(tmp_path, ["a.png,anna", "b.png,", "c.png,bert"])
+    for number, name in enumerate("abc"):
+        Image.new("RGB", (20, 20), (number * 10, 0, 0)).save(folder / "images" / f"{name}.png")
+    source = manifest_source(folder, CANONICAL, 16)
+    assert source.identity.tolist() == [0, NO_IDENTITY, 1] and source.landmarks is None
+    assert source.images[:, 0, 8, 8].tolist() == [0, 10, 20]
+
+
+def test_manifest_names_the_unreadable_image_and_its_row(tmp_path):
+    folder = write_folder(tmp_path, ["a.png,anna", "b.png,bert"])
+    Image.new("RGB", (20, 20)).save(folder / "images" / "a.png")
+    (folder / "images" / "b.png").write_bytes(b"no image")
+    with pytest.raises(RecfaceError, match=r"row 3: .*b\.png: not a readable image"):
+        manifest_source(folder, CANONICAL, 16)
+    (folder / "images" / "b.png").unlink()
+    with pytest.raises(RecfaceError, match=r"row 3: .*b\.png: no such file"):
+        manifest_source(folder, CANONICAL, 16)
+
+
+def test_manifest_without_table_column_or_label(tmp_path):
+    with pytest.raises(RecfaceError, match="no table"):
+        manifest_source(tmp_path / "nowhere", CANONICAL, 16)
+    folder = write_folder(tmp_path / "one", ["a.png"], header="photo")
+    with pytest.raises(RecfaceError, match="no column 'file'"):
+        manifest_source(folder, CANONICAL, 16)
+    folder = write_folder(tmp_path / "two", ["a.png"], header="file")
+    Image.new("RGB", (20, 20)).save(folder / "images" / "a.png")
+    with pytest.raises(RecfaceError, match="neither identity nor landmark"):
+        manifest_source(folder, CANONICAL, 16)
+    folder = write_folder(tmp_path / "three", [], header="file,identity")
+    with pytest.raises(RecfaceError, match="is empty"):
+        manifest_source(folder, CANONICAL, 16)
+
+
+@pytest.mark.data
+def test_london_photos_are_framed_like_rendered_ones(shared_data, face_model):
+    from recface.data.framing import canonical_landmarks
+
+    canonical = canonical_landmarks(face_model)
+    source = manifest_source(shared_data / "london", canonical, 64)
+    assert len(source) == 120 and source.num_identities == 60
+    assert set(source.extra["expression"]) == {"neutral", "smiling"}
+    # Aligned to the mean face, a person's landmarks differ from it by a few per cent of the crop only.
+    assert np.abs(source.landmarks - canonical).mean() < 0.05
