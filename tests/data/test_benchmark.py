@@ -14,7 +14,7 @@ from recface.render import euler_to_matrix, project
 def test_sizes_and_labels_of_every_split(benchmark, smoke_config):
     scale = smoke_config["scale"]
     expected = {
-        "identity": 12 * 4, "landmark": 48, "validation": 10 * 3, "test": 20 * 3, "control_shape": 20 * 3,
+        "identity": 12 * 4, "landmark": 48, "validation": 20 * 3, "test": 20 * 3, "control_shape": 20 * 3,
         "control_albedo": 20 * 3,
     }
     for split in PHOTO_SPLITS:

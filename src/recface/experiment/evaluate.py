@@ -34,7 +34,7 @@ def predict(variant: Reconstruction, source: Source) -> dict[str, Tensor]:
     variant.eval()
     device, parts = variant.device, []
     for start in range(0, len(source), CHUNK):
-        photos = torch.from_numpy(np.ascontiguousarray(source.images[start : start + CHUNK])).to(device)
+        photos = torch.from_numpy(np.array(source.images[start : start + CHUNK])).to(device)
         coefficients = variant(photos.float() / 255)
         marks = variant.face_model.landmarks(coefficients.identity, coefficients.expression)
         placed = project(marks, coefficients.rotation, coefficients.scale, coefficients.translation)[..., :2]

@@ -97,7 +97,7 @@ class Reconstruction(lightning.LightningModule):
             terms["pixel"] = pixel_loss(face.image, batch["image"], face.mask, maps.pixel if maps else None)
             if self.frozen_trunk is not None:
                 feature = maps.feature if maps else None
-                terms["perceptual"] = perceptual_loss(face.image, batch["image"], face.mask, self.frozen_trunk, feature)
+                terms["perceptual"] = perceptual_loss(self.frozen_trunk, face.image, batch["image"], face.mask, feature)
         return terms
 
     def reconstruct(self, batch: Batch) -> Reconstructed:
@@ -129,7 +129,9 @@ class Reconstruction(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Weigh the terms of a batch; a term that is no number ends the run with its name."""
         terms = self.terms(batch, self.reconstruct(batch))
-        total, values = weighted_sum(terms, self.weights, step=self.global_step)
+        # Early stage 1 computes no pixel term: only what was computed is weighed.
+        weights = {name: self.weights[name] for name in terms}
+        total, values = weighted_sum(terms, weights, step=self.global_step)
         self.log_dict({f"loss/{name}": value for name, value in values.items()}, batch_size=len(batch["image"]))
         self.log("loss/total", total.detach(), batch_size=len(batch["image"]), prog_bar=True)
         return total

@@ -1,0 +1,78 @@
+"""Where face models come from: a registry of builders, and a cache of what they built."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from filelock import FileLock
+
+from recface.errors import RecfaceError
+from recface.face_model.model import FaceModel
+from recface.face_model.npz import load, save
+
+
+@dataclass(frozen=True)
+class Builder:
+    """How to build one kind of face model; its module is imported when it is first used.
+
+    Attributes:
+        module: module with ``build(path) -> FaceModel`` and, if cached, ``VERSION`` and ``sources(path) -> str`` (an
+            input checksum).
+        help: one line for the user: what it is, and what its path must point to.
+        cached: whether to keep what it builds; a file in our schema is its own cache.
+    """
+
+    module: str
+    help: str
+    cached: bool = True
+
+
+BUILDERS: dict[str, Builder] = {
+    "makehuman": Builder("recface.face_model.makehuman", "embedded CC0 MakeHuman head; needs no path"),
+    "ict": Builder("recface.face_model.ict", "ICT-FaceKit; path of ict_face.npz or its folder"),
+    "npz": Builder("recface.face_model.npz", "path of a file in our schema", cached=False),
+}
+
+
+def default_cache_dir() -> Path:
+    """Folder of cached files: the environment variable RECFACE_CACHE, else ``.cache`` in the working directory."""
+    return Path(os.environ.get("RECFACE_CACHE") or Path.cwd() / ".cache")
+
+
+def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None = None) -> FaceModel:
+    """Load a face model by name, building it the first time.
+
+    A built model is kept as ``<cache_dir>/face_model/<name>-v<builder version>-<source checksum>.npz``: a change of the
+    code (its version) or of the source data builds anew. Processes that ask at once wait for one to build.
+
+    Args:
+        name: a key of ``BUILDERS``.
+        path: source of the data, where the builder needs one.
+        cache_dir: cache folder; default :func:`default_cache_dir`.
+
+    Returns:
+        The face model, on the CPU.
+
+    Raises:
+        RecfaceError: unknown name, missing path, or unusable source data.
+    """
+    if name not in BUILDERS:
+        raise RecfaceError(f"no face model '{name}': set face_model.name to one of {', '.join(BUILDERS)}")
+    builder = import_module(BUILDERS[name].module)
+    if not BUILDERS[name].cached:
+        return builder.build(path)
+    folder = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    target = folder / "face_model" / f"{name}-v{builder.VERSION}-{builder.sources(path)}.npz"
+    if target.exists():
+        return load(target)
+    return _build_once(builder.build, path, target)
+
+
+def _build_once(build: Callable[[str | Path | None], FaceModel], path: str | Path | None, target: Path) -> FaceModel:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_suffix(".lock")):
+        if not target.exists():  # another process may have built it while this one waited
+            save(build(path), target)
+    return load(target)

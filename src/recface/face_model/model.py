@@ -1,0 +1,176 @@
+"""The linear 3D morphable model: one class for every source of faces."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recface.face_model.checksum import array_checksum
+
+ARRAY_FIELDS = (
+    "mean",
+    "triangles",
+    "identity_basis",
+    "identity_sigma",
+    "expression_basis",
+    "landmarks68",
+    "mirror",
+    "face_mask",
+)
+_INTEGER_FIELDS = ("triangles", "landmarks68", "mirror")
+
+
+class FaceModel(nn.Module):
+    """Linear face model S = mean + identity_basis (sigma * a) + expression_basis e, in millimetres.
+
+    The identity parameters ``a`` are whitened: over the population a ~ N(0, I). The basis is orthonormal, so the
+    Euclidean distance between sigma-weighted parameters *is* the distance between shapes (METHODS, "why parameters and
+    geometry are linked"). The frame is right-handed: +x to the subject's left (image right), +y up, +z out of the face
+    to the camera.
+
+    Everything is a float32 buffer and none of it enters ``state_dict``: a checkpoint stays small, and names its face
+    model by checksum instead.
+
+    Args:
+        mean: (V, 3) mean shape in mm.
+        triangles: (F, 3) vertex indices, counter-clockwise seen from outside.
+        identity_basis: (3V, K) orthonormal columns; row 3v + c moves coordinate c of vertex v.
+        identity_sigma: (K,) standard deviations in mm (norm over all vertices), descending.
+        expression_basis: (3V, E) displacement in mm per unit coefficient; coefficients lie in 0..1.
+        expression_names: E names.
+        landmarks68: (68,) vertex of each landmark, in the iBUG 68 order.
+        mirror: (V,) index of every vertex's left-right mirror image.
+        face_mask: (V,) bool, the region on which shape metrics are taken.
+        name: short name of the model.
+        source: where the data comes from.
+        licence: licence of the data.
+
+    Source: Blanz and Vetter, "A morphable model for the synthesis of 3D faces", SIGGRAPH 1999, section 3; the
+        expression term as in Cao et al., "FaceWarehouse", TVCG 2014.
+    """
+
+    mean: Tensor
+    triangles: Tensor
+    identity_basis: Tensor
+    identity_sigma: Tensor
+    expression_basis: Tensor
+    landmarks68: Tensor
+    mirror: Tensor
+    face_mask: Tensor
+
+    def __init__(
+        self,
+        *,
+        mean: np.ndarray | Tensor,
+        triangles: np.ndarray | Tensor,
+        identity_basis: np.ndarray | Tensor,
+        identity_sigma: np.ndarray | Tensor,
+        expression_basis: np.ndarray | Tensor,
+        expression_names: Sequence[str],
+        landmarks68: np.ndarray | Tensor,
+        mirror: np.ndarray | Tensor,
+        face_mask: np.ndarray | Tensor,
+        name: str,
+        source: str,
+        licence: str,
+    ) -> None:
+        super().__init__()
+        given = dict(
+            mean=mean,
+            triangles=triangles,
+            identity_basis=identity_basis,
+            identity_sigma=identity_sigma,
+            expression_basis=expression_basis,
+            landmarks68=landmarks68,
+            mirror=mirror,
+            face_mask=face_mask,
+        )
+        for field in ARRAY_FIELDS:
+            self.register_buffer(field, torch.tensor(np.asarray(given[field]), dtype=_dtype(field)), persistent=False)
+        self.expression_names = [str(n) for n in expression_names]
+        self.name, self.source, self.licence = name, source, licence
+        self.checksum = array_checksum(self.arrays())
+
+        rows = (3 * self.landmarks68[:, None] + torch.arange(3)).flatten()
+        self.register_buffer("_landmark_identity", self.identity_basis[rows], persistent=False)
+        self.register_buffer("_landmark_expression", self.expression_basis[rows], persistent=False)
+
+    @property
+    def num_vertices(self) -> int:
+        """Number of vertices V."""
+        return self.mean.shape[0]
+
+    @property
+    def num_identity(self) -> int:
+        """Number of identity parameters K."""
+        return self.identity_basis.shape[1]
+
+    @property
+    def num_expressions(self) -> int:
+        """Number of expression coefficients E."""
+        return self.expression_basis.shape[1]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The model's arrays by field name, as NumPy (the content of its ``.npz``)."""
+        return {field: getattr(self, field).detach().cpu().numpy() for field in ARRAY_FIELDS}
+
+    def weighted(self, identity: Tensor) -> Tensor:
+        """Sigma-weighted identity parameters, whose Euclidean distance is the distance between shapes.
+
+        Args:
+            identity: (B, K) whitened parameters.
+
+        Returns:
+            (B, K) in mm.
+        """
+        return identity * self.identity_sigma
+
+    def shape(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
+        """Decode parameters to vertices.
+
+        Args:
+            identity: (B, K) whitened identity parameters.
+            expression: (B, E) expression coefficients, or None for the neutral face.
+
+        Returns:
+            (B, V, 3) vertices in mm, float32 also under autocast.
+        """
+        return self._decode(self.mean, self.identity_basis, self.expression_basis, identity, expression)
+
+    def landmarks(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
+        """Decode the 68 landmarks only, from a precomputed subset of the rows.
+
+        Args:
+            identity: (B, K) whitened identity parameters.
+            expression: (B, E) expression coefficients, or None for the neutral face.
+
+        Returns:
+            (B, 68, 3) landmarks in mm, equal to ``shape(...)[:, landmarks68]``.
+        """
+        mean = self.mean[self.landmarks68]
+        return self._decode(mean, self._landmark_identity, self._landmark_expression, identity, expression)
+
+    def _decode(
+        self, mean: Tensor, basis: Tensor, blend: Tensor, identity: Tensor, expression: Tensor | None
+    ) -> Tensor:
+        # bfloat16 has 8 bits of mantissa: half a millimetre at 100 mm. Geometry is decoded in float32 whatever
+        # surrounds it.
+        with torch.autocast(mean.device.type, enabled=False):
+            flat = torch.addmm(mean.flatten(), self.weighted(identity.float()), basis.T)
+            if expression is not None:
+                flat = torch.addmm(flat, expression.float(), blend.T)
+        return flat.unflatten(-1, (-1, 3))
+
+    def extra_repr(self) -> str:
+        """One line for ``print(model)``."""
+        return (
+            f"{self.name}, V={self.num_vertices}, F={self.triangles.shape[0]}, K={self.num_identity}, "
+            f"E={self.num_expressions}, checksum={self.checksum}"
+        )
+
+
+def _dtype(field: str) -> torch.dtype:
+    if field in _INTEGER_FIELDS:
+        return torch.int64
+    return torch.bool if field == "face_mask" else torch.float32

@@ -1,0 +1,167 @@
+"""The one ``.npz`` schema of face models: reading, writing, and saying what is wrong with a file."""
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from recface.errors import RecfaceError
+from recface.face_model.model import FaceModel
+
+SCHEMA_VERSION = 1
+# Field -> (dimensions, NumPy kinds allowed). A letter is a free size that must agree between fields.
+SCHEMA: dict[str, tuple[tuple[str | int, ...], str]] = {
+    "mean": (("V", 3), "f"),
+    "triangles": (("F", 3), "iu"),
+    "identity_basis": (("3V", "K"), "f"),
+    "identity_sigma": (("K",), "f"),
+    "expression_basis": (("3V", "E"), "f"),
+    "expression_names": (("E",), "U"),
+    "landmarks68": ((68,), "iu"),
+    "mirror": (("V",), "iu"),
+    "face_mask": (("V",), "b"),
+    "name": ((), "U"),
+    "source": ((), "U"),
+    "licence": ((), "U"),
+}
+_KINDS = {"f": "float", "iu": "integer", "U": "string", "b": "bool"}
+_REMEDY = "rebuild it with recface.face_model.save, whose schema is recface.face_model.npz.SCHEMA"
+ORTHONORMAL_TOLERANCE = 1e-3
+
+
+def build(path: str | Path | None) -> FaceModel:
+    """Builder of face models given as a file: :func:`load`, after asking for the path where none is given."""
+    if path is None:
+        raise RecfaceError("face model 'npz' needs a file: set face_model.path to an .npz in our schema")
+    return load(path)
+
+
+def load(path: str | Path) -> FaceModel:
+    """Read a face model and check it against the schema.
+
+    Args:
+        path: an ``.npz`` written by :func:`save`, or by anyone who follows ``SCHEMA``.
+
+    Returns:
+        The face model.
+
+    Raises:
+        RecfaceError: the file is missing, is no npz, or breaks the schema; the message names field, expected and found.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RecfaceError(
+            f"face model file {path} does not exist: give face_model.path the path of an .npz in our schema"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            content = {field: archive[field] for field in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise RecfaceError(f"face model file {path} is not a readable .npz ({error}): {_REMEDY}") from error
+    validate(content, str(path))
+    fields = {field: content[field] for field in SCHEMA}
+    for text in ("name", "source", "licence"):
+        fields[text] = str(fields[text])
+    fields["expression_names"] = fields["expression_names"].tolist()
+    return FaceModel(**fields)
+
+
+def save(model: FaceModel, path: str | Path) -> Path:
+    """Write a face model, replacing ``path`` atomically.
+
+    Args:
+        model: the face model.
+        path: target file; its folder is created.
+
+    Returns:
+        The path written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            np.savez(
+                stream,
+                **model.arrays(),
+                expression_names=np.array(model.expression_names, dtype=np.str_),
+                name=np.str_(model.name),
+                source=np.str_(model.source),
+                licence=np.str_(model.licence),
+                schema_version=np.int64(SCHEMA_VERSION),
+            )
+        os.chmod(temporary, 0o644)  # mkstemp makes it private to one user; a cache may be shared
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def validate(content: Mapping[str, np.ndarray], where: str) -> None:
+    """Check arrays against the schema: fields, types, shapes, index ranges, and the promises about the bases.
+
+    Args:
+        content: arrays by field name.
+        where: what to call them in a message, usually the file's path.
+
+    Raises:
+        RecfaceError: in one line, the field, what was expected, what was found and what to do.
+    """
+
+    def fail(field: str, expected: str, found: str) -> None:
+        raise RecfaceError(f"{where}: field '{field}' expected {expected}, found {found}; {_REMEDY}")
+
+    sizes = {"V": np.shape(content["mean"])[0]} if np.ndim(content.get("mean")) == 2 else {}
+    for field, (dimensions, kinds) in SCHEMA.items():
+        described = "(" + ", ".join(map(str, dimensions)) + ")"
+        if field not in content:
+            fail(field, f"shape {described} of {_KINDS[kinds]}", "nothing")
+        array = np.asarray(content[field])
+        if array.dtype.kind not in kinds:
+            fail(field, f"type {_KINDS[kinds]}", f"type {array.dtype}")
+        expected = _resolve(dimensions, array.shape, sizes)
+        if array.shape != expected:
+            known = f" = {expected}" if "None" not in str(expected) else ""
+            fail(field, f"shape {described}{known}", f"shape {array.shape}")
+        if kinds == "f" and not np.isfinite(array).all():
+            fail(field, "finite numbers", "NaN or infinity")
+    _check_indices(content, sizes["V"], fail)
+    _check_identity(content, fail)
+
+
+def _resolve(
+    dimensions: tuple[str | int, ...], found: tuple[int, ...], sizes: dict[str, int]
+) -> tuple[int | None, ...]:
+    """Turn the schema's letters into numbers; a letter met for the first time takes the size found and keeps it."""
+    if len(dimensions) != len(found):
+        return tuple(size if isinstance(size, int) else sizes.get(size) for size in dimensions)
+    resolved = []
+    for dimension, size in zip(dimensions, found, strict=True):
+        if dimension == "3V":
+            dimension = 3 * sizes["V"]
+        resolved.append(dimension if isinstance(dimension, int) else sizes.setdefault(dimension, size))
+    return tuple(resolved)
+
+
+def _check_indices(content: Mapping[str, np.ndarray], count: int, fail) -> None:
+    for field in ("triangles", "landmarks68", "mirror"):
+        array = np.asarray(content[field])
+        if array.size and (array.min() < 0 or array.max() >= count):
+            fail(field, f"indices in 0..{count - 1}", f"{array.min()}..{array.max()}")
+    mirror = np.asarray(content["mirror"])
+    if (mirror[mirror] != np.arange(count)).any():
+        fail("mirror", "an involution (mirror[mirror[v]] == v)", f"{(mirror[mirror] != np.arange(count)).sum()} breaks")
+
+
+def _check_identity(content: Mapping[str, np.ndarray], fail) -> None:
+    sigma = np.asarray(content["identity_sigma"])
+    if (sigma <= 0).any() or (np.diff(sigma) > 0).any():
+        fail("identity_sigma", "positive values in descending order", np.array2string(sigma[:5], precision=3))
+    basis = np.asarray(content["identity_basis"], dtype=np.float64)
+    error = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max(initial=0.0)
+    if error > ORTHONORMAL_TOLERANCE:
+        fail("identity_basis", f"orthonormal columns (to {ORTHONORMAL_TOLERANCE:g})", f"an error of {error:.3g}")

@@ -1,0 +1,85 @@
+"""The face region: the part of a head on which shape metrics are taken."""
+
+import numpy as np
+from matplotlib.path import Path as Polygon
+
+
+def face_region(
+    mean: np.ndarray, landmarks: np.ndarray, mirror: np.ndarray, skin: np.ndarray | None = None, forehead: float = 0.75
+) -> np.ndarray:
+    """Vertices inside the face outline, seen from the front.
+
+    The outline follows the jaw landmarks and closes over the forehead with half an ellipse, whose height above the
+    brows is ``forehead`` times the distance from brows to nose base: below the hairline.
+
+    Args:
+        mean: (V, 3) mean shape.
+        landmarks: (68,) landmark vertices.
+        mirror: (V,) mirror map; the region is made symmetric with it.
+        skin: (V,) bool, vertices that may belong to the face at all (default all).
+        forehead: height of the forehead.
+
+    Returns:
+        (V,) bool. Source: ours.
+    """
+    points = mean[landmarks]
+    jaw = points[:17, :2]
+    brow, nose = points[17:27, 1].mean(), points[31:36, 1].mean()
+    half_width, top = np.abs(jaw[[0, 16], 0]).mean(), brow + forehead * (brow - nose)
+    base = jaw[[0, 16], 1].mean()
+    angles = np.linspace(0, np.pi, 33)
+    arch = np.stack([half_width * np.cos(angles), base + (top - base) * np.sin(angles)], axis=1)
+    inside = Polygon(np.concatenate([jaw, arch])).contains_points(mean[:, :2], radius=1e-6)
+    inside &= mean[:, 2] > points[[0, 16], 2].mean() - 5.0  # nothing behind the ears' root
+    if skin is not None:
+        inside &= skin
+    return inside | inside[mirror]
+
+
+# Where an onlooker stands: in front, below (to see under nose and chin), and to the sides. Unit vectors out of the
+# face.
+VIEWS = np.array([[0.0, 0.0, 1.0], [0.0, -0.6, 0.8], [0.6, 0.0, 0.8], [-0.6, 0.0, 0.8]])
+
+
+def exposed(vertices: np.ndarray, triangles: np.ndarray, views: np.ndarray = VIEWS, margin: float = 0.5) -> np.ndarray:
+    """Vertices with a free line of sight to at least one onlooker far away.
+
+    Args:
+        vertices: (V, 3) in mm.
+        triangles: (F, 3).
+        views: (N, 3) unit vectors towards the onlookers.
+        margin: a surface hides a vertex if it lies this much nearer, in mm.
+
+    Returns:
+        (V,) bool. Source: ours.
+    """
+    seen = np.zeros(len(vertices), dtype=bool)
+    for view in views:
+        across = np.cross((0.0, 1.0, 0.0), view)
+        across /= np.linalg.norm(across)
+        points = vertices @ np.stack([across, np.cross(view, across), view], axis=1)
+        open_ = np.flatnonzero(~seen)
+        for chunk in np.array_split(open_, max(1, len(open_) // 128)):
+            seen[chunk] = _ceiling(points[chunk], points[triangles]) < points[chunk, 2] + margin
+    return seen
+
+
+def _ceiling(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Height of the uppermost triangle (F, 3, 3) above or below each point (N, 3) along z; -inf where there is none."""
+    x, y = points[:, None, 0], points[:, None, 1]
+    low, high = corners[..., :2].min(axis=1), corners[..., :2].max(axis=1)
+    near = ((x >= low[:, 0]) & (x <= high[:, 0]) & (y >= low[:, 1]) & (y <= high[:, 1])).nonzero()
+    a, b, c = (corners[near[1], k] for k in range(3))
+    p = points[near[0]]
+
+    def area(u: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return (v[:, 0] - u[:, 0]) * (w[:, 1] - u[:, 1]) - (v[:, 1] - u[:, 1]) * (w[:, 0] - u[:, 0])
+
+    total = area(a, b, c)
+    total[np.abs(total) < 1e-9] = np.nan  # seen edge on: hides nothing
+    weights = np.stack([area(p, b, c), area(a, p, c), area(a, b, p)], axis=1) / total[:, None]
+    height = (weights * np.stack([a[:, 2], b[:, 2], c[:, 2]], axis=1)).sum(axis=1)
+    height = np.where((weights >= 0).all(axis=1), height, -np.inf)
+    top = np.full(len(points), -np.inf)
+    np.maximum.at(top, near[0], height)
+    return top

@@ -1,0 +1,26 @@
+"""Loss terms. Each averages over the samples that carry its label, and over none is exactly zero with zero gradient."""
+
+from recface.losses.center import WeightedCentre, centre_loss, centre_weight
+from recface.losses.landmark import landmark_loss
+from recface.losses.perceptual import feature_loss, perceptual_loss
+from recface.losses.pixel import pixel_loss
+from recface.losses.prior import prior_loss
+from recface.losses.separation import Separation, cosface_loss, cosine_similarity
+from recface.losses.tikhonov import tikhonov_loss
+from recface.losses.weights import weighted_sum
+
+__all__ = [
+    "Separation",
+    "WeightedCentre",
+    "centre_loss",
+    "centre_weight",
+    "cosface_loss",
+    "cosine_similarity",
+    "feature_loss",
+    "landmark_loss",
+    "perceptual_loss",
+    "pixel_loss",
+    "prior_loss",
+    "tikhonov_loss",
+    "weighted_sum",
+]

@@ -1,0 +1,35 @@
+"""Parameter distribution: the shape parameters of a batch should look like draws from the face model's prior."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recface.losses.reduce import in_float32
+
+VARIANCE_FLOOR = 1e-4
+
+
+@in_float32
+def prior_loss(parameters: Tensor, floor: float = VARIANCE_FLOOR) -> Tensor:
+    """KL divergence to N(0, 1) of a normal distribution with the batch's mean and variance, per dimension.
+
+    Mean over k of 1/2 (v_k + m_k^2 - 1 - log v_k), SIR [A][C]. Two choices are ours: one mean m_k per dimension (their
+    code takes one scalar over all entries), and the mean over dimensions where they sum, so that a weight means the
+    same for every face model (theirs = K x ours).
+
+    Every sample counts, with or without labels. In a distributed run each process uses its own batch: statistics over
+    32 or more samples.
+
+    Args:
+        parameters: Whitened shape parameters (B,K).
+        floor: Added to v_k inside the logarithm: a collapsed dimension gets a finite loss and, unlike with a clamp, a
+            gradient that revives it.
+
+    Returns:
+        The divergence, about 0 or above (the floor allows -floor/2 at most); exactly zero for fewer than two samples.
+    """
+    if len(parameters) < 2:
+        return parameters.sum() * 0.0
+    variance, mean = torch.var_mean(parameters, dim=0, correction=0)
+    return 0.5 * (variance + mean.square() - 1 - torch.log(variance + floor)).mean()

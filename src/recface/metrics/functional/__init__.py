@@ -1,0 +1,61 @@
+"""The metrics as pure functions on tensors."""
+
+from recface.metrics.functional.alignment import rigid_align, similarity_align
+from recface.metrics.functional.clustering import clustering, nmcd
+from recface.metrics.functional.cross_verification import cross_verification
+from recface.metrics.functional.faithfulness import control_auc, truth_cosine, truth_rank1
+from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
+from recface.metrics.functional.landmark_error import landmark_nme, nme_by_yaw
+from recface.metrics.functional.pairs import Pairs, verification_pairs
+from recface.metrics.functional.prior import parameter_energy, prior_kl, warn_collapse
+from recface.metrics.functional.references import reference_photos, true_references
+from recface.metrics.functional.shape_error import per_vertex_error
+from recface.metrics.functional.sir import (
+    decoded_recognition,
+    rank1,
+    recognition,
+    rms_distances,
+    sir_metric,
+)
+from recface.metrics.functional.verification import (
+    auc,
+    cosine_scores,
+    fold_accuracy,
+    geometry_scores,
+    tar_at_far,
+    verification,
+)
+
+__all__ = [
+    "Pairs",
+    "auc",
+    "clustering",
+    "control_auc",
+    "cosine_scores",
+    "cross_verification",
+    "decoded_recognition",
+    "fold_accuracy",
+    "geometry_coordinates",
+    "geometry_distance_pairs",
+    "geometry_scores",
+    "landmark_nme",
+    "nmcd",
+    "nme_by_yaw",
+    "parameter_energy",
+    "per_vertex_error",
+    "prior_kl",
+    "rank1",
+    "recognition",
+    "reference_photos",
+    "rigid_align",
+    "rms_distances",
+    "similarity_align",
+    "sir_metric",
+    "tar_at_far",
+    "true_references",
+    "truth_cosine",
+    "truth_rank1",
+    "verification",
+    "verification_pairs",
+    "warn_collapse",
+]

@@ -1,0 +1,151 @@
+"""The SIR metric and the rank-1 rate: does a predicted shape come nearer to its own person than to others?"""
+
+import torch
+from torch import Tensor
+
+from recface.errors import RecfaceError
+from recface.metrics.functional._checks import require_finite
+from recface.metrics.functional.geometry import geometry_coordinates
+from recface.metrics.functional.references import reference_photos, true_references
+
+__all__ = [
+    "decoded_recognition",
+    "rank1",
+    "recognition",
+    "reference_photos",
+    "rms_distances",
+    "sir_metric",
+    "true_references",
+]
+
+
+def rms_distances(parameters_a: Tensor, parameters_b: Tensor, basis: Tensor) -> Tensor:
+    """Root mean square vertex distance between every two neutral shapes.
+
+    Source: ours (DESIGN.md, "Metrics": d of the SIR metric), by way of `geometry_coordinates`.
+
+    Args:
+        parameters_a: (N, K) whitened.
+        parameters_b: (M, K) whitened.
+        basis: (V, 3, K) mm, sigma-weighted rows of the masked vertices.
+
+    Returns:
+        (N, M) mm, float64.
+
+    Raises:
+        RecfaceError: for mismatched sizes or parameters that are not finite.
+    """
+    a, b = geometry_coordinates(parameters_a, basis), geometry_coordinates(parameters_b, basis)
+    # The faster product form loses the small distances to cancellation.
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _own_reference(distances: Tensor, probe_identity: Tensor, reference_identity: Tensor) -> Tensor:
+    """(N, R) bool, True where the reference is the probe's own person; exactly one per row."""
+    if distances.shape != (len(probe_identity), len(reference_identity)) or not distances.numel():
+        raise RecfaceError(
+            f"distances are {tuple(distances.shape)}, expected ({len(probe_identity)}, {len(reference_identity)})"
+            ": one row per probe, one column per reference"
+        )
+    require_finite("distances", distances)
+    own = probe_identity[:, None] == reference_identity[None]
+    wrong = (own.sum(dim=1) != 1).nonzero().flatten()
+    if len(wrong):
+        raise RecfaceError(
+            f"probe {int(wrong[0])} of person {int(probe_identity[wrong[0]])} has {int(own[wrong[0]].sum())} references"
+            "; give each person exactly one"
+        )
+    return own
+
+
+def sir_metric(
+    distances: Tensor, probe_identity: Tensor, reference_identity: Tensor, reference_distances: Tensor
+) -> float:
+    """How much nearer a photo's shape is to its own person than to others, in units of how far people are apart.
+
+    mean over i of (mean_{j != y} d(i, r_j) - d(i, r_y)) / mean_{j != k} d(r_j, r_k); 1 is perfect, 0 is chance.
+
+    Source: ours [O] (DESIGN.md, "Metrics"); the authors' formula is not published in what we have.
+
+    Args:
+        distances: (N, R) mm, from probes to references.
+        probe_identity: (N,) int64.
+        reference_identity: (R,) int64, each person once.
+        reference_distances: (R, R) mm, between references.
+
+    Returns:
+        The value; 0 where all references coincide, as these tell nobody apart.
+
+    Raises:
+        RecfaceError: for mismatched sizes, fewer than two references, or a probe without exactly one reference.
+    """
+    own = _own_reference(distances, probe_identity, reference_identity)
+    count = len(reference_identity)
+    if count < 2 or reference_distances.shape != (count, count):
+        raise RecfaceError(
+            f"reference distances have shape {tuple(reference_distances.shape)} for {count} references; "
+            "expected a square of two people or more"
+        )
+    to_own = distances[own]  # one per row, in row order
+    to_others = (distances.sum(dim=1) - to_own) / (count - 1)
+    apart = float((reference_distances.sum() - reference_distances.trace()) / (count * (count - 1)))
+    return float((to_others - to_own).mean()) / apart if apart > 0 else 0.0
+
+
+def rank1(distances: Tensor, probe_identity: Tensor, reference_identity: Tensor) -> float:
+    """Share of probes whose nearest reference is their own person.
+
+    Source: field; ours: k references tied for nearest count 1/k, so that shapes collapsed to the mean score chance.
+
+    Args:
+        distances: (N, R) mm, from probes to references.
+        probe_identity: (N,) int64.
+        reference_identity: (R,) int64, each person once.
+
+    Returns:
+        The rate in [0, 1].
+
+    Raises:
+        RecfaceError: for mismatched sizes or a probe without exactly one reference.
+    """
+    own = _own_reference(distances, probe_identity, reference_identity)
+    nearest = distances == distances.amin(dim=1, keepdim=True)
+    return float((nearest[own].double() / nearest.sum(dim=1)).mean())
+
+
+def recognition(
+    parameters: Tensor, identities: Tensor, references: Tensor, reference_identity: Tensor, basis: Tensor
+) -> dict[str, float]:
+    """The SIR metric and the rank-1 rate of predicted shapes against reference shapes.
+
+    Source: ours [O] (DESIGN.md, "Metrics").
+
+    Args:
+        parameters: (N, K) whitened predictions.
+        identities: (N,) int64.
+        references: (R, K) whitened.
+        reference_identity: (R,) int64, each person once.
+        basis: (V, 3, K) mm.
+
+    Returns:
+        `sir` and `rank1`.
+    """
+    distances = rms_distances(parameters, references, basis)
+    return {
+        "sir": sir_metric(distances, identities, reference_identity, rms_distances(references, references, basis)),
+        "rank1": rank1(distances, identities, reference_identity),
+    }
+
+
+def decoded_recognition(
+    parameters: Tensor, identities: Tensor, yaw_abs: Tensor, expression_norm: Tensor, basis: Tensor
+) -> dict[str, float]:
+    """`recognition` against each person's own most frontal, most neutral photo, for data without true shapes.
+
+    Source: ours [O] (DESIGN.md, "Metrics"). Arguments as `reference_photos` and `recognition`. Where the
+    truth is known too, what this exceeds `recognition` by is imprinted: consistent for a person, but not their shape.
+    """
+    rows = reference_photos(identities, yaw_abs, expression_norm)
+    probe = torch.ones(len(identities), dtype=torch.bool, device=identities.device)
+    probe[rows] = False
+    return recognition(parameters[probe], identities[probe], parameters[rows], identities[rows], basis)

@@ -1,0 +1,99 @@
+"""Write the files of results/, or check that they are what the records give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recface.errors import RecfaceError
+from recface.results import figure
+from recface.results.load import find_records
+from recface.results.markdown import to_markdown
+from recface.results.spec import read_spec
+from recface.results.table import build
+from recface.results.writers import to_csv, to_long_csv, to_tex
+from recface.tracking.atomic import write_bytes
+
+_PROVENANCE = ("Provenance:", "% Provenance:")
+
+
+def current_versions() -> dict[str, Any]:
+    """Version keys of this code (`recface.versions.VERSIONS`); {} where it names none."""
+    try:
+        from recface.versions import VERSIONS  # type: ignore[import-not-found]
+    except ImportError:
+        return {}
+    return dict(VERSIONS)
+
+
+def render(
+    configs: str | Path,
+    runs: str | Path,
+    results: str | Path,
+    with_figures: bool = True,
+    current: Mapping[str, Any] | None = None,
+) -> dict[str, bytes]:
+    """Make every file of results/ from the records.
+
+    Args:
+        configs: Folder of table YAMLs.
+        runs: Folder of runs.
+        results: Folder of results, whose records/ holds the archived records.
+        with_figures: Whether to draw, which takes most of the time.
+        current: Version keys; by default this code's.
+
+    Returns:
+        File name to content.
+
+    Raises:
+        RecfaceError: No table YAML, or one that is wrong; a record that cannot be read; protocols that disagree.
+    """
+    paths = sorted(Path(configs).glob("*.yaml"))
+    if not paths:
+        raise RecfaceError(f"{configs}: no table YAML here")
+    entries = find_records(runs, Path(results) / "records")
+    current = current_versions() if current is None else current
+    files: dict[str, bytes] = {}
+    for path in paths:
+        table = build(read_spec(path), entries, current)
+        name = table.spec.name
+        files[f"{name}.md"] = to_markdown(table).encode()
+        files[f"{name}.csv"] = to_csv(table).encode()
+        files[f"{name}.tex"] = to_tex(table).encode()
+        files[f"{name}.long.csv"] = to_long_csv(table).encode()
+        picture = figure.draw(table) if with_figures else None
+        if picture is not None:
+            files[f"{name}.png"] = picture
+    return files
+
+
+def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> list[Path]:
+    """Write every file of results/; see `render`.
+
+    Returns:
+        Paths of all files, changed or not.
+    """
+    files = render(configs, runs, results)
+    for name, content in files.items():
+        write_bytes(Path(results) / name, content)
+    return [Path(results) / name for name in files]
+
+
+def check_tables(configs: str | Path, runs: str | Path, results: str | Path) -> None:
+    """Check that results/ is what the records give; the provenance lines and the pictures may differ.
+
+    Raises:
+        RecfaceError: A file is missing or would change, in one line that names the files.
+    """
+    stale = []
+    for name, content in render(configs, runs, results, with_figures=False).items():
+        path = Path(results) / name
+        if not path.is_file() or _lasting(path.read_text()) != _lasting(content.decode()):
+            stale.append(name)
+    if stale:
+        raise RecfaceError(f"{results}: older than the runs ({', '.join(stale)}); run `python src/tables.py`")
+
+
+def _lasting(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith(_PROVENANCE)]

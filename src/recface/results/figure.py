@@ -1,0 +1,64 @@
+"""The table's figure: one metric against another, rows as points with their seeds."""
+
+from __future__ import annotations
+
+import io
+
+from recface.results.spec import Column
+from recface.results.table import BlockTable, Table
+
+
+def draw(table: Table) -> bytes | None:
+    """Draw a panel for each block that holds both metrics: seeds as dots, means with standard errors.
+
+    Args:
+        table: Filled table; its spec's figure names the metrics x and y.
+
+    Returns:
+        A PNG, the same bytes for the same table and Matplotlib; None where there is nothing to draw.
+    """
+    names = table.spec.figure
+    columns = {column.metric: column for column in table.spec.columns}
+    if not names or names.get("x") not in columns or names.get("y") not in columns:
+        return None
+    x, y = columns[names["x"]], columns[names["y"]]
+    blocks = [
+        b for b in table.blocks if any((e, x.metric) in b.cells and (e, y.metric) in b.cells for e in b.runs.finished)
+    ]
+    if not blocks:
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyplot would look for a screen
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6 * len(blocks), 3.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, block in zip(figure.subplots(1, len(blocks), squeeze=False)[0], blocks, strict=True):
+        _panel(axes, table, block, x, y)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _panel(axes, table: Table, block: BlockTable, x: Column, y: Column) -> None:
+    for index, row in enumerate(table.spec.rows):
+        first, second = (block.cells.get((row.experiment, column.metric)) for column in (x, y))
+        if first is None or second is None:
+            continue
+        colour = f"C{index}"
+        seeds = sorted(set(first.per_seed) & set(second.per_seed))
+        axes.plot([first.per_seed[s] for s in seeds], [second.per_seed[s] for s in seeds], ".", color=colour, alpha=0.5)
+        axes.errorbar(
+            first.mean,
+            second.mean,
+            xerr=first.error,
+            yerr=second.error,
+            fmt="o",
+            color=colour,
+            capsize=3,
+            label=row.title or row.experiment,
+        )
+    if y.metric in block.reference:
+        axes.axhline(block.reference[y.metric], color="0.5", linestyle=":", label="mean face")
+    axes.set(xlabel=x.title or x.metric, ylabel=y.title or y.metric, title=block.block.name)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)

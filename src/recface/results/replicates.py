@@ -1,0 +1,166 @@
+"""Metrics recomputed from stored predictions, under every bootstrap draw of identities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from recface.results import statistics
+from recface.results.pairs import Pairs, fixed_pairs
+
+Array = np.ndarray
+
+
+def factor(gram: Array) -> Array:
+    """Factor L with L L^T = G, so that ||L^T d|| is the root mean square vertex distance in mm.
+
+    Args:
+        gram: (K, K) positive semi-definite, G = B^T B / V of the whitened-to-mm basis B of V vertices.
+
+    Returns:
+        (K, K); points @ L are coordinates in which Euclidean distance is distance between shapes. By eigenvalues and
+        not by Cholesky, because rounding may leave the smallest one just below zero.
+    """
+    values, vectors = np.linalg.eigh(np.asarray(gram, np.float64))
+    return vectors * np.sqrt(np.maximum(values, 0))
+
+
+def cosine(first: Array, second: Array) -> Array:
+    """Cosine of matching rows, (N, D) and (N, D) to (N,)."""
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return (first * second).sum(1) / np.maximum(norms, 1e-12)
+
+
+def reference_values(points: Array, references: Array, person: Array) -> dict[str, Array]:
+    """SIR metric and rank-1 of each photo against fixed reference shapes (DESIGN.md, SIR metric).
+
+    Args:
+        points: (N, D) coordinates of predicted shapes in which distance is RMS vertex distance in mm.
+        references: (P, D) of the reference shapes.
+        person: (N,) row of the own reference.
+
+    Returns:
+        `sir` (N,): (mean distance to the others - distance to the own) / mean distance between references;
+        `rank1` (N,): 1 where the own is nearest.
+    """
+    distance = _distances(points, references)
+    own = distance[np.arange(len(points)), person]
+    others = (distance.sum(1) - own) / (len(references) - 1)
+    between = _distances(references, references)
+    scale = between.sum() / (len(references) * (len(references) - 1))
+    return {"sir": (others - own) / scale, "rank1": (distance.argmin(1) == person).astype(float)}
+
+
+def _distances(first: Array, second: Array) -> Array:
+    square = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
+    return np.sqrt(np.maximum(square, 0))
+
+
+def photo_values(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """Metrics that are means over photos, photo by photo.
+
+    Args:
+        arrays: Predictions.
+        prefix: "test" or "photos".
+
+    Returns:
+        Metric to (N,). Those whose arrays are missing are left out.
+    """
+    values: dict[str, Array] = {}
+    for metric, name in (("shape_error_mm", "shape_error"), ("nme", "nme")):
+        if f"{prefix}_{name}" in arrays:
+            values[metric] = arrays[f"{prefix}_{name}"].astype(np.float64)
+    parameters = arrays[f"{prefix}_parameters"].astype(np.float64)
+    values["param_energy"] = (parameters**2).mean(1)
+    if f"{prefix}_true" in arrays and f"{prefix}_people" in arrays:
+        people = arrays[f"{prefix}_people"]
+        order = np.argsort(people)
+        person = order[np.searchsorted(people, arrays[f"{prefix}_identity"], sorter=order)]
+        true = arrays[f"{prefix}_true"].astype(np.float64)
+        if "identity_sigma" in arrays:
+            sigma = arrays["identity_sigma"].astype(np.float64)
+            values["truth_cosine"] = cosine(parameters * sigma, true[person] * sigma)
+        if "basis_gram" in arrays:
+            root = factor(arrays["basis_gram"])
+            values |= reference_values(parameters @ root, true @ root, person)
+            values["truth_rank1"] = values["rank1"]
+    return values
+
+
+class Replicator:
+    """Recomputes metrics of one block's records under the same draws of identities.
+
+    The first replicate is the metric itself, every identity once. Geometry AUC is taken on root mean square vertex
+    distances: the tables' point value is that of the mean per-vertex distance, which stored predictions do not hold.
+
+    Args:
+        prefix: Prefix of the block's arrays.
+        replicates: R.
+        seed: Of the draws and of the choice of pairs.
+    """
+
+    def __init__(self, prefix: str, replicates: int = 2000, seed: int = 0) -> None:
+        self.prefix, self.replicates, self.seed = prefix, replicates, seed
+        self._draws: dict[bytes, tuple[Array, Pairs, Array]] = {}
+
+    def signature(self, arrays: Mapping[str, Array]) -> bytes:
+        """Which photos were evaluated: records pair only if this is equal. b"" where there are none."""
+        identity = arrays.get(f"{self.prefix}_identity")
+        if identity is None or f"{self.prefix}_parameters" not in arrays:
+            return b""
+        expression = arrays.get(f"{self.prefix}_expression", np.empty(0))
+        return identity.astype("<i8").tobytes() + expression.tobytes()
+
+    def __call__(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Replicates of every metric that these predictions allow.
+
+        Args:
+            arrays: Reduced predictions of one record.
+
+        Returns:
+            Metric to (1 + R,).
+        """
+        if not self.signature(arrays):
+            return {}
+        groups = np.unique(arrays[f"{self.prefix}_identity"], return_inverse=True)[1]
+        weights, pairs, pair_weights = self._drawn(arrays, groups)
+        parameters = arrays[f"{self.prefix}_parameters"].astype(np.float64)
+        result = {
+            metric: statistics.grouped_mean(values, groups, weights)
+            for metric, values in photo_values(arrays, self.prefix).items()
+        }
+        spaces: dict[str, Array] = {}
+        if "basis_gram" in arrays:
+            spaces["geometry"] = parameters @ factor(arrays["basis_gram"])
+            result["nmcd_geometry"] = statistics.nmcd(spaces["geometry"], groups, weights)
+        if "identity_sigma" in arrays:
+            weighted = parameters * arrays["identity_sigma"].astype(np.float64)
+            # On unit vectors the Euclidean distance orders pairs as the cosine does.
+            spaces["param"] = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-12)
+        for name, points in spaces.items():
+            genuine, impostor = (
+                np.linalg.norm(points[chosen[:, 0]] - points[chosen[:, 1]], axis=1)
+                for chosen in (pairs.genuine, pairs.impostor)
+            )
+            result[f"{name}_auc"] = statistics.auc(
+                genuine, impostor, groups[pairs.genuine[:, 0]], weights, pair_weights
+            )
+        if int(arrays.get("modes_kept", 0)) == int(arrays.get("modes_total", 0)):
+            result["nmcd_param"] = statistics.nmcd(parameters, groups, weights)
+            result["prior_kl"] = statistics.prior_kl(parameters, groups, weights)
+        else:  # every mode counts alike in these, so that leading modes alone would be another metric
+            result.pop("param_energy")
+        return result
+
+    def _drawn(self, arrays: Mapping[str, Array], groups: Array) -> tuple[Array, Pairs, Array]:
+        """Identity weights, pairs and pair weights of a set of photos, drawn once."""
+        key = self.signature(arrays)
+        if key not in self._draws:
+            people = int(groups.max()) + 1
+            drawn = statistics.draw_weights(people, self.replicates, self.seed)
+            weights = np.concatenate([np.ones((people, 1), np.float32), drawn], 1)
+            pairs = fixed_pairs(groups, arrays.get(f"{self.prefix}_expression"), seed=self.seed)
+            first, second = groups[pairs.impostor].T
+            self._draws[key] = weights, pairs, weights[first] * weights[second]
+        return self._draws[key]

@@ -1,0 +1,203 @@
+"""A table as data: cells, differences and provenance, before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recface.errors import RecfaceError
+from recface.results.differences import Comparer, Difference
+from recface.results.load import BlockRuns, Entry, flatten, select_block
+from recface.results.spec import Block, Column, TableSpec
+from recface.results.statistics import mean_and_error
+from recface.tracking.config_hash import IGNORED, normalised, without
+
+
+@dataclass
+class Cell:
+    """One metric of one row.
+
+    Attributes:
+        mean: Over seeds.
+        error: Standard error over seeds, None for one seed.
+        per_seed: Seed to value.
+        best: Whether no other row of the block is better.
+    """
+
+    mean: float
+    error: float | None
+    per_seed: dict[int, float]
+    best: bool = False
+
+
+@dataclass
+class BlockTable:
+    """One section.
+
+    Attributes:
+        block: What was asked for.
+        columns: Those that have any value here.
+        runs: The runs used.
+        cells: (experiment, metric) to cell; absent where there is no value.
+        differences: (experiment, metric) to the difference to the row's parent.
+        reference: Metric to the mean face's value.
+        protocols: Metric to protocol id.
+    """
+
+    block: Block
+    columns: list[Column]
+    runs: BlockRuns
+    cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
+    differences: dict[tuple[str, str], Difference] = field(default_factory=dict)
+    reference: dict[str, float] = field(default_factory=dict)
+    protocols: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Table:
+    """A whole table.
+
+    Attributes:
+        spec: What was asked for.
+        blocks: Sections.
+        changes: Experiment to dotted key to (parent's value, own value).
+        provenance: One line: commits, newest record, number and hash of the records used.
+    """
+
+    spec: TableSpec
+    blocks: list[BlockTable]
+    changes: dict[str, dict[str, tuple[Any, Any]]]
+    provenance: str
+
+
+def build(spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] | None = None) -> Table:
+    """Fill a table from records.
+
+    Args:
+        spec: The table.
+        entries: All records there are.
+        current: Version keys of the code, to mark outdated records by.
+
+    Returns:
+        The table; rows without runs have no cells.
+
+    Raises:
+        RecfaceError: Two records of one column name different protocols.
+    """
+    entries = list(entries)
+    experiments = [row.experiment for row in spec.rows]
+    blocks = [_block(spec, block, select_block(entries, block, experiments, current)) for block in spec.blocks]
+    used = {str(entry.path): entry for table in blocks for entry in table.runs.entries()}
+    return Table(spec, blocks, _changes(spec, blocks), _provenance([used[key] for key in sorted(used)]))
+
+
+def _block(spec: TableSpec, block: Block, runs: BlockRuns) -> BlockTable:
+    wanted = [column for column in spec.columns if block.columns is None or column.metric in block.columns]
+    values = {
+        (experiment, column.metric): {
+            seed: value
+            for seed, entry in sorted(found.items())
+            if (value := entry.record.metrics[block.metrics].get(column.metric)) is not None
+        }
+        for experiment, found in runs.finished.items()
+        for column in wanted
+    }
+    present = {metric for (_, metric), per_seed in values.items() if per_seed}
+    columns = [column for column in wanted if column.metric in present] or wanted
+    table = BlockTable(block, columns, runs)
+    for (experiment, metric), per_seed in values.items():
+        if per_seed:
+            table.cells[experiment, metric] = Cell(*mean_and_error(list(per_seed.values())), per_seed)
+    for column in columns:
+        table.protocols[column.metric] = _protocol(spec, block, runs, column.metric)
+        _mark_best(table, column)
+        _add_reference(table, column)
+    comparer = Comparer(block, spec.statistics)
+    for row in spec.rows:
+        if row.parent is None:
+            continue
+        for column in columns:
+            own, parent = runs.finished[row.experiment], runs.finished[row.parent]
+            difference = comparer.compare(own, parent, column.metric)
+            if difference is not None:
+                table.differences[row.experiment, column.metric] = difference
+    return table
+
+
+def _protocol(spec: TableSpec, block: Block, runs: BlockRuns, metric: str) -> str:
+    """The one protocol of a column; two never share a column."""
+    seen: dict[str, str] = {}
+    for entry in runs.entries():
+        record = entry.record
+        if record.metrics[block.metrics].get(metric) is not None:
+            seen.setdefault(record.protocol(block.metrics, metric), f"{record.experiment} seed {record.seed}")
+    if len(seen) > 1:
+        which = ", ".join(f"{name or 'none'} ({who})" for name, who in sorted(seen.items()))
+        raise RecfaceError(
+            f"table {spec.name}, block {block.name}: column {metric} mixes protocols {which}; "
+            "run the outdated experiments again"
+        )
+    return next(iter(seen), "")
+
+
+def _mark_best(table: BlockTable, column: Column) -> None:
+    cells = [cell for (_, metric), cell in table.cells.items() if metric == column.metric]
+    if column.target is not None:
+        target = column.target
+        scores = [-abs(cell.mean - target) for cell in cells]
+    elif column.direction:
+        scores = [cell.mean if column.direction == "higher" else -cell.mean for cell in cells]
+    else:
+        return
+    for cell, score in zip(cells, scores, strict=True):
+        cell.best = len(cells) > 1 and score == max(scores)
+
+
+def _add_reference(table: BlockTable, column: Column) -> None:
+    if column.reference is None:
+        return
+    metrics = [entry.record.metrics[table.block.metrics] for entry in table.runs.entries()]
+    values = [value for values in metrics if (value := values.get(column.reference)) is not None]
+    if values:
+        table.reference[column.metric] = mean_and_error(values)[0]
+
+
+def _changes(spec: TableSpec, blocks: list[BlockTable]) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """Which keys a row's config changes against its parent's, from the first block that has both."""
+    changes: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for row in spec.rows:
+        for table in blocks:
+            own, parent = table.runs.finished[row.experiment], table.runs.finished.get(row.parent or "", {})
+            if own and parent and row.experiment not in changes:
+                changes[row.experiment] = config_difference(_config(parent), _config(own))
+    return changes
+
+
+def _config(found: Mapping[int, Entry]) -> dict[str, Any]:
+    return found[min(found)].record.config
+
+
+def config_difference(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Dotted keys whose values differ, with (parent's, own); what names or places a run is left out."""
+    ignore = (*IGNORED, "experiment")
+    first, second = (flatten(normalised(without(config, ignore))) for config in (parent, own))
+    keys = sorted(set(first) | set(second))
+    return {key: (first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)}
+
+
+def _provenance(entries: list[Entry]) -> str:
+    """One line that changes only when the records do."""
+    if not entries:
+        return "no records"
+    records = [entry.record for entry in entries]
+    content = [[r.experiment, r.hash, r.seed, r.metrics, r.protocols, r.versions] for r in records]
+    content.sort(key=lambda item: item[:3])
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    commits = {(r.git.get("commit") or "none")[:8] + ("+" if r.git.get("dirty") else "") for r in records}
+    newest = max(record.updated for record in records)
+    return f"{len(records)} records, hash {digest}, newest {newest}, commit {', '.join(sorted(commits))}" + (
+        " (+ = with uncommitted changes)" if any(name.endswith("+") for name in commits) else ""
+    )

@@ -1,0 +1,136 @@
+"""A finished run in at most 200 kB: its record, and its predictions as float16, small enough to commit."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from recface.errors import RecfaceError
+from recface.tracking.atomic import write_bytes
+from recface.tracking.record import RunRecord, read_record
+
+LIMIT_BYTES = 200_000
+# (..., K) arrays of modes: all are cut to the same leading modes, which carry most of the shape.
+MODES_LAST = (
+    "test_parameters",
+    "test_true",
+    "photos_parameters",
+    "control_shape_parameters",
+    "control_albedo_parameters",
+    "identity_sigma",
+)
+# A Gram matrix in float16 would no longer be positive definite.
+KEEP_FLOAT32 = ("basis_gram", "identity_sigma")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def record_stem(record: RunRecord) -> str:
+    """File name of an archived run, without its ending: `<experiment>-<hash>-seed<n>`."""
+    return f"{record.experiment}-{record.hash}-seed{record.seed}"
+
+
+def zip_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Write arrays in the npz form, the same bytes for the same arrays: `np.savez` would store the time of day."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive_file:
+        for name in sorted(arrays):
+            inner = io.BytesIO()
+            np.lib.format.write_array(inner, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive_file.writestr(entry, inner.getvalue(), compresslevel=6)
+    return buffer.getvalue()
+
+
+def _small(name: str, array: np.ndarray) -> np.ndarray:
+    """The smallest type that serves: float16 for floats (Gram matrix: float32), int16 or int32 for integers."""
+    if array.dtype.kind == "f":
+        return array.astype(np.float32 if name in KEEP_FLOAT32 else np.float16)
+    if array.dtype.kind in "iu":
+        fits = array.size == 0 or (array.min() >= -32768 and array.max() <= 32767)
+        return array.astype(np.int16 if fits else np.int32)
+    return array
+
+
+def _cut(arrays: Mapping[str, np.ndarray], modes: int) -> dict[str, np.ndarray]:
+    """Keep the leading modes of every array that has a modes axis."""
+    result = dict(arrays)
+    for name in MODES_LAST:
+        if name in result:
+            result[name] = result[name][..., :modes]
+    if "basis_gram" in result:
+        result["basis_gram"] = result["basis_gram"][:modes, :modes]
+    result["modes_kept"] = np.array(modes, np.int16)
+    return result
+
+
+def reduce_predictions(arrays: Mapping[str, np.ndarray], limit: int = LIMIT_BYTES) -> dict[str, np.ndarray]:
+    """Shrink predictions until their npz fits: float16 first, then without the control sets, then fewer modes.
+
+    Args:
+        arrays: Content of predictions.npz; `test_parameters` (N, K) must be there.
+        limit: Largest size of the npz in bytes.
+
+    Returns:
+        The arrays to keep, with `modes_kept` and `modes_total` beside them. Equal input gives equal output, so that
+        statistics from a run's folder and from its archived copy agree to the last digit.
+
+    Raises:
+        RecfaceError: `test_parameters` is missing, or not even one mode fits.
+    """
+    if "test_parameters" not in arrays:
+        raise RecfaceError("predictions.npz lacks test_parameters; run it again")
+    if "modes_kept" in arrays:
+        return dict(arrays)
+    total = int(np.asarray(arrays["test_parameters"]).shape[-1])
+    small = {name: _small(name, np.asarray(array)) for name, array in arrays.items()}
+    small["modes_total"] = np.array(total, np.int16)
+
+    def fits(candidate: Mapping[str, np.ndarray]) -> bool:
+        return len(zip_arrays(candidate)) <= limit
+
+    if fits(whole := _cut(small, total)):
+        return whole
+    small = {name: array for name, array in small.items() if not name.startswith("control_")}
+    low, high = 0, total + 1  # invariant: `low` modes fit (0 is a sentinel), `high` do not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(_cut(small, middle)) else (low, middle)
+    if low == 0:
+        raise RecfaceError(f"predictions do not fit into {limit} bytes even with one mode; evaluate fewer photos")
+    return _cut(small, low)
+
+
+def archive(run_folder: str | Path, records_dir: str | Path, limit: int = LIMIT_BYTES) -> Path:
+    """Copy a finished run's record, and its reduced predictions where it has any, into the records folder.
+
+    Args:
+        run_folder: Folder of the run.
+        records_dir: Usually results/records.
+        limit: Largest size of the predictions in bytes.
+
+    Returns:
+        Path of the archived record. Files whose content would not change are not touched.
+
+    Raises:
+        RecfaceError: The run is not finished, or its predictions do not fit.
+    """
+    run_folder, records_dir = Path(run_folder), Path(records_dir)
+    record = read_record(run_folder)
+    if record.state != "finished":
+        raise RecfaceError(f"{run_folder}: the run is {record.state}, only a finished one can be archived")
+    stem = record_stem(record)
+    predictions = run_folder / "predictions.npz"
+    if predictions.is_file():
+        with np.load(predictions, allow_pickle=False) as stored:
+            arrays = reduce_predictions({name: stored[name] for name in stored.files}, limit)
+        write_bytes(records_dir / f"{stem}.npz", zip_arrays(arrays))
+    else:
+        (records_dir / f"{stem}.npz").unlink(missing_ok=True)
+    target = records_dir / f"{stem}.json"
+    write_bytes(target, (run_folder / "run.json").read_bytes())
+    return target

@@ -1,0 +1,187 @@
+"""The folder of a run: its lock, its record, its metrics as they come, and its progress."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from recface.errors import RecfaceError
+from recface.tracking.atomic import plain, write_json
+from recface.tracking.record import RunRecord, now, read_record, write_record
+
+PROGRESS_VARIABLE = "RECFACE_PROGRESS"
+PROGRESS_SECONDS = 2.0
+
+
+class RunFolder:
+    """One run's folder. The record on disk is whole at every moment; a killed run is seen as "running" and can resume.
+
+    Typical use::
+
+        folder = RunFolder.open(run_path(runs, experiment, digest, seed))
+        with folder.lock():
+            if not folder.is_finished:
+                with folder.running(new_record(experiment, digest, seed, config)):
+                    folder.stage("stage1")
+                    ...
+                    folder.finish(metrics={"benchmark": {...}}, protocols={...}, timings={...})
+
+    Attributes:
+        path: The folder.
+        record: The record as last read or written; None before the first start.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.record: RunRecord | None = None
+        self._written = float("-inf")
+        self._phase: str | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Open a run folder, made if needed, and read its record where there is one.
+
+        Raises:
+            RecfaceError: The folder holds a record that cannot be read.
+        """
+        folder = cls(path)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.reload()
+        return folder
+
+    @property
+    def record_path(self) -> Path:
+        """Where run.json is."""
+        return self.path / "run.json"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has ended well, by the record in memory; `lock` refreshes it."""
+        return self.record is not None and self.record.state == "finished"
+
+    def reload(self) -> None:
+        """Read the record again from disk."""
+        self.record = read_record(self.record_path) if self.record_path.exists() else None
+
+    @contextmanager
+    def lock(self, timeout: float = -1) -> Iterator[None]:
+        """Hold the run alone, then see what another process may have finished meanwhile.
+
+        Args:
+            timeout: Seconds to wait for another process that holds it; -1 waits as long as it takes.
+
+        Raises:
+            RecfaceError: Another process still holds the run after that time.
+        """
+        try:
+            with FileLock(self.path / ".lock", timeout=timeout):
+                self.reload()
+                yield
+        except Timeout:
+            raise RecfaceError(f"{self.path}: another process works on this run; wait for it or stop it") from None
+
+    @contextmanager
+    def running(self, record: RunRecord) -> Iterator[RunFolder]:
+        """Start the run, and write down the reason should anything stop it; the exception goes on."""
+        self.start(record)
+        try:
+            yield self
+        except KeyboardInterrupt:
+            self.fail("interrupted")
+            raise
+        except BaseException as error:
+            self.fail(f"{error}" if isinstance(error, RecfaceError) else f"{type(error).__name__}: {error}")
+            raise
+
+    def start(self, record: RunRecord) -> None:
+        """Write a record in state "running". A resumed run keeps the time of its first start."""
+        started = self.record.started if self.record else record.started
+        self.record = replace(record, state="running", reason=None, started=started or now())
+        self._save()
+
+    def stage(self, name: str) -> None:
+        """Note which stage begins."""
+        self._started().stage = name
+        self._save()
+
+    def update(self, **fields: Any) -> None:
+        """Set fields of the record that are known only once the run is under way, such as `data_manifest`."""
+        self.record = replace(self._started(), **fields)
+        self._save()
+
+    def log_metrics(self, row: Mapping[str, Any]) -> None:
+        """Append a row to metrics.jsonl and flush it, so that a killed run loses nothing it has said."""
+        with open(self.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(plain(row), allow_nan=False) + "\n")
+
+    def progress(self, step: int, total: int, phase: str = "", loss: float | None = None) -> None:
+        """Tell how far the run is, for whoever shows it; cheap enough to call at every step.
+
+        Args:
+            step: Steps done, counted over the whole run.
+            total: Steps of the whole run, all stages together.
+            phase: What is being done, such as "stage1" or "test".
+            loss: Current loss, if any.
+
+        The state goes to progress.json, and to the file that RECFACE_PROGRESS names, at most every two seconds.
+        """
+        due = time.monotonic() - self._written >= PROGRESS_SECONDS
+        if not due and phase == self._phase and step < total:
+            return
+        self._written, self._phase = time.monotonic(), phase
+        state = {"run": str(self.path), "phase": phase, "step": step, "total": total, "loss": loss, "updated": now()}
+        write_json(self.path / "progress.json", state)
+        mirror = os.environ.get(PROGRESS_VARIABLE)
+        if mirror:
+            write_json(Path(mirror), state)
+
+    def finish(
+        self,
+        metrics: Mapping[str, Mapping[str, Any]],
+        protocols: Mapping[str, Any] | None = None,
+        timings: Mapping[str, float] | None = None,
+    ) -> RunRecord:
+        """Close the run with its results.
+
+        Args:
+            metrics: Block ("benchmark", "photos") to metric to value.
+            protocols: Metric to protocol id, or block to metric to protocol id.
+            timings: Name to seconds.
+
+        Returns:
+            The record as written, in state "finished".
+        """
+        record = self._started()
+        self.record = replace(
+            record,
+            state="finished",
+            reason=None,
+            metrics={block: plain(values) for block, values in metrics.items()},
+            protocols=dict(record.protocols if protocols is None else protocols),
+            timings={**record.timings, **(timings or {})},
+        )
+        self._save()
+        return self.record
+
+    def fail(self, reason: str) -> None:
+        """Close the run with the reason why it failed, kept to one line."""
+        self.record = replace(self._started(), state="failed", reason=" ".join(str(reason).split()))
+        self._save()
+
+    def _started(self) -> RunRecord:
+        if self.record is None:
+            raise RecfaceError(f"{self.path}: the run has not been started")
+        return self.record
+
+    def _save(self) -> None:
+        record = self._started()
+        record.updated = now()
+        write_record(self.record_path, record)

@@ -1,0 +1,174 @@
+"""The record of a run: one small JSON file that says what was run, with what, and what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recface.errors import RecfaceError
+from recface.tracking.atomic import write_json
+from recface.tracking.environment import git_state, package_versions
+
+SCHEMA = "recface-run/1"
+STATES = ("running", "finished", "failed")
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "experiment": str,
+    "hash": str,
+    "seed": int,
+    "stage": str,
+    "state": str,
+    "config": dict,
+    "versions": dict,
+    "metrics": dict,
+    "protocols": dict,
+    "timings": dict,
+}
+
+
+@dataclass
+class RunRecord:
+    """What run.json holds. It names no host and no absolute path, so that a record means the same anywhere.
+
+    Attributes:
+        experiment: Name of the experiment config.
+        hash: `config_hash` of the config.
+        seed: Random seed of the run.
+        parent: Experiment that this one differs from, None for a root.
+        stage: Name of the stage that runs, or that ran last.
+        state: "running", "finished" or "failed".
+        reason: Why it failed, in one line.
+        config: The resolved config, plain.
+        overrides: What was given on the command line; of two configs of one experiment, tables take the plainer.
+        git: `{"commit", "dirty"}`.
+        packages: Package name to version.
+        data_manifest: Hash over the data the run saw.
+        versions: Version keys of what changes results but is no config key: benchmark, variant, protocol.
+        metrics: Block to metric to value; blocks are "benchmark" and, where photographs were given, "photos".
+        protocols: Metric to protocol id; or block to metric to id where blocks measure one metric differently.
+        timings: Name to seconds.
+        started: Time of the first start, UTC, ISO 8601.
+        updated: Time of the last change, UTC, ISO 8601.
+        schema: Version of this file's form.
+    """
+
+    experiment: str
+    hash: str
+    seed: int
+    parent: str | None = None
+    stage: str = ""
+    state: str = "running"
+    reason: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+    git: dict[str, Any] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    data_manifest: str | None = None
+    versions: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    protocols: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    started: str = ""
+    updated: str = ""
+    schema: str = SCHEMA
+
+    def protocol(self, block: str, metric: str) -> str:
+        """Protocol id of a metric in a block, "" where the record names none."""
+        inner = self.protocols.get(block)
+        found = inner.get(metric) if isinstance(inner, Mapping) else self.protocols.get(metric)
+        return found if isinstance(found, str) else ""
+
+
+def now() -> str:
+    """The time as records write it: UTC, whole seconds, ISO 8601."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+def new_record(
+    experiment: str,
+    digest: str,
+    seed: int,
+    config: Mapping[str, Any],
+    *,
+    parent: str | None = None,
+    overrides: Sequence[str] = (),
+    versions: Mapping[str, Any] | None = None,
+    data_manifest: str | None = None,
+) -> RunRecord:
+    """Start a record, with the commit and the package versions filled in.
+
+    Args:
+        experiment: Name of the experiment config.
+        digest: `config_hash` of the config.
+        seed: Random seed.
+        config: The resolved config, plain.
+        parent: Experiment that this one differs from.
+        overrides: Command-line overrides of the run.
+        versions: Version keys (benchmark, variant, protocol).
+        data_manifest: Hash over the data.
+
+    Returns:
+        A record in state "running".
+    """
+    time = now()
+    return RunRecord(
+        experiment=experiment,
+        hash=digest,
+        seed=int(seed),
+        parent=parent,
+        config=dict(config),
+        overrides=list(overrides),
+        git=git_state(),
+        packages=package_versions(),
+        data_manifest=data_manifest,
+        versions=dict(versions or {}),
+        started=time,
+        updated=time,
+    )
+
+
+def read_record(path: str | Path) -> RunRecord:
+    """Read and check a record.
+
+    Args:
+        path: A run.json, or a run folder.
+
+    Returns:
+        The record. Fields this version does not know are left out.
+
+    Raises:
+        RecfaceError: No such file, no JSON, a field missing or of the wrong type; in one line with the path.
+    """
+    path = Path(path)
+    path = path / "run.json" if path.is_dir() else path
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecfaceError(f"{path}: no run record here") from None
+    except (OSError, ValueError) as error:
+        raise RecfaceError(
+            f"{path}: not a readable run record ({error}); remove it and run again"
+        ) from None
+    if not isinstance(content, dict):
+        raise RecfaceError(f"{path}: a run record is a JSON object, this is a {type(content).__name__}")
+    known = {item.name: item for item in dataclasses.fields(RunRecord)}
+    missing = [name for name in ("experiment", "hash", "seed", "state") if name not in content]
+    if missing:
+        raise RecfaceError(
+            f"{path}: the run record lacks {', '.join(missing)}; remove it and run again"
+        )
+    for name, kind in _TYPES.items():
+        if name in content and (not isinstance(content[name], kind) or isinstance(content[name], bool)):
+            raise RecfaceError(f"{path}: field {name} of the run record is {content[name]!r}, not {kind.__name__}")
+    if content["state"] not in STATES:
+        raise RecfaceError(f"{path}: state {content['state']!r} of the run record is none of {', '.join(STATES)}")
+    return RunRecord(**{name: value for name, value in content.items() if name in known})
+
+
+def write_record(path: str | Path, record: RunRecord) -> None:
+    """Write a record atomically, as JSON with one key a line."""
+    write_json(Path(path), dataclasses.asdict(record))

@@ -1,0 +1,44 @@
+"""Build every table of configs/table/ from the run records, or check that results/ is up to date."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from recface.errors import RecfaceError
+from recface.results.build import check_tables, write_tables
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; by default the process's own.
+
+    Returns:
+        Exit code.
+    """
+    parser = argparse.ArgumentParser(prog="tables.py", description=__doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of runs (runs)")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where to write (results)")
+    parser.add_argument("--configs", type=Path, default=ROOT / "configs" / "table", metavar="DIR", help="table YAMLs")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if results/ is out of date")
+    options = parser.parse_args(arguments)
+    try:
+        if options.check:
+            check_tables(options.configs, options.runs, options.results)
+            print(f"{options.results} is up to date")
+        else:
+            for path in write_tables(options.configs, options.runs, options.results):
+                print(path)
+    except RecfaceError as error:
+        print(f"tables.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
