@@ -14,7 +14,11 @@ from recface.render import euler_to_matrix, project
 def test_sizes_and_labels_of_every_split(benchmark, smoke_config):
     scale = smoke_config["scale"]
     expected = {
-        "identity": 12 * 4, "landmark": 48, "validation": 20 * 3, "test": 20 * 3, "control_shape": 20 * 3,
+        "identity": 12 * 4,
+        "landmark": 48,
+        "validation": 20 * 3,
+        "test": 20 * 3,
+        "control_shape": 20 * 3,
         "control_albedo": 20 * 3,
     }
     for split in PHOTO_SPLITS:
@@ -63,8 +67,18 @@ def test_landmarks_are_the_projection_of_the_labelled_scene(benchmark, face_mode
 
 def test_generation_repeats_to_the_byte_and_the_seed_matters(face_model, tmp_path):
     tiny = dict(
-        image_size=16, identity_people=2, identity_photos=2, landmark_photos=3, validation_people=1, test_people=2,
-        photos_each=1, control_people=1, control_photos=2, scan_people=1, scans_each=2, albedo_modes=3,
+        image_size=16,
+        identity_people=2,
+        identity_photos=2,
+        landmark_photos=3,
+        validation_people=1,
+        test_people=2,
+        photos_each=1,
+        control_people=1,
+        control_photos=2,
+        scan_people=1,
+        scans_each=2,
+        albedo_modes=3,
     )
     hashes = [
         get_benchmark(face_model, BenchmarkConfig(seed=seed, **tiny), tmp_path / str(run)).manifest_hash

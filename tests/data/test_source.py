@@ -55,7 +55,9 @@ def test_datamodule_augments_by_step_alone():
         results.append(module.on_after_batch_transfer(batch, 0))
     assert torch.equal(results[0]["image"], results[1]["image"])
     assert torch.equal(results[0]["landmarks"], results[1]["landmarks"])
-    assert results[0]["image"].dtype == torch.float32 and 0 <= results[0]["image"].min() <= results[0]["image"].max() <= 1
+    assert (
+        results[0]["image"].dtype == torch.float32 and 0 <= results[0]["image"].min() <= results[0]["image"].max() <= 1
+    )
 
 
 def write_folder(folder, rows, header="file,identity"):

@@ -10,7 +10,12 @@ def photos(seed=0, batch=3, size=6):
     torch.manual_seed(seed)
     mask = torch.rand(batch, 1, size, size) > 0.4
     mask[1] = False
-    return torch.rand(batch, 3, size, size), torch.rand(batch, 3, size, size), mask, 0.05 + torch.rand(batch, 1, size, size)
+    return (
+        torch.rand(batch, 3, size, size),
+        torch.rand(batch, 3, size, size),
+        mask,
+        0.05 + torch.rand(batch, 1, size, size),
+    )
 
 
 def test_equals_the_laplace_density():

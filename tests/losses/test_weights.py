@@ -17,7 +17,9 @@ def test_sum_and_gradient():
 
 def test_weight_zero_keeps_even_nan_out():
     watched = torch.tensor(torch.nan, requires_grad=True)
-    total, values = weighted_sum({"pixel": watched, "prior": torch.tensor(3.0)}, {"pixel": 0.0, "prior": 1.0, "other": 0})
+    total, values = weighted_sum(
+        {"pixel": watched, "prior": torch.tensor(3.0)}, {"pixel": 0.0, "prior": 1.0, "other": 0}
+    )
     assert total.item() == 3.0
     assert values["pixel"].isnan()
 

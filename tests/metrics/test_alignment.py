@@ -28,8 +28,11 @@ def test_rigid_matches_scipy() -> None:
     np.testing.assert_allclose(rigid_align(source, target).numpy(), expected, atol=1e-10)
 
 
-def test_similarity_reaches_the_numerical_minimum() -> None:
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_similarity_reaches_the_numerical_minimum(mirrored) -> None:
     source, target = points(2, batch=1)[0].numpy(), points(3, batch=1)[0].numpy()
+    if mirrored:  # the best orthogonal map would be a reflection
+        target = source * [-1, 1, 1] + 0.1 * target
 
     def cost(p: np.ndarray) -> float:
         moved = np.exp(p[6]) * Rotation.from_rotvec(p[:3]).apply(source) + p[3:6]

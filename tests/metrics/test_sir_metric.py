@@ -50,8 +50,8 @@ def test_rms_distances_match_decoded_shapes(people) -> None:
 
 
 def test_coordinates_survive_a_singular_basis(people) -> None:
-    basis = people.basis.clone()
-    basis[..., 3] = basis[..., 2]  # two modes that look alike on the mask
+    basis = people.basis[:2, :, [0, 1, 2, 3, 4, 5, 6]].repeat(1, 1, 3)  # 6 numbers seen, 21 modes
+    people.predicted = people.predicted.repeat(1, 3)
     points = geometry_coordinates(people.predicted, basis)
     shapes = decode(people.predicted, basis)
     assert float((points[0] - points[1]).norm()) == pytest.approx(rms(shapes[0], shapes[1]), rel=1e-9)
@@ -99,6 +99,13 @@ def test_decoded_references_match_the_loop_and_are_left_out(people) -> None:
     )
 
 
+def test_a_turned_photo_may_beat_a_laughing_one() -> None:
+    yaw, expression = torch.tensor([0.0, 0.6, 0.0, 2.0]), torch.tensor([0.9, 0.0, 0.3, 0.0])
+    # cos(0.6) = 0.83 beats exp(-0.9 / 3) = 0.74; a back of a head counts nothing.
+    assert reference_photos(torch.tensor([0, 0, 1, 1]), yaw, expression).tolist() == [1, 2]
+    assert reference_photos(torch.tensor([0, 0]), torch.tensor([0.9, 0.0]), torch.tensor([0.0, 0.9])).tolist() == [1]
+
+
 def test_perfect_is_one_and_collapse_is_chance(people) -> None:
     names, references = true_references(people.identity, people.true)
     perfect = recognition(people.true, people.identity, references, names, people.basis)
@@ -106,6 +113,11 @@ def test_perfect_is_one_and_collapse_is_chance(people) -> None:
     mean_face = torch.zeros_like(people.true)
     collapsed = recognition(mean_face, people.identity, references, names, people.basis)
     assert collapsed == pytest.approx({"sir": 0.0, "rank1": 1 / len(names)}, abs=1e-9)
+    constant = people.predicted[:1].expand(120, -1)
+    noisy = constant + 1e-12 * people.predicted.double()
+    for same_face in (mean_face, constant, noisy):
+        decoded = decoded_recognition(same_face, people.identity, people.yaw_abs, people.expression_norm, people.basis)
+        assert decoded["sir"] == 0
     decoded = decoded_recognition(mean_face, people.identity, people.yaw_abs, people.expression_norm, people.basis)
     assert decoded == pytest.approx({"sir": 0.0, "rank1": 1 / len(names)})  # every reference ties
 

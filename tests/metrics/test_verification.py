@@ -71,6 +71,21 @@ def test_monotone_maps_change_nothing(seed, scale, power) -> None:
     assert verification(mapped, same, fold) == verification(scores, same, fold)
 
 
+def test_false_accepts_are_counted_exactly() -> None:
+    scores = torch.cat([torch.arange(100.0), torch.tensor([71.5, 70.5])])  # 28 and 29 impostors lie above
+    same = torch.arange(102) >= 100
+    assert 0.29 * 100 < 29  # in floating point; yet 29 false accepts are allowed
+    assert tar_at_far(scores, same, 0.29) == 1.0
+    assert tar_at_far(scores, same, 0.289) == 0.5
+
+
+def test_accepting_no_pair_can_be_the_best_threshold() -> None:
+    scores, fold = torch.tensor([5.0, 4.0, 3.0, 6.0, 2.0]), torch.tensor([0, 0, 0, 1, 1])
+    same = torch.tensor([False, False, True, True, False])
+    # Fold 0 accepts from 6 on (2 of 3 right); fold 1 accepts none (1 of 2 right).
+    assert fold_accuracy(scores, same, fold) == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
 def test_swapping_the_sign_mirrors_the_auc() -> None:
     scores, same, _ = scored(0)
     assert auc(-scores, same) == pytest.approx(1 - auc(scores, same))

@@ -52,7 +52,7 @@ def test_lone_vertices_and_flat_faces_give_zero(function) -> None:
     vertices = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [5, 5, 5]]], requires_grad=True)
     normals = function(vertices, torch.tensor([[0, 1, 2]]))
     normals.sum().backward()
-    assert (normals == 0).all() and torch.isfinite(vertices.grad).all()
+    assert (normals == 0).all() and (vertices.grad == 0).all()
 
 
 def test_strided_and_expanded_vertices(scene) -> None:

@@ -18,8 +18,8 @@ class Builder:
     """How to build one kind of face model; its module is imported when it is first used.
 
     Attributes:
-        module: module with ``build(path) -> FaceModel`` and, if cached, ``VERSION`` and ``sources(path) -> str`` (an
-            input checksum).
+        module: module with ``build(path) -> FaceModel``; if cached also ``VERSION`` and ``sources(path) -> str``,
+            a checksum of its inputs.
         help: one line for the user: what it is, and what its path must point to.
         cached: whether to keep what it builds; a file in our schema is its own cache.
     """

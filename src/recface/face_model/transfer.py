@@ -80,10 +80,10 @@ def deform(
     tree, target_normals = cKDTree(target), unit_normals(target, target_triangles)
     pinned, places = np.asarray(pins[0]), np.asarray(pins[1], dtype=np.float64)
     bent = source.astype(np.float64).copy()
-    for value in (stiffness[0], *stiffness):  # the first round follows the pins alone
+    for round_, value in enumerate((stiffness[0], *stiffness)):
         weight = np.zeros(len(source))
         goal = bent.copy()
-        if value is not stiffness[0] or not np.array_equal(bent, source):
+        if round_ > 0:  # the first round follows the pins alone
             distance, nearest = tree.query(bent)
             agree = (unit_normals(bent, source_triangles) * target_normals[nearest]).sum(axis=1) > 0.5
             weight = (agree & (distance < reach)).astype(np.float64)

@@ -8,10 +8,12 @@ those of `torch.nn.Conv2d` up to rounding; so are parameters and their names.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.types import _size
 
 LARGEST_MAP = 16  # output pixels; above, the direct kernels are as fast and need no unfolded copy
 
@@ -20,7 +22,7 @@ class _MatmulConvolution(torch.autograd.Function):
     """Channels-last 2D convolution: windows (B*h*w, k*k*C) times weights (k*k*C, O)."""
 
     @staticmethod
-    def forward(ctx, image: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Any, image: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         batch, channels, height, width = image.shape
         out, _, kernel, _ = weight.shape
         padded = functional.pad(image.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))
@@ -36,7 +38,7 @@ class _MatmulConvolution(torch.autograd.Function):
         return (windows @ flat_weight.T).view(batch, rows, columns, out).permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         windows, flat_weight = ctx.saved_tensors
         stride, padding, kernel, rows, columns, padded_shape = ctx.geometry
         out, channels = flat_weight.shape[0], padded_shape[-1]
@@ -55,7 +57,7 @@ class _MatmulConvolution(torch.autograd.Function):
         return image_gradient, weight_gradient, None, None
 
 
-def _shifts(padded: Tensor, kernel: int, stride: int, rows: int, columns: int):
+def _shifts(padded: Tensor, kernel: int, stride: int, rows: int, columns: int) -> Iterator[tuple[int, int, Tensor]]:
     """For each kernel element (i, j) the view of the padded map (B,H,W,C) that it meets, (B,rows,columns,C)."""
     for i in range(kernel):
         for j in range(kernel):
@@ -63,7 +65,10 @@ def _shifts(padded: Tensor, kernel: int, stride: int, rows: int, columns: int):
 
 
 class MatmulConv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` that turns to a matrix product where that is faster: on a CPU, for small maps."""
+    """`torch.nn.Conv2d` that turns to a matrix product where that is faster: on a CPU, for small maps.
+
+    Made by `use_matmul`, which knows what kinds of convolution it covers.
+    """
 
     def forward(self, image: Tensor) -> Tensor:
         """Convolve (B,C,H,W) to (B,O,h,w)."""
@@ -110,12 +115,12 @@ def use_matmul(module: nn.Module) -> nn.Module:
 
 
 def _is_plain(convolution: nn.Conv2d) -> bool:
-    pairs: list[_size] = [convolution.kernel_size, convolution.stride]
+    """Whether `_MatmulConvolution` covers it: square, ungrouped, undilated, without bias, zero-padded."""
     return (
         convolution.groups == 1
         and convolution.bias is None
         and convolution.dilation == (1, 1)
         and convolution.padding_mode == "zeros"
         and isinstance(convolution.padding, tuple)
-        and all(first == second for first, second in [*pairs, convolution.padding])
+        and all(len(set(pair)) == 1 for pair in (convolution.kernel_size, convolution.stride, convolution.padding))
     )

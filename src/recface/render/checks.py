@@ -37,7 +37,10 @@ def check_mesh(vertices: Tensor, triangles: Tensor) -> None:
         raise RecfaceError(f"render: vertices have shape {tuple(vertices.shape)}; (batch, vertices, 3) is needed")
     if triangles.ndim != 2 or triangles.shape[-1] != 3:
         raise RecfaceError(f"render: triangles have shape {tuple(triangles.shape)}; (faces, 3) is needed")
-    if len(triangles) and (int(triangles.min()) < 0 or int(triangles.max()) >= vertices.shape[1]):
+    # On CUDA the look would wait for the device, which checks indices itself.
+    if triangles.is_cuda or not len(triangles):
+        return
+    if int(triangles.min()) < 0 or int(triangles.max()) >= vertices.shape[1]:
         raise RecfaceError(f"render: triangles index vertices outside 0..{vertices.shape[1] - 1}; wrong face model?")
 
 
@@ -50,5 +53,5 @@ def check_face_index(face_index: Tensor, batch: int, num_faces: int) -> None:
     shape = tuple(face_index.shape)
     if face_index.ndim != 3 or shape[0] != batch or shape[1] != shape[2]:
         raise RecfaceError(f"render: face_index has shape {shape}; ({batch}, size, size) is needed")
-    if face_index.numel() and int(face_index.max()) >= num_faces:
+    if not face_index.is_cuda and face_index.numel() and int(face_index.max()) >= num_faces:
         raise RecfaceError(f"render: face_index names faces beyond {num_faces - 1}; it belongs to another mesh")

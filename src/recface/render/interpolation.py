@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from recface.errors import RecfaceError
 from recface.render.camera import to_pixels
 from recface.render.checks import check_face_index, check_mesh
 from recface.render.precision import full_precision
@@ -27,10 +28,15 @@ def interpolate(projected: Tensor, triangles: Tensor, face_index: Tensor, attrib
         values (B, C, S, S), zero on the background, and mask (B, 1, S, S) bool.
 
     Raises:
-        RecfaceError: `triangles` or `face_index` does not fit.
+        RecfaceError: `triangles`, `face_index` or `attributes` does not fit.
     """
     check_mesh(projected, triangles)
     check_face_index(face_index, len(projected), len(triangles))
+    if attributes.ndim != 3 or attributes.shape[:2] != projected.shape[:2]:
+        raise RecfaceError(
+            f"render: attributes have shape {tuple(attributes.shape)}; "
+            f"({projected.shape[0]}, {projected.shape[1]}, channels) is needed"
+        )
     pixels = to_pixels(projected, face_index.shape[-1])
     # Not only tidiness: the kernels are compiled for one floating type.
     dtype = torch.promote_types(pixels.dtype, attributes.dtype)

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from recface.render.checks import check_mesh
 from recface.render.precision import full_precision
@@ -40,4 +39,5 @@ def vertex_normals_torch(vertices: Tensor, triangles: Tensor) -> Tensor:
     summed = torch.zeros_like(vertices)
     for corner in range(3):
         summed = summed.index_add(1, triangles[:, corner], faces)
-    return normalize(summed, dim=-1, eps=1e-20)
+    length = torch.linalg.vector_norm(summed, dim=-1, keepdim=True)
+    return summed / length.masked_fill(length == 0, torch.inf)

@@ -130,20 +130,24 @@ def auc(genuine: Array, impostor: Array, groups: Array, weights: Array, pair_wei
     """
     from scipy.sparse import csr_matrix
 
-    # Bin 2k + 1 is the k-th distinct genuine distance, bin 2k the gap below it. Weights are small integers, so that
-    # float32 sums are exact.
-    values = np.unique(genuine)
-    bins = np.searchsorted(values, impostor, "left") + np.searchsorted(values, impostor, "right")
+    # Bin k holds the impostor pairs between the (k-1)-th and the k-th distinct genuine distance; a tie is half a pair in
+    # either neighbour. Weights are small integers, so that sums in float32 are exact.
+    values, rank = np.unique(genuine, return_inverse=True)
+    left, right = np.searchsorted(values, impostor, "left"), np.searchsorted(values, impostor, "right")
+    pairs = np.arange(len(impostor))
+    halves = np.full(2 * len(impostor), 0.5, np.float32)
     place = csr_matrix(
-        (np.ones(len(bins), np.float32), (bins, np.arange(len(bins)))), shape=(2 * len(values) + 1, len(bins))
+        (halves, (np.concatenate([left, right]), np.concatenate([pairs, pairs]))),
+        shape=(len(values) + 1, len(impostor)),
     )
-    farther = place @ pair_weights  # (bins, R) impostor weight in each bin
-    rank = np.searchsorted(values, genuine)
-    same = csr_matrix((np.ones(len(rank), np.float32), (rank, groups)), shape=(len(values), len(weights))) @ weights
-    above = np.cumsum(farther[::-1], 0, dtype=np.float32)[::-1]
-    wins = above[1::2] - 0.5 * farther[1::2]
+    farther = place @ pair_weights  # (bins, R) weight of impostor pairs in each bin
+    nearer = np.zeros((len(values) + 1, len(weights)), np.float32)  # (bins, P) genuine pairs of each identity below it
+    np.add.at(nearer, (rank + 1, groups), 1)
+    nearer = np.cumsum(nearer, 0)
+    wins = np.einsum("br,br->r", farther, nearer @ weights, dtype=np.float64)
+    pairs_drawn = nearer[-1].astype(np.float64) @ weights * farther.sum(0, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (wins * same).sum(0, dtype=np.float64) / (same.sum(0, dtype=np.float64) * above[0].astype(np.float64))
+        return wins / pairs_drawn
 
 
 def prior_kl(parameters: Array, groups: Array, weights: Array) -> Array:

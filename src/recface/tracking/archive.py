@@ -39,7 +39,7 @@ def zip_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive_file:
         for name in sorted(arrays):
             inner = io.BytesIO()
-            np.lib.format.write_array(inner, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            np.lib.format.write_array(inner, np.asarray(arrays[name], order="C"), allow_pickle=False)
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive_file.writestr(entry, inner.getvalue(), compresslevel=6)

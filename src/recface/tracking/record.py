@@ -150,17 +150,13 @@ def read_record(path: str | Path) -> RunRecord:
     except FileNotFoundError:
         raise RecfaceError(f"{path}: no run record here") from None
     except (OSError, ValueError) as error:
-        raise RecfaceError(
-            f"{path}: not a readable run record ({error}); remove it and run again"
-        ) from None
+        raise RecfaceError(f"{path}: not a readable run record ({error}); remove it and run again") from None
     if not isinstance(content, dict):
         raise RecfaceError(f"{path}: a run record is a JSON object, this is a {type(content).__name__}")
     known = {item.name: item for item in dataclasses.fields(RunRecord)}
     missing = [name for name in ("experiment", "hash", "seed", "state") if name not in content]
     if missing:
-        raise RecfaceError(
-            f"{path}: the run record lacks {', '.join(missing)}; remove it and run again"
-        )
+        raise RecfaceError(f"{path}: the run record lacks {', '.join(missing)}; remove it and run again")
     for name, kind in _TYPES.items():
         if name in content and (not isinstance(content[name], kind) or isinstance(content[name], bool)):
             raise RecfaceError(f"{path}: field {name} of the run record is {content[name]!r}, not {kind.__name__}")

@@ -68,6 +68,7 @@ class Reconstruction(lightning.LightningModule):
             MEAN_SCALE,
             backbone=model["backbone"],
             shared=model["shared"],
+            end=model["end"],
             weights=model["weights"],
         ).to(memory_format=torch.channels_last)
         self.confidence = ConfidenceNet(model["confidence_width"]) if model["confidence"] else None
@@ -141,7 +142,7 @@ class Reconstruction(lightning.LightningModule):
         settings, steps = self.config["optimizer"], self.config["scale"][f"stage{self.stage}_steps"]
         rate = settings[f"stage{self.stage}_rate"]
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=settings["weight_decay"])
+        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=settings["weight_decay"], fused=True)
         total, rise = steps + 1, settings["warmup"]
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=rise)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}

@@ -10,17 +10,24 @@ from torch import Tensor
 OCCLUDED_SHARE = 0.15
 
 
+def _uniform(generator: np.random.Generator, low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Uniform draws in single precision, which is plenty for photos of 8 bits."""
+    return generator.uniform(low, high, shape).astype(np.float32)
+
+
 def _noise_image(count: int, cells: int, size: int, generator: np.random.Generator) -> np.ndarray:
     """Smooth colour noise (count, 3, size, size) with unit-order deviation."""
-    coarse = torch.from_numpy(generator.normal(size=(count, 3, cells, cells)))
+    coarse = torch.from_numpy(generator.standard_normal((count, 3, cells, cells), np.float32))
     return F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True).numpy()
 
 
 def draw_backgrounds(count: int, size: int, generator: np.random.Generator) -> np.ndarray:
     """Draw (count, 3, size, size) backgrounds: a muted colour with coarse and fine structure."""
-    base = generator.uniform(0.1, 0.9, (count, 1, 1, 1)) + generator.normal(0, 0.12, (count, 3, 1, 1))
-    coarse = _noise_image(count, 3, size, generator) * generator.uniform(0, 0.25, (count, 1, 1, 1))
-    fine = _noise_image(count, 12, size, generator) * generator.uniform(0, 0.12, (count, 1, 1, 1))
+    base = _uniform(generator, 0.1, 0.9, (count, 1, 1, 1)) + np.float32(0.12) * generator.standard_normal(
+        (count, 3, 1, 1), np.float32
+    )
+    coarse = _noise_image(count, 3, size, generator) * _uniform(generator, 0, 0.25, (count, 1, 1, 1))
+    fine = _noise_image(count, 12, size, generator) * _uniform(generator, 0, 0.12, (count, 1, 1, 1))
     photo = base + coarse + fine
     grey = photo.mean(1, keepdims=True)
     return np.clip(grey + 0.5 * (photo - grey), 0, 1)
@@ -53,13 +60,13 @@ def draw_occluders(count: int, size: int, generator: np.random.Generator) -> tup
     occluded = generator.random(count) < OCCLUDED_SHARE
     grid = (np.arange(size) + 0.5) / size * 2 - 1
     x, y = np.meshgrid(grid, -grid)
-    turn = generator.uniform(0, np.pi, (count, 1, 1))
-    centre = generator.uniform(-0.6, 0.6, (count, 2, 1, 1))
-    radius = generator.uniform(0.12, 0.45, (count, 2, 1, 1))
+    turn = _uniform(generator, 0, np.pi, (count, 1, 1))
+    centre = _uniform(generator, -0.6, 0.6, (count, 2, 1, 1))
+    radius = _uniform(generator, 0.12, 0.45, (count, 2, 1, 1))
     u = ((x - centre[:, 0]) * np.cos(turn) + (y - centre[:, 1]) * np.sin(turn)) / radius[:, 0]
     v = ((y - centre[:, 1]) * np.cos(turn) - (x - centre[:, 0]) * np.sin(turn)) / radius[:, 1]
-    alpha = ((u**2 + v**2 < 1) & occluded[:, None, None]).astype(np.float64)
-    return generator.uniform(0, 0.8, (count, 3, 1, 1)), alpha[:, None], occluded
+    alpha = ((u**2 + v**2 < 1) & occluded[:, None, None]).astype(np.float32)
+    return _uniform(generator, 0, 0.8, (count, 3, 1, 1)), alpha[:, None], occluded
 
 
 def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -75,15 +82,19 @@ def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -
     """
     count, size = len(head), head.shape[-1] // 2
     holes = enclosed_holes(mask)
-    inside = torch.from_numpy(generator.uniform(0.08, 0.4, (count, 1, 1, 1))).to(head)
+    inside = torch.from_numpy(_uniform(generator, 0.08, 0.4, (count, 1, 1, 1))).to(head)
     head, mask = head + holes * inside, mask | holes
-    coverage = F.avg_pool2d(mask.float(), 2).double().numpy()
-    colour = F.avg_pool2d(head, 2).double().numpy()  # already weighted by coverage: zero outside
+    coverage = F.avg_pool2d(mask.float(), 2).numpy()
+    colour = F.avg_pool2d(head, 2).numpy()  # already weighted by coverage: zero outside
     photo = np.clip(colour, 0, 1) + (1 - coverage) * draw_backgrounds(count, size, generator)
     occluder, alpha, occluded = draw_occluders(count, size, generator)
     photo = photo + alpha * (occluder - photo)
-    photo = photo * generator.uniform(0.85, 1.15, (count, 1, 1, 1)) + generator.normal(0, 0.03, (count, 1, 1, 1))
+    photo = photo * _uniform(generator, 0.85, 1.15, (count, 1, 1, 1)) + np.float32(0.03) * generator.standard_normal(
+        (count, 1, 1, 1), np.float32
+    )
     blurred = F.avg_pool2d(F.pad(torch.from_numpy(photo), (1, 1, 1, 1), mode="replicate"), 3, stride=1).numpy()
-    photo = photo + generator.uniform(0, 0.8, (count, 1, 1, 1)) * (blurred - photo)
-    photo = photo + generator.uniform(0.003, 0.03, (count, 1, 1, 1)) * generator.normal(size=photo.shape)
+    photo = photo + _uniform(generator, 0, 0.8, (count, 1, 1, 1)) * (blurred - photo)
+    photo = photo + _uniform(generator, 0.003, 0.03, (count, 1, 1, 1)) * generator.standard_normal(
+        photo.shape, np.float32
+    )
     return (np.clip(photo, 0, 1) * 255 + 0.5).astype(np.uint8), occluded

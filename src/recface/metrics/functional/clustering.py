@@ -10,6 +10,8 @@ from recface.metrics.functional.geometry import geometry_coordinates
 
 __all__ = ["clustering", "geometry_coordinates", "nmcd"]
 
+COINCIDENT = 1e-12  # squared distance of centres over squared norm of points
+
 
 def _people(points: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
     """Each row's person (N,) as 0..R-1 and the people's centres (R, D), float64."""
@@ -46,7 +48,9 @@ def nmcd(points: Tensor, identities: Tensor) -> float:
     within = (points.double() - centres[person]).square().sum(dim=1).mean()
     # The mean over pairs j != k of squared distances is twice the unbiased variance.
     between = 2 * centres.var(dim=0, correction=1).sum()
-    return float(within / between) if between > 0 else float("nan")
+    # What single precision leaves between equal predictions is no separation.
+    resolved = between > COINCIDENT * points.double().square().sum(dim=1).mean()
+    return float(within / between) if resolved else float("nan")
 
 
 def clustering(points: Tensor, identities: Tensor) -> dict[str, float]:

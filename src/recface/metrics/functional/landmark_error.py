@@ -51,7 +51,7 @@ def nme_by_yaw(nme: Tensor, yaw: Tensor) -> dict[str, float]:
         Percent under `nme_0_30`, `nme_30_60`, `nme_60_90`, and `nme_balanced`; NaN for (and from) an empty bin.
     """
     require_same_length(nme=nme, yaw=yaw)
-    degrees = yaw.double().abs() * (180 / math.pi)
+    degrees = (yaw.double().abs() * (180 / math.pi)).round(decimals=6)  # so that 30 degrees stay 30
     bins = {}
     for key, low, high in YAW_BINS:
         inside = (degrees <= high) & ((degrees > low) | (low == 0))

@@ -18,6 +18,8 @@ __all__ = [
     "true_references",
 ]
 
+COINCIDENT_MM = 1e-6  # references closer than this differ by rounding alone
+
 
 def rms_distances(parameters_a: Tensor, parameters_b: Tensor, basis: Tensor) -> Tensor:
     """Root mean square vertex distance between every two neutral shapes.
@@ -89,7 +91,7 @@ def sir_metric(
     to_own = distances[own]  # one per row, in row order
     to_others = (distances.sum(dim=1) - to_own) / (count - 1)
     apart = float((reference_distances.sum() - reference_distances.trace()) / (count * (count - 1)))
-    return float((to_others - to_own).mean()) / apart if apart > 0 else 0.0
+    return float((to_others - to_own).mean()) / apart if apart > COINCIDENT_MM else 0.0
 
 
 def rank1(distances: Tensor, probe_identity: Tensor, reference_identity: Tensor) -> float:

@@ -93,7 +93,7 @@ def tar_at_far(scores: Tensor, same: Tensor, far: float = 0.01) -> float:
     """
     _check_scores(scores, same)
     impostor = scores[~same].sort(descending=True).values
-    accepted = int(far * len(impostor) + 1e-9)  # 0.01 * 2900 is 28.999...
+    accepted = int(far * len(impostor) + 1e-9)  # 0.29 * 100 is 28.999...
     if accepted >= len(impostor):
         return 1.0
     return float((scores[same] > impostor[accepted]).double().mean())

@@ -1,0 +1,123 @@
+"""Symmetry, face region, caps and landmark transfer, on meshes made here."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from recface.errors import RecfaceError
+from recface.face_model import FLIP68
+from recface.face_model.caps import boundary_loops, cap_triangles, cap_vertices, eyeball, make_cap, pouch
+from recface.face_model.region import exposed
+from recface.face_model.symmetry import find_mirror, reflect, symmetrise
+from recface.face_model.transfer import deform, graph_laplacian, snap, unit_normals
+
+
+@pytest.fixture
+def sphere():
+    mesh = trimesh.creation.icosphere(subdivisions=3, radius=80.0)
+    return np.asarray(mesh.vertices), np.asarray(mesh.faces)
+
+
+def open_sphere(sphere, height=60.0):
+    """The sphere with its front cut off, leaving one round rim."""
+    vertices, faces = sphere
+    return vertices, faces[(vertices[faces][..., 2] < height).all(axis=1)]
+
+
+def test_mirror_of_a_sphere(sphere):
+    vertices, _ = sphere
+    mirror = find_mirror(vertices, 1e-6)
+    np.testing.assert_allclose(vertices[mirror], vertices * (-1, 1, 1), atol=1e-9)
+    field = np.random.default_rng(0).normal(size=(4, *vertices.shape))
+    np.testing.assert_array_equal(reflect(reflect(field, mirror), mirror), field)
+    even = symmetrise(field, mirror)
+    np.testing.assert_allclose(reflect(even, mirror), even, atol=1e-12)
+
+
+def test_asymmetric_mesh_is_refused(sphere):
+    vertices = sphere[0].copy()
+    vertices[np.abs(vertices[:, 0]).argmax()] += 3.0
+    with pytest.raises(RecfaceError, match="not symmetric"):
+        find_mirror(vertices, 0.1)
+
+
+def test_exposed_on_a_ball_within_a_ball(sphere):
+    vertices, faces = sphere
+    both = np.concatenate([vertices, 0.5 * vertices])
+    triangles = np.concatenate([faces, faces + len(vertices)])
+    view = np.array([0.0, -0.6, 0.8])
+    facing = vertices @ view
+    seen = exposed(both, triangles, np.arange(len(both)), views=view[None])
+    clear = np.abs(facing) > 8  # at the silhouette the margin decides
+    np.testing.assert_array_equal(seen[: len(vertices)][clear], facing[clear] > 0)
+    assert not seen[len(vertices) :].any()
+
+    # With its front cut off, the ball inside shows through the hole of radius sqrt(80^2 - 60^2), and only there.
+    _, opened = open_sphere(sphere)
+    triangles = np.concatenate([opened, faces + len(vertices)])
+    within = np.arange(len(vertices), len(both))
+    seen = exposed(both, triangles, within, views=np.array([[0.0, 0.0, 1.0]]))
+    inner = 0.5 * vertices
+    radius = np.linalg.norm(inner[:, :2], axis=1)
+    np.testing.assert_array_equal(seen[radius < 35], inner[radius < 35, 2] > 0)
+
+
+@pytest.mark.parametrize("surface", [eyeball, pouch])
+def test_cap_makes_an_oriented_closed_mesh_and_stays_linear(sphere, surface):
+    vertices, faces = open_sphere(sphere)
+    (rim,) = boundary_loops(faces)
+    cap = make_cap(vertices, rim, 3, surface, moves=True)
+    closed = trimesh.Trimesh(cap_vertices(vertices, [cap]), cap_triangles(faces, len(vertices), [cap]), process=False)
+    assert boundary_loops(closed.faces) == [] and closed.is_winding_consistent
+    np.testing.assert_allclose(cap.weights.sum(axis=1), 1)
+
+    field = np.random.default_rng(1).normal(size=vertices.shape)
+    moved = cap_vertices(vertices + field, [cap])
+    np.testing.assert_allclose(moved - cap_vertices(vertices, [cap]), cap_vertices(field, [cap], displacement=True))
+    still = make_cap(vertices, rim, 3, surface, moves=False)
+    assert (cap_vertices(field, [still], expression=True)[len(vertices) :] == 0).all()
+    assert (cap_vertices(field, [cap], expression=True)[len(vertices) :] != 0).any()
+
+
+def test_eyeball_touches_the_lids_from_behind():
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    rim = np.stack([12 * np.cos(angle), 5 * np.sin(angle), -3 * np.cos(angle) ** 2], axis=1)
+    gap = rim[:, 2] - eyeball(rim, rim)
+    assert gap.min() == pytest.approx(0) and gap.max() < 10
+    assert eyeball(rim.mean(axis=0)[None], rim) > rim[:, 2].max()  # and bulges between them
+
+
+def test_laplacian_against_a_loop(sphere):
+    vertices, faces = sphere
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    expected = np.stack([v - vertices[n].mean(axis=0) for v, n in zip(vertices, mesh.vertex_neighbors, strict=True)])
+    np.testing.assert_allclose(graph_laplacian(faces, len(vertices)) @ vertices, expected, atol=1e-9)
+    aligned = (unit_normals(vertices, faces) * vertices / 80.0).sum(axis=1)
+    assert aligned.min() > 0.99
+
+
+def test_deform_finds_a_known_smooth_deformation(sphere):
+    vertices, faces = sphere
+    bumps = 4.0 * np.sin(vertices / 25.0)[:, [1, 2, 0]]
+    target = vertices * (0.93, 1.06, 0.97) + bumps
+    pins = [int(vertices[:, k].argmax()) for k in range(3)] + [int(vertices[:, k].argmin()) for k in range(3)]
+    bent = deform(vertices, faces, target, faces, (pins, target[pins]))
+    before, after = (np.linalg.norm(v - target, axis=1) for v in (vertices, bent))
+    assert before.mean() > 5 and after.mean() < 0.3 and after.max() < 2
+    np.testing.assert_allclose(bent[pins], target[pins], atol=1.0)
+
+
+def test_snap_is_symmetric_and_hits_what_is_near(sphere):
+    vertices, _ = sphere
+    mirror = find_mirror(vertices, 1e-6)
+    middle = mirror == np.arange(len(vertices))
+    rng = np.random.default_rng(2)
+    truth = np.empty(68, dtype=np.int64)
+    for index in range(68):
+        partner = FLIP68[index]
+        pool = middle if partner == index else ~middle
+        truth[index] = mirror[truth[partner]] if partner < index else rng.choice(np.flatnonzero(pool))
+    noisy = vertices[truth] + rng.normal(0, 0.3, (68, 3))
+    found = snap(noisy, vertices, np.ones(len(vertices), dtype=bool), mirror)
+    np.testing.assert_array_equal(found, truth)
+    np.testing.assert_array_equal(mirror[found], found[FLIP68])
