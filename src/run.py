@@ -8,7 +8,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from recface.experiment.command_line import run_command
+from recface.experiment.command_line import past_hydra, run_command
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="run")
@@ -16,12 +16,13 @@ def main(config: DictConfig) -> float:
     """Run one configuration and print where its record is."""
     from hydra.core.hydra_config import HydraConfig
 
-    from recface.experiment.run import run_experiment  # torch is imported only when there is something to train
+    with past_hydra():
+        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        from recface.experiment.run import run_experiment  # torch is imported only when there is something to train
 
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    folder = run_experiment(plain, overrides=list(HydraConfig.get().overrides.task))
-    print(folder.record_path)
-    return folder.record.metrics["validation"]["geometry_auc"]
+        folder = run_experiment(plain, overrides=list(HydraConfig.get().overrides.task))
+        print(folder.record_path)
+        return folder.record.metrics["validation"]["geometry_auc"]
 
 
 if __name__ == "__main__":

@@ -59,6 +59,8 @@ def run_points(options: argparse.Namespace) -> int:
                 rebuild(runs, options.results, display.note)
 
         failed = Runner(jobs, options.workers, ended, display.tick).run()
+        if not options.no_tables and any(job.skipped for job in jobs):  # what they hold may not be in the tables yet
+            rebuild(runs, options.results, display.note)
     return 1 if failed else 0
 
 

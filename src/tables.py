@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
+
+# Small matrices: more threads would only wait for one another, and for runs that train meanwhile.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from recface.errors import RecfaceError
 from recface.results.build import check_tables, write_tables

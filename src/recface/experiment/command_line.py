@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,23 @@ def _message(error: BaseException) -> str:
     text = lines[0] if lines else type(error).__name__
     options = next((index for index, line in enumerate(lines) if line.startswith("Available options")), None)
     if options is not None:
-        text += f" (available: {', '.join(lines[options + 1 :])})"
-    return text
+        names = itertools.takewhile(lambda line: not line.startswith("Config search path"), lines[options + 1 :])
+        text += f" (available: {', '.join(names)})"
+    detail = next((line for line in lines[1:] if line.startswith("Key ")), None)
+    return f"{text} {detail}" if detail else text
+
+
+class TaskError(BaseException):
+    """Carries a task's exception past Hydra, which would print lines of its own for an ordinary one."""
+
+
+@contextmanager
+def past_hydra() -> Iterator[None]:
+    """Around the body of a Hydra main function: its exceptions reach `run_command` unannounced."""
+    try:
+        yield
+    except Exception as error:
+        raise TaskError from error
 
 
 def run_command(command: Callable[[], Any]) -> int:
@@ -71,12 +88,13 @@ def run_command(command: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 130
-    except Exception as error:
+    except (Exception, TaskError) as error:
+        cause = error.__cause__ if isinstance(error, TaskError) else error
         if os.environ.get("RECFACE_DEBUG"):
-            raise
-        expected = isinstance(error, (RecfaceError, HydraException, OmegaConfBaseException))
-        hint = "" if expected else f" ({type(error).__name__}; RECFACE_DEBUG=1 shows where)"
-        print(f"error: {_message(error)}{hint}", file=sys.stderr)
+            raise cause from None
+        expected = isinstance(cause, (RecfaceError, HydraException, OmegaConfBaseException))
+        hint = "" if expected else f" ({type(cause).__name__}; RECFACE_DEBUG=1 shows where)"
+        print(f"error: {_message(cause)}{hint}", file=sys.stderr)
         return 1
     return 0
 

@@ -42,7 +42,6 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Ru
         devices=trainer_settings["devices"],
         precision=trainer_settings["precision"],
         max_steps=bench.config["scale"][f"stage{stage}_steps"],
-        gradient_clip_val=bench.config["optimizer"]["clip"],
         callbacks=[Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)],
         logger=logger or False,
         default_root_dir=folder.path,

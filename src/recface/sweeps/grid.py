@@ -62,7 +62,10 @@ def _values(spec: SweepSpec, name: str) -> list[Any]:
         values = list(range(form["min"], form["max"] + 1))
     else:
         raise RecfaceError(f"sweep {spec.name}: parameter {name} has no list of values, which method grid needs")
-    return list({_identity(value): value for value in reversed(values)}.values())[::-1]
+    distinct: dict[str, Any] = {}
+    for value in values:
+        distinct.setdefault(_identity(value), value)
+    return list(distinct.values())
 
 
 def _identity(value: Any) -> str:

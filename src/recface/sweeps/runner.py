@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -83,7 +84,7 @@ class Runner:
     ) -> None:
         self.jobs = list(jobs)
         self.workers, self.after, self.tick = workers, after, tick
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def run(self) -> int:
         """Run everything.
@@ -136,12 +137,12 @@ class Runner:
                 )
             except OSError as error:
                 raise RecfaceError(f"cannot start {job.command[0]}: {error.strerror}") from None
-        self._processes[job.name] = process
+        self._processes[id(job)] = process
         job.state, job.started = "running", time.monotonic()
 
     def _poll(self, job: Job) -> bool:
         """Read a job's progress; whether it has ended."""
-        code = self._processes[job.name].poll()
+        code = self._processes[id(job)].poll()
         job.seconds = time.monotonic() - job.started
         job.progress = read_progress(job.progress_path) or job.progress
         if code is None:
@@ -154,12 +155,12 @@ class Runner:
 
     def _stop(self, running: list[Job]) -> None:
         """Interrupt what still runs, as Ctrl-C would; what does not listen is killed."""
-        alive = [job for job in running if self._processes.get(job.name) and self._processes[job.name].poll() is None]
+        alive = [job for job in running if self._processes.get(id(job)) and self._processes[id(job)].poll() is None]
         deadline = time.monotonic() + GRACE_SECONDS
         for job in alive:
-            _signal(self._processes[job.name], signal.SIGINT)
+            _signal(self._processes[id(job)], signal.SIGINT)
         for job in alive:
-            process = self._processes[job.name]
+            process = self._processes[id(job)]
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -170,10 +171,8 @@ class Runner:
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)  # the group is the process's own: it leads a session
-    except ProcessLookupError:
-        pass
 
 
 def cores() -> int:

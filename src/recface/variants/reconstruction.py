@@ -147,6 +147,10 @@ class Reconstruction(lightning.LightningModule):
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=rise)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *unused: Any, **also_unused: Any) -> None:
+        """Clip by the configured norm; Lightning's own clipping refuses the fused optimiser, which bf16 allows."""
+        torch.nn.utils.clip_grad_norm_(self.parameters(), self.config["optimizer"]["clip"])
+
     def freeze_trunk_for_perceptual(self) -> None:
         """Keep a frozen copy of the trunk as the perceptual term's network, if that term has a weight.
 

@@ -24,6 +24,7 @@ from recface.render import Renderer, euler_to_matrix
 ALBEDO_SAMPLES = 400
 ALBEDO_GROUP = 10  # people who share one albedo in the control_albedo split
 CHUNK = 64
+GENERATION_THREADS = 2  # a fixed number, so that the photos do not depend on who generates them
 SCAN_MAX_EXPRESSION = 0.5  # scans are taken of calmer faces than photos
 
 
@@ -167,7 +168,10 @@ def get_benchmark(model: FaceModel, config: BenchmarkConfig, cache_dir: Path) ->
             shutil.rmtree(unfinished, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
             unfinished.mkdir()
+            threads = torch.get_num_threads()
+            torch.set_num_threads(GENERATION_THREADS)
             _write(unfinished, model, config)
+            torch.set_num_threads(threads)
             unfinished.rename(folder)
     meta = json.loads((folder / "meta.json").read_text())
     state = torch.load(folder / "albedo_model.pt", weights_only=True)

@@ -1,0 +1,97 @@
+import io
+
+import numpy as np
+import pytest
+
+from recface.errors import RecfaceError
+from recface.tracking import RunFolder, RunRecord, archive, read_record, run_path
+from recface.tracking.archive import reduce_predictions, zip_arrays
+
+
+def arrays(photos=60, modes=8):
+    generator = np.random.default_rng(0)
+    basis = generator.normal(size=(30, modes))
+    return {
+        "test_parameters": generator.normal(size=(photos, modes)).astype(np.float32),
+        "test_identity": np.repeat(np.arange(photos // 10), 10) + 40_000,
+        "test_true": generator.normal(size=(photos // 10, modes)).astype(np.float32),
+        "test_people": np.arange(photos // 10),
+        "control_shape_parameters": generator.normal(size=(photos, modes)).astype(np.float32),
+        "photos_expression": np.array([True, False]),
+        "basis_gram": (basis.T @ basis / 30).astype(np.float32),
+        "identity_sigma": np.linspace(3, 1, modes).astype(np.float32),
+    }
+
+
+@pytest.fixture
+def finished(tmp_path):
+    folder = RunFolder.open(run_path(tmp_path / "runs", "sir", "0123abcd", 2))
+    folder.start(RunRecord("sir", "0123abcd", 2))
+    folder.finish({"benchmark": {"sir": 0.5}})
+    np.savez(folder.path / "predictions.npz", **arrays())
+    return folder
+
+
+def test_archive_keeps_record_and_small_predictions(finished, tmp_path):
+    target = archive(finished.path, tmp_path / "records")
+    assert target.name == "sir-0123abcd-seed2.json"
+    assert read_record(target) == finished.record
+    with np.load(target.with_suffix(".npz")) as stored:
+        assert stored["test_parameters"].dtype == np.float16
+        assert stored["basis_gram"].dtype == np.float32
+        assert stored["test_identity"].dtype == np.int32
+        assert stored["test_people"].dtype == np.int16
+        assert int(stored["modes_kept"]) == int(stored["modes_total"]) == 8
+        np.testing.assert_allclose(stored["test_parameters"], arrays()["test_parameters"], rtol=1e-3, atol=1e-6)
+        np.testing.assert_array_equal(stored["test_identity"], arrays()["test_identity"])
+
+
+def test_archiving_again_changes_no_byte(finished, tmp_path):
+    target = archive(finished.path, tmp_path / "records")
+    before = {path: (path.read_bytes(), path.stat().st_ino) for path in target.parent.iterdir()}
+    np.savez(finished.path / "predictions.npz", **dict(reversed(arrays().items())))
+    archive(finished.path, tmp_path / "records")
+    assert before == {path: (path.read_bytes(), path.stat().st_ino) for path in target.parent.iterdir()}
+
+
+def test_only_finished_runs_are_archived(finished, tmp_path):
+    finished.fail("why not")
+    with pytest.raises(RecfaceError, match="is failed"):
+        archive(finished.path, tmp_path / "records")
+
+
+def test_control_sets_go_before_modes():
+    whole = len(zip_arrays(reduce_predictions(arrays(), 10**6)))
+    small = reduce_predictions(arrays(), whole - 1)
+    assert not [name for name in small if name.startswith("control_")]
+    assert small["modes_kept"] == 8
+
+
+@pytest.mark.parametrize("limit", [2600, 3000, 3400])
+def test_as_many_leading_modes_are_kept_as_fit(limit):
+    small = reduce_predictions(arrays(), limit)
+    kept = int(small["modes_kept"])
+    assert 0 < kept < 8
+    assert len(zip_arrays(small)) <= limit
+    one_more = dict(small)
+    for name in ("test_parameters", "test_true"):
+        one_more[name] = arrays()[name][:, : kept + 1].astype(np.float16)
+    one_more["identity_sigma"] = arrays()["identity_sigma"][: kept + 1]
+    one_more["basis_gram"] = arrays()["basis_gram"][: kept + 1, : kept + 1]
+    assert len(zip_arrays(one_more)) > limit
+    np.testing.assert_array_equal(small["basis_gram"], arrays()["basis_gram"][:kept, :kept])
+
+
+def test_reducing_twice_is_reducing_once():
+    once = reduce_predictions(arrays(), 3000)
+    twice = reduce_predictions(np.load(io.BytesIO(zip_arrays(once))), 100)
+    assert once.keys() == twice.keys()
+    for name in once:
+        np.testing.assert_array_equal(once[name], twice[name])
+
+
+def test_what_cannot_fit_is_said():
+    with pytest.raises(RecfaceError, match="do not fit"):
+        reduce_predictions(arrays(), 300)
+    with pytest.raises(RecfaceError, match="test_parameters"):
+        reduce_predictions({})

@@ -1,0 +1,143 @@
+import copy
+
+import pytest
+import torch
+from tests.conftest import compose
+
+from recface.data.datamodule import MixedDataModule
+from recface.data.sources import embedded_source
+from recface.errors import RecfaceError
+from recface.variants import VARIANTS, Baseline
+
+
+@pytest.fixture(scope="module")
+def batch(benchmark, face_model):
+    sources = [embedded_source(benchmark, "identity"), embedded_source(benchmark, "landmark")]
+    module = MixedDataModule(sources, [0.5, 0.5], face_model.num_identity, 8, steps=2, seed=0)
+    return module.on_after_batch_transfer(next(iter(module.train_dataloader())), 0)
+
+
+def build(config, face_model, benchmark, stage=2, variant=None):
+    torch.manual_seed(0)
+    cls = VARIANTS[variant or config["variant"]]
+    return cls(config, face_model, benchmark.albedo_model, 12, stage=stage)
+
+
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_every_term_has_a_weight_and_trains_something(variant, batch, face_model, benchmark, smoke_config):
+    module = build(smoke_config, face_model, benchmark, variant=variant)
+    face = module.reconstruct(batch)
+    terms = module.terms(batch, face)
+    assert set(terms) <= set(module.weights)
+    assert {"landmark", "pixel", "tikhonov_identity"} <= set(terms)
+    total = sum(module.weights[name] * value for name, value in terms.items())
+    total.backward()
+    for part in ("encoders", "confidence"):
+        gradients = [p.grad for p in getattr(module, part).parameters() if p.grad is not None]
+        assert gradients and sum(g.abs().sum() for g in gradients) > 0
+
+
+def test_sir_is_the_baseline_plus_three_terms(batch, face_model, benchmark, smoke_config):
+    baseline = build(smoke_config, face_model, benchmark, variant="baseline")
+    sir = build(smoke_config, face_model, benchmark, variant="sir")
+    both = {
+        name: module.eval().terms(batch, module.reconstruct(batch))
+        for name, module in (("baseline", baseline), ("sir", sir))
+    }
+    assert set(both["sir"]) - set(both["baseline"]) == {"separation", "center", "prior"}
+    for name, value in both["baseline"].items():  # the same initial weights, the same photos, the same draws
+        torch.testing.assert_close(value, both["sir"][name], msg=name)
+
+
+def test_landmark_photos_get_no_identity_gradient(batch, face_model, benchmark, smoke_config):
+    module = build(smoke_config, face_model, benchmark)
+    face = module.reconstruct(batch)
+    identity = face.coefficients.identity
+    identity.retain_grad()
+    module.terms(batch, face)["separation"].backward()
+    named = batch["identity"] >= 0
+    assert identity.grad[named].abs().sum() > 0 and identity.grad[~named].abs().sum() == 0
+
+
+def test_named_photos_get_no_landmark_gradient(batch, face_model, benchmark, smoke_config):
+    module = build(smoke_config, face_model, benchmark)
+    face = module.reconstruct(batch)
+    face.coefficients.translation.retain_grad()
+    module.terms(batch, face)["landmark"].backward()
+    gradient, named = face.coefficients.translation.grad, batch["identity"] >= 0
+    assert gradient[~named].abs().sum() > 0 and gradient[named].abs().sum() == 0
+
+
+def test_stage1_begins_with_landmarks_alone(batch, face_model, benchmark, smoke_config):
+    module = build(smoke_config, face_model, benchmark, stage=1, variant="baseline")
+    assert module.reconstruct(batch).image is None
+    assert "pixel" not in module.terms(batch, module.reconstruct(batch))
+
+
+def test_half_of_the_albedos_are_mirrored_by_seed_and_step(face_model, benchmark, smoke_config):
+    module = build(smoke_config, face_model, benchmark)
+    albedo = benchmark.albedo_model(torch.randn(64, benchmark.albedo_model.num_modes))
+    mixed, mirrored = module._mirror_at_random(albedo)
+    assert 16 < mirrored.sum() < 48
+    torch.testing.assert_close(mixed[mirrored], albedo[mirrored][:, face_model.mirror])
+    torch.testing.assert_close(mixed[~mirrored], albedo[~mirrored])
+    torch.rand(5)
+    assert torch.equal(module._mirror_at_random(albedo)[1], mirrored)
+
+
+def test_perceptual_term_uses_a_frozen_copy_of_the_trunk(batch, face_model, benchmark, smoke_config):
+    config = copy.deepcopy(smoke_config)
+    config["loss"]["perceptual"] = 1.0
+    module = build(config, face_model, benchmark)
+    module.freeze_trunk_for_perceptual()
+    face = module.reconstruct(batch)
+    value = module.terms(batch, face)["perceptual"]
+    value.backward()
+    assert torch.isfinite(value) and all(p.grad is None for p in module.frozen_trunk.parameters())
+    assert sum(p.grad.abs().sum() for p in module.encoders.albedo.parameters() if p.grad is not None) > 0
+    assert not any(key.startswith(("frozen_trunk", "face_model", "albedo_model")) for key in module.trained_state())
+
+
+def test_without_confidence_net(batch, face_model, benchmark, smoke_config):
+    config = copy.deepcopy(smoke_config)
+    config["model"]["confidence"] = False
+    module = build(config, face_model, benchmark)
+    face = module.reconstruct(batch)
+    assert face.confidence is None and torch.isfinite(module.terms(batch, face)["pixel"])
+
+
+def test_a_nan_names_its_term(batch, face_model, benchmark, smoke_config):
+    module = build(smoke_config, face_model, benchmark)
+    with torch.no_grad():
+        for parameter in module.encoders.shape.parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(RecfaceError, match="loss term '.*' is NaN"):
+        module.training_step(batch, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "parent", "keys"),
+    [
+        ("no_kl", "sir", {"sir.prior": 0.0}),
+        ("no_center", "sir", {"sir.center": 0.0}),
+        ("sir", "baseline", {"variant": "sir", "sir": ...}),
+    ],
+)
+def test_an_experiment_differs_from_its_parent_in_what_it_ablates_alone(row, parent, keys):
+    def flat(config, prefix=""):
+        for key, value in config.items():
+            if isinstance(value, dict) and key != "sir" or (key == "sir" and parent == "sir"):
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    mine, theirs = dict(flat(compose(f"+experiment={row}"))), dict(flat(compose(f"+experiment={parent}")))
+    assert mine["parent"] == parent and mine["name"] == row
+    differing = {key for key in mine | theirs if mine.get(key) != theirs.get(key)} - {"name", "parent"}
+    assert differing == set(keys)
+    for key, value in keys.items():
+        assert value is ... or mine[key] == value
+
+
+def test_baseline_configuration_has_no_keys_it_does_not_read():
+    assert "sir" not in compose("+experiment=baseline") and VARIANTS["baseline"] is Baseline
