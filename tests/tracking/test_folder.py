@@ -36,6 +36,7 @@ def test_life_of_a_run(tmp_path):
         (RecfaceError("loss pixel is NaN at step 7"), "loss pixel is NaN at step 7"),
         (ValueError("two\nlines"), "ValueError: two lines"),
         (KeyboardInterrupt(), "interrupted"),
+        (MemoryError(), "MemoryError"),
     ],
 )
 def test_failure_is_written_down_and_goes_on(tmp_path, error, reason):

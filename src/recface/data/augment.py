@@ -12,7 +12,7 @@ PIXEL_CENTRE = 0.5  # ours are at +0.5, kornia's at integers
 
 
 class Augmentation(nn.Module):
-    """Small moves of the crop with its landmarks, colour, blur, noise, and an erased patch.
+    """Small moves of the crop with its landmarks, brightness, contrast, grey, noise, and an erased patch.
 
     Args:
         strength: Factor on every range; 0 leaves photos as they are.
@@ -27,9 +27,9 @@ class Augmentation(nn.Module):
             data_keys=["input", "keypoints"],
         )
         self.look = nn.Sequential(
-            K.ColorJiggle(0.25 * s, 0.25 * s, 0.25 * s, 0.03 * s, p=0.8),
+            K.RandomBrightness((1 - 0.2 * s, 1 + 0.2 * s), p=0.6),
+            K.RandomContrast((1 - 0.2 * s, 1 + 0.2 * s), p=0.6),
             K.RandomGrayscale(p=min(0.1 * s, 1.0)),
-            K.RandomGaussianBlur((3, 3), (0.3, 1.0), p=min(0.3 * s, 1.0)),
             K.RandomGaussianNoise(std=0.02 * s, p=0.3),
             K.RandomErasing((0.02, 0.12), p=min(0.15 * s, 1.0)),
         )

@@ -24,9 +24,7 @@ def to_markdown(table: Table) -> str:
     parts = [f"# {table.spec.title}", _legend(table)]
     for block in table.blocks:
         parts.append(f"## {block.block.title or block.block.name} (`{block.block.name}`)")
-        if not block.cells:
-            parts.append(f"No finished runs: `{block.block.command}`")
-        parts.append(_values(table.spec.rows, block))
+        parts.append(_values(table.spec.rows, block) if block.cells else f"No finished runs: `{block.block.command}`")
         parts += _differences(table.spec.rows, block)
         parts += _seeds(table.spec.rows, block)
         parts += _protocols(block)

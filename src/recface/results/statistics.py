@@ -130,8 +130,8 @@ def auc(genuine: Array, impostor: Array, groups: Array, weights: Array, pair_wei
     """
     from scipy.sparse import csr_matrix
 
-    # Bin k holds the impostor pairs between the (k-1)-th and the k-th distinct genuine distance; a tie is half a pair in
-    # either neighbour. Weights are small integers, so that sums in float32 are exact.
+    # Bin k holds the impostor pairs between the (k-1)-th and the k-th distinct genuine distance; a tie is half a pair
+    # in either neighbour. Weights are small integers, so that sums in float32 are exact.
     values, rank = np.unique(genuine, return_inverse=True)
     left, right = np.searchsorted(values, impostor, "left"), np.searchsorted(values, impostor, "right")
     pairs = np.arange(len(impostor))

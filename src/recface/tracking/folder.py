@@ -94,11 +94,8 @@ class RunFolder:
         self.start(record)
         try:
             yield self
-        except KeyboardInterrupt:
-            self.fail("interrupted")
-            raise
         except BaseException as error:
-            self.fail(f"{error}" if isinstance(error, RecfaceError) else f"{type(error).__name__}: {error}")
+            self.fail(reason_of(error))
             raise
 
     def start(self, record: RunRecord) -> None:
@@ -185,3 +182,13 @@ class RunFolder:
         record = self._started()
         record.updated = now()
         write_record(self.record_path, record)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a run ended, in words for its record."""
+    name = type(error).__name__
+    if name in ("KeyboardInterrupt", "SIGTERMException"):  # the latter is Lightning's, which is not imported here
+        return "interrupted"
+    if isinstance(error, RecfaceError):
+        return str(error)
+    return f"{name}: {error}" if str(error) else name

@@ -1,0 +1,162 @@
+"""The files of results/: what they say, and that they are seen to be out of date."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from recface.errors import RecfaceError
+from recface.results.build import check_tables, render, write_tables
+from recface.results.markdown import grid
+from recface.results.spec import read_spec
+from recface.results.writers import LONG_HEADER, escape
+
+ENTRY = Path(__file__).resolve().parents[2] / "src" / "tables.py"
+
+
+@pytest.fixture(scope="module")
+def files(made, table_configs):
+    return {name: data for name, data in render(table_configs, *made).items() if name.startswith("ablation.")}
+
+
+def rows(data):
+    return list(csv.reader(data.decode().splitlines()))
+
+
+def test_every_file_is_made(files):
+    assert {f"ablation.{end}" for end in ("md", "csv", "tex", "long.csv", "png")} <= set(files)
+    assert files["ablation.png"].startswith(b"\x89PNG")
+
+
+def test_long_csv_holds_every_value(files):
+    header, *lines = rows(files["ablation.long.csv"])
+    assert header == LONG_HEADER
+    found = {(e, b, m, int(s)): float(v) for e, b, _, m, s, v in lines}
+    assert len(found) == len(lines)
+    expected = synthetic.metrics_of(synthetic.predictions(1, 0.6))
+    for metric in ("shape_error_mm", "geometry_auc", "prior_kl"):
+        assert found["sir", "embedded", metric, 1] == pytest.approx(expected[metric], rel=1e-7)
+    assert ["sir", "photos", "geometry-auc/v1", "geometry_auc", "2", "0.92"] in lines
+    assert not [line for line in lines if line[3] == "mean_face_error_mm"]
+
+
+def test_wide_csv_is_for_a_terminal(files):
+    header, *lines = rows(files["ablation.csv"])
+    assert header[:4] == ["block", "experiment", "seeds", "shape_error_mm"]
+    assert [line[:2] for line in lines[:2]] == [["embedded", "baseline"], ["embedded", "sir"]]
+    assert {len(line) for line in lines} == {len(header)}
+    assert max(len(cell) for line in lines for cell in line) <= 9
+    assert all(cell for line in lines for cell in line)  # `column` would close up empty ones
+    assert lines[8][header.index("shape_error_mm")] == "×"
+
+
+def test_markdown_reads_as_a_person_would(files):
+    text = files["ablation.md"].decode()
+    assert "nothing is selected on the test people" in text
+    assert re.search(r"\| SIR +\| +3 \| +\*\*2\.65\d ± 0\.\d{3}\*\*", text)
+    assert "*mean face, for reference*" in text
+    assert re.search(r"SIR − baseline \(w/o SIR\) +\|.*\*\*\+0\.\d{4} \[\+0\.\d{4}, \+0\.\d{4}\]\*\*", text)
+    assert "0 / 1 / 2" in text
+    assert "- SIR w/o prior (no_kl) against sir: `loss.kl`: 0.5 → 0" in text
+    assert "geometry_auc `geometry-auc/v1`" in text
+    assert len([line for line in text.splitlines() if line.startswith("Provenance:")]) == 1
+
+
+def test_tex_is_balanced(files):
+    text = files["ablation.tex"].decode()
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+    assert "±" not in text
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    widths = [len(re.search(r"\{l(r+)\}", line)[1]) for line in text.splitlines() if "begin{tabular}" in line]
+    assert {line.count("&") for line in body} == set(widths)
+
+
+def test_tex_escapes():
+    assert escape(r"a_b & 5% \x") == r"a\_b \& 5\% \textbackslash{}x"
+
+
+def test_grid_columns_line_up():
+    lines = grid(["", "a"], [["row", "1.0"], ["r", "22.0 ± 1"]]).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1] == "| --- | -------: |"
+
+
+def test_empty_tables_say_what_to_run(table_configs, tmp_path):
+    write_tables(table_configs, tmp_path / "runs", tmp_path)
+    text = (tmp_path / "ablation.md").read_text()
+    assert "No finished runs: `python src/sweep.py sweeps/ablation.yaml`" in text
+    assert "Provenance: no records" in text
+    assert not (tmp_path / "ablation.png").exists()
+
+
+def test_check_sees_new_results_but_not_new_dates(made, table_configs, tmp_path):
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    shutil.copytree(made[0], runs)
+    with pytest.raises(RecfaceError, match="older than the runs"):
+        check_tables(table_configs, runs, results)
+    write_tables(table_configs, runs, results)
+    check_tables(table_configs, runs, results)
+    folder = synthetic.RunFolder.open(next((runs / "sir").glob("*mak/seed=0")))
+    folder.record.git["commit"] = "b" * 40
+    folder.finish(folder.record.metrics)
+    check_tables(table_configs, runs, results)
+    folder.record.metrics["benchmark"]["geometry_acc"] += 0.01
+    folder.finish(folder.record.metrics)
+    with pytest.raises(RecfaceError, match=r"ablation\.md"):
+        check_tables(table_configs, runs, results)
+
+
+def test_command_line(made, tmp_path):
+    shutil.copytree(made[1] / "records", tmp_path / "results/records")
+
+    def tables(*arguments):
+        command = [sys.executable, str(ENTRY), *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+
+    stale = tables("--check")
+    assert stale.returncode == 1
+    assert stale.stderr.count("\n") == 1
+    assert "ablation.md" in stale.stderr
+    done = tables()
+    assert done.returncode == 0, done.stderr
+    assert "results/ablation.csv" in done.stdout
+    assert tables("--check").returncode == 0
+    (tmp_path / "results/records/broken.json").write_text("{")
+    broken = tables()
+    assert broken.returncode == 1
+    assert broken.stderr.startswith("tables.py: results/records/broken.json: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"nonsense": 1}, "unknown key nonsense"),
+        ({"rows": [{"title": "x"}]}, "row 1: lacks experiment"),
+        ({"rows": [{"experiment": "a", "parent": "b"}]}, "parent b of row a"),
+        ({"columns": [{"metric": "m", "direction": "up"}]}, "direction of m"),
+        ({"columns": ["m"]}, "column 1: expected keys"),
+        ({"blocks": [{"name": "x", "metrics": "y", "columns": ["z"]}]}, "columns \\['z'\\]"),
+    ],
+)
+def test_wrong_table_yaml_is_named(tmp_path, change, words):
+    import yaml
+
+    right = {
+        "name": "t",
+        "title": "T",
+        "blocks": [{"name": "x", "metrics": "benchmark"}],
+        "rows": [{"experiment": "a"}],
+        "columns": [{"metric": "m"}],
+    }
+    path = tmp_path / "t.yaml"
+    path.write_text(yaml.safe_dump(right))
+    assert read_spec(path).name == "t"
+    path.write_text(yaml.safe_dump(right | change))
+    with pytest.raises(RecfaceError, match=words):
+        read_spec(path)
