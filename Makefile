@@ -48,7 +48,7 @@ bench: $(STAMP) ## speed measurements, each against a peer
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 pictures: $(STAMP) ## draw docs/*.png again (both face models where the ICT one is found)
-	@$(BIN)/python src/pictures.py --ict $(ICT)
+	@$(BIN)/python src/pictures.py $(if $(wildcard $(ICT)),--data $(dir $(patsubst %/,%,$(dir $(ICT)))))
 
 clean: ## remove the cache of face models and benchmarks (runs and results stay)
 	rm -rf .cache

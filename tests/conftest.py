@@ -28,17 +28,9 @@ def face_model(cache_dir):
 @pytest.fixture(scope="session")
 def smoke_config():
     """Resolved configuration of +experiment=sir at scale=smoke."""
-    return compose("+experiment=sir", "scale=smoke")
+    from recface.experiment.command_line import compose_config
 
-
-def compose(*overrides: str) -> dict:
-    """Resolve a configuration as src/run.py would."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
-
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        return OmegaConf.to_container(hydra_compose("run", overrides=list(overrides)), resolve=True)
+    return compose_config("+experiment=sir", "scale=smoke")
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,14 @@ import time
 import numpy as np
 import pytest
 import torch
-from tests.conftest import ROOT, compose
+from tests.conftest import ROOT
 
-from recface.experiment.command_line import known_experiments
+from recface.experiment.command_line import compose_config, known_experiments
 from recface.experiment.run import run_experiment
 
 
 def settings(tmp_path, cache_dir, *overrides):
-    return compose("scale=smoke", f"paths.runs={tmp_path}/runs", f"paths.cache={cache_dir}", *overrides)
+    return compose_config("scale=smoke", f"paths.runs={tmp_path}/runs", f"paths.cache={cache_dir}", *overrides)
 
 
 @pytest.fixture(scope="module")

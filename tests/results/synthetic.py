@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recface.results.pairs import verification_pairs
 from recface.tracking import RunFolder, RunRecord, archive, run_path
 
 MODES = 6
@@ -51,18 +52,19 @@ def rank_auc(genuine: np.ndarray, impostor: np.ndarray) -> float:
 
 
 def metrics_of(arrays: dict[str, np.ndarray]) -> dict[str, float]:
-    """A few metrics, computed anew over all pairs."""
-    identity = arrays["test_identity"]
+    """A few metrics, computed anew."""
     points = arrays["test_parameters"].astype(float)
-    first, second = np.triu_indices(len(identity), 1)
-    difference = points[first] - points[second]
-    distance = np.sqrt(np.einsum("nk,kl,nl->n", difference, arrays["basis_gram"].astype(float), difference))
-    same = identity[first] == identity[second]
+    pairs = verification_pairs(arrays["test_identity"])
+
+    def distance(chosen: np.ndarray) -> np.ndarray:
+        difference = points[chosen[:, 0]] - points[chosen[:, 1]]
+        return np.sqrt(np.einsum("nk,kl,nl->n", difference, arrays["basis_gram"].astype(float), difference))
+
     mean, variance = points.mean(0), points.var(0)
     return {
         "shape_error_mm": float(arrays["test_shape_error"].mean()),
         "nme": float(100 * arrays["test_nme"].mean()),  # another unit than the photos' values, on purpose
-        "geometry_auc": rank_auc(distance[same], distance[~same]),
+        "geometry_auc": rank_auc(distance(pairs.genuine), distance(pairs.impostor)),
         "prior_kl": float(0.5 * np.mean(variance + mean**2 - 1 - np.log(variance))),
         "geometry_acc": 0.9 + 0.01 * float(points[0, 0]),
         "mean_face_error_mm": 5.0,

@@ -85,8 +85,8 @@ def test_auc_against_counting_with_ties(generator, weights):
     genuine = generator.integers(0, 6, size=15).astype(float)
     impostor = generator.integers(2, 9, size=40).astype(float)
     groups = generator.integers(0, PEOPLE, size=15)
-    first, second = generator.integers(0, PEOPLE, size=(2, 40))
-    found = statistics.auc(genuine, impostor, groups, weights, weights[first] * weights[second])
+    first, second = generator.integers(0, PEOPLE, size=(2, 40))  # some pairs of people twice, in either order
+    found = statistics.auc(genuine, impostor, groups, np.stack([first, second], 1), weights)
     for r in range(REPLICATES):
         wins = total = 0.0
         for g, person in zip(genuine, groups, strict=True):
@@ -101,15 +101,15 @@ def test_auc_with_equal_weights_is_scikit_learns(generator):
     from sklearn.metrics import roc_auc_score
 
     genuine, impostor = generator.normal(0, 1, 50), generator.normal(1, 1, 80)
-    ones = np.ones((3, 1), np.float32)
-    found = statistics.auc(genuine, impostor, np.zeros(50, int), ones, np.ones((80, 1), np.float32))
+    pairs = generator.integers(0, 3, size=(80, 2))
+    found = statistics.auc(genuine, impostor, np.arange(50) % 3, pairs, np.ones((3, 1), np.float32))
     expected = roc_auc_score(np.repeat([0, 1], [50, 80]), np.concatenate([genuine, impostor]))
     assert found[0] == pytest.approx(expected, abs=1e-9)
 
 
 def test_auc_without_genuine_pairs_in_the_draw_is_nan():
     weights = np.array([[0.0], [2.0]], np.float32)
-    found = statistics.auc(np.array([1.0]), np.array([2.0]), np.array([0]), weights, np.ones((1, 1), np.float32))
+    found = statistics.auc(np.array([1.0]), np.array([2.0]), np.array([0]), np.array([[0, 1]]), weights)
     assert np.isnan(found[0])
 
 

@@ -2,11 +2,11 @@ import copy
 
 import pytest
 import torch
-from tests.conftest import compose
 
 from recface.data.datamodule import MixedDataModule
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
+from recface.experiment.command_line import compose_config
 from recface.variants import VARIANTS, Baseline
 
 
@@ -131,7 +131,7 @@ def test_an_experiment_differs_from_its_parent_in_what_it_ablates_alone(row, par
             else:
                 yield f"{prefix}{key}", value
 
-    mine, theirs = dict(flat(compose(f"+experiment={row}"))), dict(flat(compose(f"+experiment={parent}")))
+    mine, theirs = dict(flat(compose_config(f"+experiment={row}"))), dict(flat(compose_config(f"+experiment={parent}")))
     assert mine["parent"] == parent and mine["name"] == row
     differing = {key for key in mine | theirs if mine.get(key) != theirs.get(key)} - {"name", "parent"}
     assert differing == set(keys)
@@ -140,4 +140,4 @@ def test_an_experiment_differs_from_its_parent_in_what_it_ablates_alone(row, par
 
 
 def test_baseline_configuration_has_no_keys_it_does_not_read():
-    assert "sir" not in compose("+experiment=baseline") and VARIANTS["baseline"] is Baseline
+    assert "sir" not in compose_config("+experiment=baseline") and VARIANTS["baseline"] is Baseline

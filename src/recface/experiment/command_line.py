@@ -22,6 +22,15 @@ def known_experiments() -> list[str]:
     return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 
 
+def compose_config(*overrides: str) -> dict[str, Any]:
+    """Resolve a run's configuration as src/run.py would, from overrides such as "+experiment=sir"."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return OmegaConf.to_container(compose("run", overrides=list(overrides)), resolve=True, throw_on_missing=True)
+
+
 def check_overrides(arguments: Sequence[str]) -> None:
     """Reject what Hydra would accept in silence or explain at length.
 

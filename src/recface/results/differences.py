@@ -14,8 +14,8 @@ from recface.results.spec import Block, Statistics
 
 BOOTSTRAP = "bootstrap"
 STUDENT = "t"
-# How far a metric recomputed from stored predictions may be from the recorded one (float16, sample of pairs, RMS in
-# place of mean distance) and still stand for it.
+# How far a metric recomputed from stored predictions may be from the recorded one (float16, RMS in place of mean
+# distance) and still stand for it.
 RELATIVE, ABSOLUTE = 0.03, 0.005
 
 

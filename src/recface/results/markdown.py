@@ -117,11 +117,11 @@ def _differences(rows: list[Row], block: BlockTable) -> list[str]:
     legend = "### Difference to the parent row, 95% interval\n\n**Bold** where the interval excludes 0."
     if BOOTSTRAP in methods:
         legend += (
-            " Paired bootstrap over seeds and identities; for verification on a fixed set of pairs, on geometry by root"
-            " mean square vertex distance (the value itself: by mean distance)."
+            " Paired bootstrap over seeds and identities; for geometry verification by root mean square"
+            " vertex distance (the value itself: by mean distance)."
         )
     if STUDENT in methods:
-        legend += " `t`: Student's t over the per-seed differences alone, wide with so few seeds."
+        legend += " `t`: Student's t over per-seed differences alone, where stored predictions do not give the value."
     return [legend, grid(["", *map(heading, block.columns)], lines)]
 
 

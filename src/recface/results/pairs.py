@@ -1,4 +1,4 @@
-"""A fixed set of photo pairs for verification under resampling: the same pairs for every row of a table."""
+"""The pairs of photos that verification compares, drawn again without torch: the same for every row of a table."""
 
 from __future__ import annotations
 
@@ -22,46 +22,42 @@ class Pairs:
     impostor: Array
 
 
-def fixed_pairs(
-    identity: Array, expression: Array | None = None, per_identity: int = 12, impostors: int = 10_000, seed: int = 0
-) -> Pairs:
-    """Choose pairs by a seed: all where they are few, else a random part.
+def verification_pairs(identity: Array, folds: int = 10, seed: int = 0) -> Pairs:
+    """The pairs of `recface.metrics.functional.verification_pairs`, draw for draw.
 
     Args:
         identity: (N,) identity of each photo.
-        expression: (N,) label; if given, only photos of different expression are paired.
-        per_identity: Most genuine pairs of one person. They hang together so closely that more add little.
-        impostors: Most impostor pairs.
-        seed: Of the choice.
+        folds: Identity-disjoint folds; impostor pairs are drawn within them, as many as there are genuine ones.
+        seed: Of folds and impostor pairs.
 
     Returns:
         The pairs, each with its smaller photo index first.
     """
+    people, person = np.unique(identity, return_inverse=True)
     generator = np.random.default_rng(seed)
-    genuine = []
-    for person in np.unique(identity):
-        photos = np.flatnonzero(identity == person)
-        first, second = np.triu_indices(len(photos), 1)
-        pairs = _across(np.stack([photos[first], photos[second]], 1), expression)
-        if len(pairs) > per_identity:
-            pairs = pairs[np.sort(generator.choice(len(pairs), per_identity, replace=False))]
-        genuine.append(pairs)
-    return Pairs(np.concatenate(genuine), _impostors(identity, expression, impostors, generator))
+    fold_of_person = np.empty(len(people), np.int64)
+    fold_of_person[generator.permutation(len(people))] = np.arange(len(people)) % folds
+    parts = []
+    for fold in range(folds):
+        rows = np.flatnonzero(fold_of_person[person] == fold)
+        pairs = rows[np.stack(np.triu_indices(len(rows), 1), 1)]
+        same = person[pairs[:, 0]] == person[pairs[:, 1]]
+        genuine, impostor = pairs[same], pairs[~same]
+        parts.append((genuine, impostor[np.sort(generator.permutation(len(impostor))[: len(genuine)])]))
+    return Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _impostors(identity: Array, expression: Array | None, wanted: int, generator: np.random.Generator) -> Array:
-    """All pairs of two people where photos are few, else distinct random ones."""
-    photos = len(identity)
-    if photos * (photos - 1) // 2 <= 8 * wanted:
-        pairs = np.stack(np.triu_indices(photos, 1), 1)
-    else:
-        drawn = np.sort(generator.integers(0, photos, size=(8 * wanted, 2)), 1)
-        pairs = np.unique(drawn[drawn[:, 0] < drawn[:, 1]], axis=0)
-    pairs = _across(pairs[identity[pairs[:, 0]] != identity[pairs[:, 1]]], expression)
-    if len(pairs) > wanted:
-        pairs = pairs[np.sort(generator.choice(len(pairs), wanted, replace=False))]
-    return pairs
+def cross_pairs(identity: Array, expression: Array) -> Pairs:
+    """All pairs of photos with different expression, as `recface.metrics.functional.cross_verification` takes them.
 
+    Args:
+        identity: (N,) identity of each photo.
+        expression: (N,) label, such as whether the photo is neutral.
 
-def _across(pairs: Array, expression: Array | None) -> Array:
-    return pairs if expression is None else pairs[expression[pairs[:, 0]] != expression[pairs[:, 1]]]
+    Returns:
+        The pairs, each with its smaller photo index first.
+    """
+    pairs = np.stack(np.triu_indices(len(identity), 1), 1)
+    pairs = pairs[expression[pairs[:, 0]] != expression[pairs[:, 1]]]
+    same = identity[pairs[:, 0]] == identity[pairs[:, 1]]
+    return Pairs(pairs[same], pairs[~same])

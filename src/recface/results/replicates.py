@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from recface.results import statistics
-from recface.results.pairs import Pairs, fixed_pairs
+from recface.results.pairs import Pairs, cross_pairs, verification_pairs
 
 Array = np.ndarray
 
@@ -97,12 +97,12 @@ class Replicator:
     Args:
         prefix: Prefix of the block's arrays.
         replicates: R.
-        seed: Of the draws and of the choice of pairs.
+        seed: Of the draws.
     """
 
     def __init__(self, prefix: str, replicates: int = 2000, seed: int = 0) -> None:
         self.prefix, self.replicates, self.seed = prefix, replicates, seed
-        self._draws: dict[bytes, tuple[Array, Pairs, Array]] = {}
+        self._draws: dict[bytes, tuple[Array, Pairs]] = {}
 
     def signature(self, arrays: Mapping[str, Array]) -> bytes:
         """Which photos were evaluated: records pair only if this is equal. b"" where there are none."""
@@ -124,7 +124,7 @@ class Replicator:
         if not self.signature(arrays):
             return {}
         groups = np.unique(arrays[f"{self.prefix}_identity"], return_inverse=True)[1]
-        weights, pairs, pair_weights = self._drawn(arrays, groups)
+        weights, pairs = self._drawn(arrays, groups)
         parameters = arrays[f"{self.prefix}_parameters"].astype(np.float64)
         result = {
             metric: statistics.grouped_mean(values, groups, weights)
@@ -143,9 +143,8 @@ class Replicator:
                 np.linalg.norm(points[chosen[:, 0]] - points[chosen[:, 1]], axis=1)
                 for chosen in (pairs.genuine, pairs.impostor)
             )
-            result[f"{name}_auc"] = statistics.auc(
-                genuine, impostor, groups[pairs.genuine[:, 0]], weights, pair_weights
-            )
+            owners = groups[pairs.genuine[:, 0]]
+            result[f"{name}_auc"] = statistics.auc(genuine, impostor, owners, groups[pairs.impostor], weights)
         if int(arrays.get("modes_kept", 0)) == int(arrays.get("modes_total", 0)):
             result["nmcd_param"] = statistics.nmcd(parameters, groups, weights)
             result["prior_kl"] = statistics.prior_kl(parameters, groups, weights)
@@ -153,14 +152,15 @@ class Replicator:
             result.pop("param_energy")
         return result
 
-    def _drawn(self, arrays: Mapping[str, Array], groups: Array) -> tuple[Array, Pairs, Array]:
-        """Identity weights, pairs and pair weights of a set of photos, drawn once."""
+    def _drawn(self, arrays: Mapping[str, Array], groups: Array) -> tuple[Array, Pairs]:
+        """Identity weights and pairs of a set of photos, drawn once."""
         key = self.signature(arrays)
         if key not in self._draws:
             people = int(groups.max()) + 1
             drawn = statistics.draw_weights(people, self.replicates, self.seed)
             weights = np.concatenate([np.ones((people, 1), np.float32), drawn], 1)
-            pairs = fixed_pairs(groups, arrays.get(f"{self.prefix}_expression"), seed=self.seed)
-            first, second = groups[pairs.impostor].T
-            self._draws[key] = weights, pairs, weights[first] * weights[second]
+            expression = arrays.get(f"{self.prefix}_expression")
+            folds = max(1, min(10, people // 2))
+            pairs = verification_pairs(groups, folds) if expression is None else cross_pairs(groups, expression)
+            self._draws[key] = weights, pairs
         return self._draws[key]

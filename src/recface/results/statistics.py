@@ -112,42 +112,38 @@ def grouped_mean(values: Array, groups: Array, weights: Array) -> Array:
         return means @ chosen / chosen.sum(0)
 
 
-def auc(genuine: Array, impostor: Array, groups: Array, weights: Array, pair_weights: Array) -> Array:
+def auc(genuine: Array, impostor: Array, groups: Array, pairs: Array, weights: Array) -> Array:
     """Replicates of the area under the ROC curve of a fixed set of pairs: a weighted Mann-Whitney statistic.
 
-    A genuine pair of identity i has weight w_i, an impostor pair of i and j has w_i w_j. Ties count one half. Distances
-    are sorted once; a replicate then costs one pass.
+    A genuine pair of identity i has weight w_i, an impostor pair of i and j has w_i w_j. Ties count one half. What an
+    impostor pair of (i, j) wins against the genuine pairs of k is counted once; a replicate is then a cubic form in w.
 
     Args:
         genuine: (G,) distances of pairs of one person; small means same person.
         impostor: (I,) distances of pairs of two people.
         groups: (G,) identity of each genuine pair, 0 .. P-1.
+        pairs: (I, 2) identities of each impostor pair.
         weights: (P, R) multiplicities.
-        pair_weights: (I, R) products of the multiplicities of each impostor pair.
 
     Returns:
         (R,) probability that an impostor pair is farther apart than a genuine one; NaN where a draw lacks either.
     """
     from scipy.sparse import csr_matrix
 
-    # Bin k holds the impostor pairs between the (k-1)-th and the k-th distinct genuine distance; a tie is half a pair
-    # in either neighbour. Weights are small integers, so that sums in float32 are exact.
     values, rank = np.unique(genuine, return_inverse=True)
-    left, right = np.searchsorted(values, impostor, "left"), np.searchsorted(values, impostor, "right")
-    pairs = np.arange(len(impostor))
-    halves = np.full(2 * len(impostor), 0.5, np.float32)
-    place = csr_matrix(
-        (halves, (np.concatenate([left, right]), np.concatenate([pairs, pairs]))),
-        shape=(len(values) + 1, len(impostor)),
-    )
-    farther = place @ pair_weights  # (bins, R) weight of impostor pairs in each bin
-    nearer = np.zeros((len(values) + 1, len(weights)), np.float32)  # (bins, P) genuine pairs of each identity below it
+    nearer = np.zeros((len(values) + 1, len(weights)), np.float32)
     np.add.at(nearer, (rank + 1, groups), 1)
-    nearer = np.cumsum(nearer, 0)
-    wins = np.einsum("br,br->r", farther, nearer @ weights, dtype=np.float64)
-    pairs_drawn = nearer[-1].astype(np.float64) @ weights * farther.sum(0, dtype=np.float64)
+    nearer = np.cumsum(nearer, 0)  # (k, P): genuine pairs of each identity below the k-th distinct distance
+    left, right = (np.searchsorted(values, impostor, side) for side in ("left", "right"))
+    won = 0.5 * (nearer[left] + nearer[right])  # (I, P)
+    codes, kind = np.unique(pairs.min(1) * len(weights) + pairs.max(1), return_inverse=True)
+    alike = csr_matrix((np.ones(len(pairs), np.float32), (kind, np.arange(len(pairs)))))  # (Q, I)
+    pair_weights = weights[codes // len(weights)] * weights[codes % len(weights)]  # (Q, R)
+    wins = np.einsum("pr,pr->r", (alike @ won).T @ pair_weights, weights)
+    drawn = nearer[-1].astype(np.float64) @ weights
+    drawn *= np.asarray(alike.sum(1)).ravel().astype(np.float64) @ pair_weights
     with np.errstate(invalid="ignore", divide="ignore"):
-        return wins / pairs_drawn
+        return wins / drawn
 
 
 def prior_kl(parameters: Array, groups: Array, weights: Array) -> Array:
