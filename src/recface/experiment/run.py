@@ -11,7 +11,6 @@ import lightning
 import numpy as np
 import torch
 
-from recface.data.benchmark import BENCHMARK_VERSION
 from recface.experiment.command_line import check_config
 from recface.experiment.evaluate import Predictions, evaluate_run
 from recface.experiment.logger import open_logger
@@ -20,12 +19,8 @@ from recface.experiment.setup import Config, build_variant, open_workbench, run_
 from recface.experiment.stages import load_state, shared_stage1, total_steps, train_stage2
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.tracking import RunFolder, new_record, run_path
-from recface.variants import VARIANT_VERSION, VARIANTS
-
-PROTOCOL_VERSION = 1
-"""Raised whenever the same predictions would give other metrics."""
-
-VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protocol": PROTOCOL_VERSION}
+from recface.variants import VARIANTS
+from recface.versions import VERSIONS
 
 
 def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFolder:

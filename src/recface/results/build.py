@@ -8,23 +8,16 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.results import figure
-from recface.results.load import find_records
+from recface.results.load import find_records, select_block
 from recface.results.markdown import to_markdown
 from recface.results.spec import read_spec
 from recface.results.table import build
 from recface.results.writers import to_csv, to_long_csv, to_tex
+from recface.tracking import archive
 from recface.tracking.atomic import write_bytes
+from recface.versions import VERSIONS
 
 _PROVENANCE = ("Provenance:", "% Provenance:")
-
-
-def current_versions() -> dict[str, Any]:
-    """Version keys of this code (`recface.versions.VERSIONS`); {} where it names none."""
-    try:
-        from recface.versions import VERSIONS  # type: ignore[import-not-found]
-    except ImportError:
-        return {}
-    return dict(VERSIONS)
 
 
 def render(
@@ -53,7 +46,7 @@ def render(
     if not paths:
         raise RecfaceError(f"{configs}: no table YAML here")
     entries = find_records(runs, Path(results) / "records")
-    current = current_versions() if current is None else current
+    current = VERSIONS if current is None else current
     files: dict[str, bytes] = {}
     for path in paths:
         table = build(read_spec(path), entries, current)
@@ -69,15 +62,27 @@ def render(
 
 
 def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> list[Path]:
-    """Write every file of results/; see `render`.
+    """Archive the runs that tables take into results/records/, and write every file of results/; see `render`.
 
     Returns:
-        Paths of all files, changed or not.
+        Paths of all tables and figures, changed or not.
     """
+    archive_used(configs, runs, results)
     files = render(configs, runs, results)
     for name, content in files.items():
         write_bytes(Path(results) / name, content)
     return [Path(results) / name for name in files]
+
+
+def archive_used(configs: str | Path, runs: str | Path, results: str | Path) -> None:
+    """Copy the finished runs that the tables take to results/records/, so that a fresh clone can rebuild them."""
+    entries = find_records(runs, Path(results) / "records")
+    for spec in map(read_spec, sorted(Path(configs).glob("*.yaml"))):
+        rows = [row.experiment for row in spec.rows]
+        for block in spec.blocks:
+            for entry in select_block(entries, block, rows).entries():
+                if entry.path.name == "run.json":
+                    archive(entry.path.parent, Path(results) / "records")
 
 
 def check_tables(configs: str | Path, runs: str | Path, results: str | Path) -> None:

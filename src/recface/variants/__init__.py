@@ -7,7 +7,4 @@ from recface.variants.sir import SIR
 VARIANTS: dict[str, type[Reconstruction]] = {"baseline": Baseline, "sir": SIR}
 """Variants by their name in the configuration."""
 
-VARIANT_VERSION = 1
-"""Raised whenever the same configuration would train another network."""
-
-__all__ = ["VARIANTS", "VARIANT_VERSION", "Baseline", "Reconstructed", "Reconstruction", "SIR"]
+__all__ = ["VARIANTS", "Baseline", "Reconstructed", "Reconstruction", "SIR"]

@@ -16,10 +16,11 @@ from rich.progress import Progress
 from recface.data.benchmark.compose import compose_photos
 from recface.data.benchmark.paint import FaceRegions, face_regions, paint_person
 from recface.data.benchmark.scene import Scenes, draw_expressions, draw_scenes
-from recface.data.benchmark.store import BENCHMARK_VERSION, PHOTO_SPLITS, Benchmark, BenchmarkConfig
+from recface.data.benchmark.store import PHOTO_SPLITS, Benchmark, BenchmarkConfig
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel, fit_albedo_model
 from recface.render import Renderer, euler_to_matrix
+from recface.versions import BENCHMARK_VERSION
 
 ALBEDO_SAMPLES = 400
 ALBEDO_GROUP = 10  # people who share one albedo in the control_albedo split

@@ -9,9 +9,6 @@ import numpy as np
 
 from recface.face_model.albedo import AlbedoModel
 
-BENCHMARK_VERSION = 1
-"""Raised whenever the same configuration would give other photos."""
-
 PHOTO_SPLITS = ("identity", "landmark", "validation", "test", "control_shape", "control_albedo")
 
 

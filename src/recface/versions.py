@@ -1,0 +1,12 @@
+"""Versions of what changes results but is no configuration key. Records carry them; tables mark what is outdated."""
+
+BENCHMARK_VERSION = 1
+"""Raised whenever the same configuration would give other photos."""
+
+VARIANT_VERSION = 1
+"""Raised whenever the same configuration would train another network."""
+
+PROTOCOL_VERSION = 1
+"""Raised whenever the same predictions would give other metrics."""
+
+VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protocol": PROTOCOL_VERSION}
