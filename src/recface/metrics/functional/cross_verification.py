@@ -34,12 +34,12 @@ def cross_verification(
     same = probe_identity[first] == gallery_identity[second]
     cosine = torch.cosine_similarity(probes[first] * sigma, gallery[second] * sigma, dim=1)
     nearness = -geometry_distance_pairs(torch.cat([probes, gallery]), first, second + len(probes), basis)
-    known = torch.isin(probe_identity, gallery_identity)
-    distances = rms_distances(probes[known], gallery, basis)
-    return {
+    metrics = {
         "param_auc": auc(cosine, same),
         "param_tar": tar_at_far(cosine, same),
         "geometry_auc": auc(nearness, same),
         "geometry_tar": tar_at_far(nearness, same),
-        "rank1": rank1(distances, probe_identity[known], gallery_identity),
     }
+    known = torch.isin(probe_identity, gallery_identity)
+    distances = rms_distances(probes[known], gallery, basis)
+    return metrics | {"rank1": rank1(distances, probe_identity[known], gallery_identity)}
