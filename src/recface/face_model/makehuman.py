@@ -14,7 +14,7 @@ from recface.face_model.population import assemble, macro_names, sample_traits
 from recface.face_model.region import face_region
 from recface.face_model.symmetry import find_mirror, symmetrise
 
-VERSION = 3
+VERSION = 4
 SEED = 20210411
 PEOPLE = 600
 MODES = 40

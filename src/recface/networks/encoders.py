@@ -8,11 +8,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recface.networks.backbone import Backbone, split_backbone
 from recface.networks.matmul_convolution import use_matmul
 from recface.render.camera import rotation_6d_to_matrix
 
+HEAD_GAIN = 2.0  # how much faster than the rest the heads learn
 LIGHT_BANDS = 9  # spherical harmonics up to the second order
 SCALE_FACTOR = 2.0  # the predicted scale stays within this factor of the initial one
 HEAD_STD = 1e-3  # of the heads' initial weights: predictions start near neutral, yet differ from photo to photo
@@ -76,13 +78,18 @@ class Trunk(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Late stages of its own, global average pooling, and one linear head that runs in float32 even under autocast."""
+    """Late stages of its own, pooling to a small grid, and one linear head in float32 even under autocast.
 
-    def __init__(self, backbone: Backbone, outputs: int) -> None:
+    Photos are aligned crops, so where a feature is says as much as what it is: a grid keeps that, the usual global
+    average (a grid of 1) has to encode it in channels (ours).
+    """
+
+    def __init__(self, backbone: Backbone, outputs: int, grid: int) -> None:
         """Build a new copy of the late stages and a head of `outputs` values, which start near zero."""
         super().__init__()
         self.stages = use_matmul(backbone.make_late())
-        self.head = nn.Linear(backbone.channels, outputs)
+        self.grid = grid
+        self.head = nn.Linear(backbone.channels * grid**2, outputs)
         nn.init.normal_(self.head.weight, std=HEAD_STD)
         nn.init.zeros_(self.head.bias)
 
@@ -90,7 +97,9 @@ class Encoder(nn.Module):
         """Shared features (B,C,s,s) to values (B,outputs), float32."""
         maps = self.stages(features)
         with torch.autocast(maps.device.type, enabled=False):
-            return self.head(maps.float().mean(dim=(2, 3)))
+            pooled = functional.adaptive_avg_pool2d(maps.float(), self.grid).flatten(1)
+            # Under Adam a step moves each output by rate x sum |inputs|: divided, it does not grow with the grid.
+            return self.head(pooled * (HEAD_GAIN / math.sqrt(pooled.shape[1])))
 
 
 class Encoders(nn.Module):
@@ -110,6 +119,7 @@ class Encoders(nn.Module):
         shared: str | int = "layer2",
         end: str | int | None = None,
         weights: str | Path | None = None,
+        grid: int = 1,
     ) -> None:
         """Build the network; its weights come from torch's generator.
 
@@ -122,6 +132,7 @@ class Encoders(nn.Module):
             shared: Its last shared stage, name or index.
             end: Its last stage used at all; None is timm's last.
             weights: A local checkpoint of that timm model to start from.
+            grid: Side of the grid of pooled features that each head sees.
 
         Raises:
             RecfaceError: If the backbone cannot be cut so, or the checkpoint does not fit.
@@ -129,7 +140,7 @@ class Encoders(nn.Module):
         super().__init__()
         parts = split_backbone(backbone, shared, weights, end)
         self.trunk = Trunk(parts)
-        self.shape = Encoder(parts, num_identity)
+        self.shape = Encoder(parts, num_identity, grid)
         self.scene_sizes = {
             "rotation": 6,
             "scale": 1,
@@ -137,8 +148,8 @@ class Encoders(nn.Module):
             "expression": num_expression,
             "light": 3 * LIGHT_BANDS,
         }
-        self.scene = Encoder(parts, sum(self.scene_sizes.values()))
-        self.albedo = Encoder(parts, num_albedo)
+        self.scene = Encoder(parts, sum(self.scene_sizes.values()), grid)
+        self.albedo = Encoder(parts, num_albedo, grid)
         self.initial_scale = initial_scale
 
     def forward(self, image: Tensor) -> Coefficients:

@@ -29,13 +29,15 @@ class Reconstructed:
     Attributes:
         coefficients: The networks' output.
         landmarks: (B, 68, 2) projected landmarks, normalised.
-        image: (B, 3, S, S) rendered photo, or None while only landmarks are trained.
-        mask: (B, 1, S, S) bool, where the head is seen.
+        rows: (R,) samples that were rendered, or None while only landmarks are trained.
+        image: (R, 3, S, S) rendered photos.
+        mask: (R, 1, S, S) bool, where the head is seen.
         confidence: Scales of the pixel and feature residuals, or None.
     """
 
     coefficients: Coefficients
     landmarks: Tensor
+    rows: Tensor | None = None
     image: Tensor | None = None
     mask: Tensor | None = None
     confidence: ConfidenceMaps | None = None
@@ -69,6 +71,7 @@ class Reconstruction(lightning.LightningModule):
             backbone=model["backbone"],
             shared=model["shared"],
             end=model["end"],
+            grid=model["grid"],
             weights=model["weights"],
         ).to(memory_format=torch.channels_last)
         self.confidence = ConfidenceNet(model["confidence_width"]) if model["confidence"] else None
@@ -94,27 +97,31 @@ class Reconstruction(lightning.LightningModule):
             "tikhonov_albedo": tikhonov_loss(coefficients.albedo),
         }
         if face.image is not None:
-            maps = face.confidence
-            terms["pixel"] = pixel_loss(face.image, batch["image"], face.mask, maps.pixel if maps else None)
+            photo, maps = batch["image"][face.rows], face.confidence
+            terms["pixel"] = pixel_loss(face.image, photo, face.mask, maps.pixel if maps else None)
             if self.frozen_trunk is not None:
                 feature = maps.feature if maps else None
-                terms["perceptual"] = perceptual_loss(self.frozen_trunk, face.image, batch["image"], face.mask, feature)
+                terms["perceptual"] = perceptual_loss(self.frozen_trunk, face.image, photo, face.mask, feature)
         return terms
 
     def reconstruct(self, batch: Batch) -> Reconstructed:
-        """Encode, decode, project and (once pixels are trained) render a batch."""
+        """Encode, decode and project a batch, and (once pixels are trained) render part of it."""
         coefficients = self(batch["image"])
         with torch.autocast(self.device.type, enabled=False):
-            camera = coefficients.rotation, coefficients.scale, coefficients.translation
-            if not self._trains_pixels():
-                marks = self.face_model.landmarks(coefficients.identity, coefficients.expression)
-                return Reconstructed(coefficients, project(marks, *camera)[..., :2])
-            vertices = self.face_model.shape(coefficients.identity, coefficients.expression)
-            albedo, mirrored = self._mirror_at_random(self.albedo_model(coefficients.albedo))
-            rendering = self.renderer(vertices, *camera, albedo, coefficients.light)
-            landmarks = rendering.projected[:, self.face_model.landmarks68, :2]
-        maps = None if self.confidence is None else self.confidence(batch["image"]).select(mirrored)
-        return Reconstructed(coefficients, landmarks, rendering.image, rendering.mask, maps)
+            marks = self.face_model.landmarks(coefficients.identity, coefficients.expression)
+            landmarks = project(marks, coefficients.rotation, coefficients.scale, coefficients.translation)[..., :2]
+        if not self._trains_pixels():
+            return Reconstructed(coefficients, landmarks)
+        # Rendering is the dearest part of a step: a share of the samples, other ones every step, serves as well.
+        every = self.config["loss"]["pixel_every"]
+        rows = torch.arange(self.global_step % every, len(landmarks), every, device=landmarks.device)
+        seen = coefficients.index(rows)
+        with torch.autocast(self.device.type, enabled=False):
+            vertices = self.face_model.shape(seen.identity, seen.expression)
+            albedo, mirrored = self._mirror_at_random(self.albedo_model(seen.albedo))
+            rendering = self.renderer(vertices, seen.rotation, seen.scale, seen.translation, albedo, seen.light)
+        maps = None if self.confidence is None else self.confidence(batch["image"][rows]).select(mirrored)
+        return Reconstructed(coefficients, landmarks, rows, rendering.image, rendering.mask, maps)
 
     def _trains_pixels(self) -> bool:
         begin = self.config["loss"]["pixel_from"] * self.config["scale"]["stage1_steps"]
@@ -142,7 +149,8 @@ class Reconstruction(lightning.LightningModule):
         settings, steps = self.config["optimizer"], self.config["scale"][f"stage{self.stage}_steps"]
         rate = settings[f"stage{self.stage}_rate"]
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=settings["weight_decay"], fused=True)
+        betas = (0.9, settings["beta2"])
+        optimizer = torch.optim.AdamW(trained, rate, betas, weight_decay=settings["weight_decay"], fused=True)
         total, rise = steps + 1, settings["warmup"]
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=rise)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
