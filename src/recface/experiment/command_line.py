@@ -60,8 +60,13 @@ def _message(error: BaseException) -> str:
     if options is not None:
         names = itertools.takewhile(lambda line: not line.startswith("Config search path"), lines[options + 1 :])
         text += f" (available: {', '.join(names)})"
-    detail = next((line for line in lines[1:] if line.startswith("Key ")), None)
-    return f"{text} {detail}" if detail else text
+    if text.startswith("Missing mandatory value"):
+        key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), "a key")
+        text = f"{key} has no value: give {key}=..."
+    if text.startswith("Could not override '"):
+        key = text.split("'")[1]
+        text = f"no configuration key '{key}': see configs/ or `python src/run.py --cfg job`"
+    return text
 
 
 class TaskError(BaseException):
@@ -118,6 +123,7 @@ def check_config(config: Mapping[str, Any], variants: Sequence[str]) -> None:
         raise RecfaceError(f"variant: no variant '{config['variant']}'; known are {', '.join(variants)}")
     whole = {"seed": (config["seed"], 0), "trainer.threads": (config["trainer"]["threads"], 1)}
     whole |= {f"scale.{key}": (value, 1) for key, value in config["scale"].items() if key != "name"}
+    whole |= {"loss.pixel_every": (config["loss"]["pixel_every"], 1), "model.grid": (config["model"]["grid"], 1)}
     for key, (value, least) in whole.items():
         if not isinstance(value, int) or value < least:
             raise RecfaceError(f"{key}: {value!r} is no whole number of at least {least}")
