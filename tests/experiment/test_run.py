@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.conftest import ROOT
 
+from recface.errors import RecfaceError
 from recface.experiment.command_line import compose_config, known_experiments
 from recface.experiment.run import run_experiment
 
@@ -113,6 +114,36 @@ def test_a_failed_run_says_why_in_one_line(tmp_path, cache_dir, benchmark):
     assert "data source 'mine': no table nowhere" in done.stderr
     record = json.loads(next(tmp_path.glob("sir/*/seed=0/run.json")).read_text())
     assert record["state"] == "failed" and "no table nowhere" in record["reason"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["optimizer.stage1_rate=1e30"], "loss term '.*' is (NaN|infinite)"),
+        (["face_model=npz", "face_model.path=nowhere.npz"], "nowhere.npz"),
+        (["face_model=npz", "face_model.path={tmp}/wrong.npz"], "wrong.npz.*mean"),
+        (["data.sources.identity.share=0", "data.sources.landmark.share=0"], "data.sources: shares"),
+        (["model.backbone=resnet10tt"], "resnet10tt"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_a_failed_record(overrides, said, tmp_path, cache_dir):
+    np.savez(tmp_path / "wrong.npz", triangles=np.zeros((3, 3)))
+    overrides = [text.replace("{tmp}", str(tmp_path)) for text in overrides]
+    with pytest.raises(RecfaceError, match=said) as caught:
+        run_experiment(settings(tmp_path, cache_dir, "+experiment=baseline", *overrides))
+    assert "\n" not in str(caught.value)
+    record = json.loads(next(tmp_path.glob("runs/baseline/*/seed=0/run.json")).read_text())
+    assert record["state"] == "failed" and record["reason"] == str(caught.value)
+
+
+@pytest.mark.slow
+def test_weights_and_biases_without_a_key_is_kept_offline(finished, tmp_path, cache_dir, monkeypatch, capsys):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # no key in a netrc either
+    folder = run_experiment(settings(tmp_path, cache_dir, "+experiment=baseline", "logger=wandb"))
+    assert "no WANDB_API_KEY" in capsys.readouterr().err
+    assert list(folder.path.glob("wandb/offline-run-*/*.wandb"))
+    assert folder.record.metrics["benchmark"] == finished["baseline"].record.metrics["benchmark"]
 
 
 @pytest.mark.data

@@ -48,12 +48,15 @@ class Workbench:
 
 
 def face_model_digest(config: Config) -> str | None:
-    """Hash of the face model's file, which stands in for its path in the run's hash."""
+    """Hash of the face model's file, which stands in for its path in the run's hash.
+
+    A file that is not there is no error yet: the run finds out, and its record says so.
+    """
     path = config["face_model"]["path"]
     if path is None:
         return None
     if not Path(path).is_file():
-        raise RecfaceError(f"face_model.path: no file {path}; give the file of '{config['face_model']['name']}'")
+        return "missing"
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 
