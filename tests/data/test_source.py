@@ -35,7 +35,7 @@ def test_mixed_batch_says_what_each_sample_lacks():
     marked = Source("marked", photos(3, 2), landmarks=np.ones((3, 68, 2)))
     also = Source("also", photos(2, 3), identity=np.array([0, 1]))
     data = MixedDataset([named, marked, also], num_parameters=5)
-    batch = data.__getitems__([8, 2, 5, 0])
+    batch = data[[8, 2, 5, 0]]
     assert data.num_identities == 4 and len(data) == 9
     assert batch["identity"].tolist() == [1, 0, NO_IDENTITY, 3]  # people of two sources do not collide
     assert batch["image"][:, 0, 0, 0].tolist() == [1, 1, 2, 3]
@@ -111,3 +111,26 @@ def test_london_photos_are_framed_like_rendered_ones(shared_data, face_model):
     assert set(source.extra["expression"]) == {"neutral", "smiling"}
     # Aligned to the mean face, a person's landmarks differ from it by a few per cent of the crop only.
     assert np.abs(source.landmarks - canonical).mean() < 0.05
+
+
+def test_lightning_shows_every_photo_not_the_first_epoch_again():
+    import lightning
+
+    seen = []
+
+    class Watch(lightning.LightningModule):
+        def training_step(self, batch, index):
+            seen.extend(batch["record"].tolist())
+
+        def configure_optimizers(self):
+            return None
+
+    source = Source("s", photos(40), landmarks=np.zeros((40, 68, 2)))
+    data = MixedDataModule([source], [1.0], 5, batch_size=8, steps=2, seed=0, augment=0.0)
+    options = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=5, use_distributed_sampler=False, num_sanity_val_steps=0, **options
+    )
+    trainer.fit(Watch(), data)
+    assert sorted(seen[:40]) == list(range(40))  # five epochs of two batches of eight: each photo twice
+    assert sorted(seen[40:]) == list(range(40))

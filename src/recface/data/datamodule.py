@@ -13,7 +13,7 @@ from recface.data.source import Batch, Source
 
 
 class MixedDataset(Dataset):
-    """Several sources behind one index; a list of indices is fetched as one batch."""
+    """Several sources behind one index, asked for a whole batch at a time."""
 
     def __init__(self, sources: list[Source], num_parameters: int) -> None:
         self.sources, self.num_parameters = sources, num_parameters
@@ -28,7 +28,7 @@ class MixedDataset(Dataset):
     def __len__(self) -> int:
         return int(self.ends[-1])
 
-    def __getitems__(self, indices: list[int]) -> Batch:
+    def __getitem__(self, indices: list[int]) -> Batch:
         """Assemble a batch; samples of one source lie side by side, in the order of the sources."""
         index = np.asarray(indices)
         owner = np.searchsorted(self.ends, index, side="right")
@@ -43,11 +43,6 @@ class MixedDataset(Dataset):
             if (owner == number).any()
         ]
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-
-
-def as_batch(batch: Batch) -> Batch:
-    """Collate nothing: `MixedDataset` has assembled the batch."""
-    return batch
 
 
 class MixedDataModule(lightning.LightningDataModule):
@@ -96,8 +91,8 @@ class MixedDataModule(lightning.LightningDataModule):
         pin = torch.cuda.is_available()
         return DataLoader(
             self.dataset,
-            batch_sampler=sampler,
-            collate_fn=as_batch,
+            sampler=sampler,  # as `sampler`, since Lightning tells no `batch_sampler` the epoch
+            batch_size=None,
             num_workers=self.workers,
             pin_memory=pin,
             persistent_workers=self.workers > 0,
