@@ -57,6 +57,7 @@ class MixedDataModule(lightning.LightningDataModule):
         seed: Seed of order and augmentation.
         augment: Strength of the augmentation.
         workers: Loader processes; 0 is best for memory-mapped photos.
+        start: Step to begin with, where a killed run stopped.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class MixedDataModule(lightning.LightningDataModule):
         seed: int,
         augment: float = 1.0,
         workers: int = 0,
+        start: int = 0,
     ) -> None:
         super().__init__()
         self.dataset = MixedDataset(sources, num_parameters)
         self.source_names = [source.name for source in sources]
         self.shares, self.batch_size, self.steps, self.seed, self.workers = shares, batch_size, steps, seed, workers
+        self.start = start
         self.augmentation = Augmentation(augment)
 
     def train_dataloader(self) -> DataLoader:
@@ -85,6 +88,7 @@ class MixedDataModule(lightning.LightningDataModule):
             self.batch_size,
             self.steps,
             self.seed,
+            self.start,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
@@ -100,7 +104,7 @@ class MixedDataModule(lightning.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Turn uint8 photos into [0, 1] and augment them, by a seed of the step alone."""
-        step = self.trainer.global_step if self.trainer else 0
+        step = self.start + (self.trainer.global_step if self.trainer else 0)
         image = batch["image"].float() / 255
         image, landmarks = self.augmentation(image, batch["landmarks"], seed=hash((self.seed, step)) % 2**31)
         return batch | {"image": image, "landmarks": landmarks}

@@ -50,6 +50,7 @@ class QuotaSampler(Sampler[list[int]]):
         batch_size: Number of samples B.
         steps: Number of batches of an epoch.
         seed: Seed of the order.
+        start: Step to begin with, where a killed run stopped.
         rank: This process among `world_size`: each takes its part of every batch.
         world_size: Number of processes.
     """
@@ -61,13 +62,14 @@ class QuotaSampler(Sampler[list[int]]):
         batch_size: int,
         steps: int,
         seed: int,
+        start: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.lengths, self.steps, self.seed = lengths, steps, seed
         self.quotas = quotas(shares, batch_size)
         self.offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        self.epoch, self.rank, self.world_size = 0, rank, world_size
+        self.start, self.epoch, self.rank, self.world_size = start, 0, rank, world_size
 
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch; Lightning calls it."""
@@ -97,5 +99,6 @@ class QuotaSampler(Sampler[list[int]]):
         return np.concatenate([*sequence, np.empty(0, int)])[start % length : start % length + count]
 
     def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
+        first = self.start + self.epoch * self.steps
+        for step in range(first, first + self.steps):
             yield self.batch(step)

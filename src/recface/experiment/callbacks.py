@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 
 from recface.tracking import RunFolder
 
@@ -28,18 +29,21 @@ class Follow(lightning.Callback):
         """Tell the progress."""
         if trainer.is_global_zero:
             loss = float(outputs["loss"])
-            self.run.progress(self.before + trainer.global_step, self.total, phase=f"stage{module.stage}", loss=loss)
+            self.run.progress(self.before + module.step, self.total, phase=f"stage{module.stage}", loss=loss)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Write down the last losses of the epoch and the learning rate."""
         if trainer.is_global_zero:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             losses = {key: float(value) for key, value in trainer.callback_metrics.items()}
-            self.folder.log_metrics({"stage": module.stage, "step": trainer.global_step, "rate": rate} | losses)
+            self.folder.log_metrics({"stage": module.stage, "step": module.step, "rate": rate} | losses)
 
 
 class Checkpoint(lightning.Callback):
-    """Keeps one checkpoint of the last finished epoch, replaced atomically.
+    """Keeps what a killed run needs to go on: one plain dict of the last finished epoch, replaced atomically.
+
+    Lightning's own checkpoints restore its loops too, which begin again in the middle of an epoch; here order and
+    augmentation of the photos depend on the step alone, so the step is all there is to restore beside the states.
 
     Args:
         path: The file.
@@ -50,7 +54,13 @@ class Checkpoint(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Save and replace."""
-        part = self.path.with_suffix(".part")
-        trainer.save_checkpoint(part)
         if trainer.is_global_zero:
-            os.replace(part, self.path)
+            checkpoint = {
+                "step": module.step,
+                "state": module.trained_state(),
+                "optimizer": trainer.optimizers[0].state_dict(),
+                "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
+            }
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(checkpoint, self.path.with_suffix(".part"))
+            os.replace(self.path.with_suffix(".part"), self.path)

@@ -89,8 +89,8 @@ def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: 
     return SOURCES[kind](settings["path"], canonical_landmarks(face_model), size, name)
 
 
-def build_data(bench: Workbench, stage: int) -> MixedDataModule:
-    """The mixed training data; stage 1 takes the sources with landmarks only (METHODS.md, training)."""
+def build_data(bench: Workbench, stage: int, start: int = 0) -> MixedDataModule:
+    """The mixed training data from a step on; stage 1 takes the sources with landmarks only (METHODS.md, training)."""
     config = bench.config
     names = [name for name, source in bench.sources.items() if stage == 2 or source.landmarks is not None]
     if not names:
@@ -104,6 +104,7 @@ def build_data(bench: Workbench, stage: int) -> MixedDataModule:
         seed=config["seed"] + 100_000 * stage,
         augment=config["data"]["augment"],
         workers=config["data"]["workers"],
+        start=start,
     )
 
 

@@ -37,11 +37,13 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Ru
     trainer_settings, stage = bench.config["trainer"], variant.stage
     last = folder.path / "checkpoints" / f"stage{stage}-last.ckpt"
     before = bench.config["scale"]["stage1_steps"] if stage == 2 else 0
+    if last.exists():
+        variant.resume(torch.load(last, map_location="cpu", weights_only=True))
     trainer = lightning.Trainer(
         accelerator=trainer_settings["accelerator"],
         devices=trainer_settings["devices"],
         precision=trainer_settings["precision"],
-        max_steps=bench.config["scale"][f"stage{stage}_steps"],
+        max_steps=bench.config["scale"][f"stage{stage}_steps"] - variant.first_step,
         callbacks=[Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)],
         logger=logger or False,
         default_root_dir=folder.path,
@@ -53,7 +55,7 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Ru
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice about loader workers and bars does not apply here
-        trainer.fit(variant, build_data(bench, stage), ckpt_path=str(last) if last.exists() else None)
+        trainer.fit(variant, build_data(bench, stage, variant.first_step))
     last.unlink(missing_ok=True)
 
 

@@ -77,7 +77,13 @@ class Reconstruction(lightning.LightningModule):
         self.confidence = ConfidenceNet(model["confidence_width"]) if model["confidence"] else None
         self.renderer = Renderer(face_model.triangles, size)
         self.frozen_trunk: nn.Module | None = None
-        self.strict_loading = False  # checkpoints leave out the frozen models
+        self.first_step = 0  # of this process: where a killed run stopped
+        self.resumed: dict[str, Any] | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps of this stage so far, over all processes that worked on it."""
+        return self.first_step + self.global_step
 
     @abstractmethod
     def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
@@ -114,7 +120,7 @@ class Reconstruction(lightning.LightningModule):
             return Reconstructed(coefficients, landmarks)
         # Rendering is the dearest part of a step: a share of the samples, other ones every step, serves as well.
         every = self.config["loss"]["pixel_every"]
-        rows = torch.arange(self.global_step % every, len(landmarks), every, device=landmarks.device)
+        rows = torch.arange(self.step % every, len(landmarks), every, device=landmarks.device)
         seen = coefficients.index(rows)
         with torch.autocast(self.device.type, enabled=False):
             vertices = self.face_model.shape(seen.identity, seen.expression)
@@ -125,12 +131,12 @@ class Reconstruction(lightning.LightningModule):
 
     def _trains_pixels(self) -> bool:
         begin = self.config["loss"]["pixel_from"] * self.config["scale"]["stage1_steps"]
-        return self.config["loss"]["pixel"] > 0 and (self.stage == 2 or self.global_step >= begin)
+        return self.config["loss"]["pixel"] > 0 and (self.stage == 2 or self.step >= begin)
 
     def _mirror_at_random(self, albedo: Tensor) -> tuple[Tensor, Tensor]:
         """Mirror half of the albedos (B, V, 3) left to right: what only one side shows must hold for the other."""
         # The draw depends on seed and step alone, so that every variant mirrors the same samples.
-        generator = torch.Generator().manual_seed(1_000_003 * self.config["seed"] + self.global_step)
+        generator = torch.Generator().manual_seed(1_000_003 * self.config["seed"] + self.step)
         mirrored = (torch.rand(len(albedo), generator=generator) < 0.5).to(albedo.device)
         return torch.where(mirrored.view(-1, 1, 1), albedo[:, self.face_model.mirror], albedo), mirrored
 
@@ -139,7 +145,7 @@ class Reconstruction(lightning.LightningModule):
         terms = self.terms(batch, self.reconstruct(batch))
         # Early stage 1 computes no pixel term: only what was computed is weighed.
         weights = {name: self.weights[name] for name in terms}
-        total, values = weighted_sum(terms, weights, step=self.global_step)
+        total, values = weighted_sum(terms, weights, step=self.step)
         self.log_dict({f"loss/{name}": value for name, value in values.items()}, batch_size=len(batch["image"]))
         self.log("loss/total", total.detach(), batch_size=len(batch["image"]), prog_bar=True)
         return total
@@ -153,6 +159,9 @@ class Reconstruction(lightning.LightningModule):
         optimizer = torch.optim.AdamW(trained, rate, betas, weight_decay=settings["weight_decay"], fused=True)
         total, rise = steps + 1, settings["warmup"]
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=rise)
+        if self.resumed is not None:
+            optimizer.load_state_dict(self.resumed["optimizer"])
+            cycle.load_state_dict(self.resumed["schedule"])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *unused: Any, **also_unused: Any) -> None:
@@ -172,6 +181,7 @@ class Reconstruction(lightning.LightningModule):
         frozen = ("face_model.", "albedo_model.", "frozen_trunk.", "renderer.")
         return {key: value for key, value in self.state_dict().items() if not key.startswith(frozen)}
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the frozen models out of checkpoints."""
-        checkpoint["state_dict"] = self.trained_state()
+    def resume(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from a checkpoint of `recface.experiment.callbacks.Checkpoint`."""
+        self.load_state_dict(checkpoint["state"], strict=False)  # it leaves out the frozen models
+        self.first_step, self.resumed = checkpoint["step"], checkpoint
