@@ -1,0 +1,17 @@
+import csv
+import re
+
+import pytest
+from tests.conftest import ROOT
+
+ROWS = {"baseline": "baseline", "SIR": "sir", "SIR w/o prior": "no_kl", "SIR w/o centre": "no_center"}
+METRICS = ["shape_error_mm", "param_auc", "geometry_auc", "nmcd_geometry", "prior_kl"]
+
+
+@pytest.mark.parametrize("title", ROWS)
+def test_readme_prints_what_the_results_say(title):
+    line = re.search(rf"^\| {re.escape(title)} \|(.*)\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    shown = [float(cell) for cell in line.group(1).split("|")]
+    with open(ROOT / "results" / "ablation.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["block"] == "embedded" and row["experiment"] == ROWS[title]]
+    assert shown == [float(rows[0][metric]) for metric in METRICS]
