@@ -36,7 +36,7 @@ smoke: $(STAMP) ## one tiny run of every experiment, end to end
 	@$(BIN)/python src/sweep.py sweeps/ablation.yaml scale=smoke seed=0 paths.runs=runs/smoke --workers $(WORKERS) --no-tables
 
 test: $(STAMP) ## the tests
-	@$(BIN)/python -m pytest -n 2
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(STAMP) ## ruff, check only
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

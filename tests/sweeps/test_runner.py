@@ -28,7 +28,7 @@ folder = RunFolder.open(run_path("runs", given["experiment"], "0123abcd", int(gi
 if folder.is_finished:
     sys.exit(0)
 with open("order.txt", "a") as file:
-    file.write(f"{given['experiment']} {given['seed']} {os.environ['RECFACE_THREADS']}\\n")
+    file.write(f"{given['experiment']} {given['seed']} {os.environ['OMP_NUM_THREADS']}\\n")
 try:
     with folder.running(RunRecord(given["experiment"], "0123abcd", int(given["seed"]))):
         folder.progress(0, 2, phase="stage1", loss=1.5)

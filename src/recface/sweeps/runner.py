@@ -18,7 +18,6 @@ from recface.errors import RecfaceError
 from recface.tracking.folder import PROGRESS_VARIABLE
 from recface.tracking.record import read_record
 
-THREADS_VARIABLE = "RECFACE_THREADS"
 GRACE_SECONDS = 15.0
 
 
@@ -120,7 +119,6 @@ class Runner:
         threads = str(max(1, cores() // self.workers))
         environment = os.environ | {
             PROGRESS_VARIABLE: str(job.progress_path.resolve()),
-            THREADS_VARIABLE: threads,
             "OMP_NUM_THREADS": threads,
             "NUMBA_NUM_THREADS": threads,
         }
