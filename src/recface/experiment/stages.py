@@ -15,6 +15,7 @@ from recface.experiment.callbacks import Checkpoint, Follow
 from recface.experiment.setup import Workbench, build_data, build_variant, run_hash
 from recface.tracking import RunFolder, new_record, run_path
 from recface.variants import Reconstruction
+from recface.versions import VERSIONS
 
 State = dict[str, torch.Tensor]
 
@@ -85,8 +86,9 @@ def shared_stage1(bench: Workbench, run: RunFolder) -> State:
     folder = RunFolder.open(run_path(config["paths"]["runs"], "stage1", digest, config["seed"]))
     final = folder.path / "checkpoints" / "final.pt"
     with folder.lock():
-        if not (folder.is_finished and final.exists()):
-            record = new_record("stage1", digest, config["seed"], config, data_manifest=bench.benchmark.manifest_hash)
+        if not (folder.is_finished and final.exists() and folder.record.versions == VERSIONS):
+            manifest = bench.benchmark.manifest_hash
+            record = new_record("stage1", digest, config["seed"], config, versions=VERSIONS, data_manifest=manifest)
             with folder.running(record):
                 folder.stage("stage1")
                 begin, variant = time.monotonic(), build_variant(bench, stage=1)
