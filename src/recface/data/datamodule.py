@@ -74,7 +74,6 @@ class MixedDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.dataset = MixedDataset(sources, num_parameters)
-        self.source_names = [source.name for source in sources]
         self.shares, self.batch_size, self.steps, self.seed, self.workers = shares, batch_size, steps, seed, workers
         self.start = start
         self.augmentation = Augmentation(augment)
