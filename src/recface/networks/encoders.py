@@ -97,7 +97,10 @@ class Encoder(nn.Module):
         """Shared features (B,C,s,s) to values (B,outputs), float32."""
         maps = self.stages(features)
         with torch.autocast(maps.device.type, enabled=False):
-            pooled = functional.adaptive_avg_pool2d(maps.float(), self.grid).flatten(1)
+            grid = maps.float()
+            if maps.shape[-2:] != (self.grid, self.grid):  # pooling to the same size does nothing, slowly
+                grid = functional.adaptive_avg_pool2d(grid, self.grid)
+            pooled = grid.flatten(1)
             # Under Adam a step moves each output by rate x sum |inputs|: divided, it does not grow with the grid.
             return self.head(pooled * (HEAD_GAIN / math.sqrt(pooled.shape[1])))
 

@@ -17,6 +17,7 @@ from recface.face_model.albedo import AlbedoModel
 from recface.losses import landmark_loss, perceptual_loss, pixel_loss, tikhonov_loss, weighted_sum
 from recface.networks import Coefficients, ConfidenceMaps, ConfidenceNet, Encoders
 from recface.render import Renderer, project
+from recface.variants.optimizer import build_optimizer
 
 MEAN_SCALE = 1 / 90.0
 """Half images per mm of an average face in the suite's framing: where the predicted scale starts."""
@@ -151,14 +152,14 @@ class Reconstruction(lightning.LightningModule):
         return total
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW under a one-cycle schedule over the stage's steps."""
+        """The configured optimiser under a one-cycle schedule over the stage's steps."""
         settings, steps = self.config["optimizer"], self.config["scale"][f"stage{self.stage}_steps"]
         rate = settings[f"stage{self.stage}_rate"]
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        betas = (0.9, settings["beta2"])
-        optimizer = torch.optim.AdamW(trained, rate, betas, weight_decay=settings["weight_decay"], fused=True)
+        optimizer = build_optimizer(self, settings, rate)
         total, rise = steps + 1, settings["warmup"]
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=rise)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, rate, total_steps=total, pct_start=rise, cycle_momentum=False
+        )
         if self.resumed is not None:
             optimizer.load_state_dict(self.resumed["optimizer"])
             cycle.load_state_dict(self.resumed["schedule"])
