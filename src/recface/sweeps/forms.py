@@ -85,7 +85,7 @@ def form_mistakes(form: Any) -> list[Found]:
         found.append((("parameters",), "is nested, which Hydra cannot take: write its keys with dots, as a.b"))
     if "values" in form and (not isinstance(form["values"], list) or not form["values"]):
         found.append((("values",), f"has values {form['values']!r}, not a list with anything in it"))
-    found += _exponents(form)
+    found += exponent_mistakes(form)
     if found:
         return found
     if not {"value", "values", "distribution", "min", "max"} & set(form):
@@ -93,7 +93,8 @@ def form_mistakes(form: Any) -> list[Found]:
     return _distribution_mistakes(form)
 
 
-def _exponents(form: Mapping[str, Any]) -> list[Found]:
+def exponent_mistakes(form: Mapping[str, Any]) -> list[Found]:
+    """Numbers that YAML takes for text; a parameter with these alone can still be checked further."""
     values = form["values"] if isinstance(form.get("values"), list) else []
     places = [(("values", index), value) for index, value in enumerate(values)]
     places += [((key,), form[key]) for key in form if key not in ("values", "distribution")]
