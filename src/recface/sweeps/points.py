@@ -99,7 +99,13 @@ class Points(Source):
         return state if state in ENDED else ""
 
     def begin(self, job: Job) -> None:
-        """Write down that a point has been started."""
+        """Write down that a point has been started, and where an earlier attempt that was killed had its run."""
+        job.progress = read_progress(job.progress_path)
+        self._write(job, "running")
+        job.progress = {}
+
+    def found(self, job: Job) -> None:
+        """Write down where a point's run is: the process that started it may be killed."""
         self._write(job, "running")
 
     def end(self, job: Job) -> None:

@@ -34,6 +34,9 @@ class Source:
         """Whether there may be more to run later: other processes hold points, and may die."""
         return False
 
+    def found(self, job: Job) -> None:
+        """Take note of a running job's folder, which it has just told."""
+
     def hopeless(self, job: Job) -> bool:
         """Whether a running job shall be stopped early."""
         return False
@@ -131,7 +134,10 @@ class Runner:
         process = self._processes[id(job)]
         code = process.poll()
         job.seconds = time.monotonic() - job.started
+        known = job.run
         job.progress = read_progress(job.progress_path) or job.progress
+        if job.run != known:
+            self.source.found(job)
         if code is None:
             if id(job) not in self._stopping and self.source.hopeless(job):
                 self._stopping[id(job)] = time.monotonic()

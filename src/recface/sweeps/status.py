@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import shutil
+import sys
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -34,8 +35,8 @@ def show(points: Points) -> int:
             seconds = float(written.get("seconds") or 0.0)
             reason = written.get("reason") or job.reason if state == "failed" else ""
             table.add_row(job.name, state, duration(seconds) if seconds else "", str(run or ""), reason)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(table)
+    # Into a file or a pipe each point is one line, however long; a terminal folds it.
+    Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False).print(table)
     print(f"{len(points.jobs)} points: {', '.join(f'{count} {state}' for state, count in states.items())}")
     return 1 if states["failed"] else 0
 

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import optuna
-from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from recface.sweeps.claim import Claim
 from recface.sweeps.early import pruner
@@ -14,7 +14,7 @@ from recface.sweeps.points import digest_of
 from recface.sweeps.spec import SweepSpec
 
 
-class _JournalLock(BaseJournalFileLock):
+class _JournalLock(JournalFileOpenLock):
     """Optuna's own file locks outlive a killed process by half a minute; this one ends with it."""
 
     def __init__(self, path: Path) -> None:

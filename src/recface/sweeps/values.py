@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ MISSING = "???"
 def values_with_paths(spec: SweepSpec, name: str) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Every value that a parameter names, its bounds included, and where it is in the file."""
     form, place = spec.parameters[name], ("parameters", name)
-    # What comes from the command line is text; Hydra reads it as YAML does, and 1e-5 as a number.
+    # What comes from the command line is text.
     read = as_hydra if name in spec.overridden else lambda value: value
     listed = [((key,), form[key]) for key in ("value", "min", "max") if key in form]
     listed += [(("values", index), value) for index, value in enumerate(form.get("values", ()))]
@@ -35,13 +36,14 @@ def draws_fractions(form: Mapping[str, Any]) -> bool:
 
 
 def as_hydra(text: str) -> Any:
-    """A value from the command line as Hydra reads it."""
-    if exponent_advice(text):
-        return float(text)
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
+    """A simple value from the command line as Hydra reads it; unlike in YAML, 1e-5 is a number and `no` is text."""
+    words = {"true": True, "false": False, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def value_mistake(config: Config, key: str, value: Any) -> str | None:

@@ -68,6 +68,8 @@ def read_lines(text: str) -> tuple[Any, Lines]:
                 inner, line = (*path, str(key.value)), key.start_mark.line + 1
                 if inner in numbers:
                     doubled[inner] = line
+                    for below in [known for known in numbers if known[: len(inner)] == inner]:
+                        del numbers[below]  # only the last one counts
                 numbers[inner] = line
                 walk(value, inner)
         elif isinstance(node, yaml.SequenceNode):
