@@ -132,6 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
         # `kill` and a closed terminal stop the children as Ctrl-C does.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            # Started with `&` by a script. The runs would inherit that, and could not be stopped early.
+            signal.signal(signal.SIGINT, lambda *_: None)
         return run_points(spec, options)
     except RecfaceError as error:
         print(f"sweep.py: {error}", file=sys.stderr)
