@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from recface.errors import RecfaceError
+from recface.output import quiet_pipe
 from recface.results.build import check_tables, write_tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,4 +46,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(quiet_pipe(main))

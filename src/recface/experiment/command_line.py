@@ -22,13 +22,19 @@ def known_experiments() -> list[str]:
     return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 
 
-def compose_config(*overrides: str) -> dict[str, Any]:
-    """Resolve a run's configuration as src/run.py would, from overrides such as "+experiment=sir"."""
+def compose_config(*overrides: str, missing: bool = False) -> dict[str, Any]:
+    """Resolve a run's configuration as src/run.py would, from overrides such as "+experiment=sir".
+
+    Args:
+        overrides: As on the command line.
+        missing: Whether keys may be without a value; they are "???" then.
+    """
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_container(compose("run", overrides=list(overrides)), resolve=True, throw_on_missing=True)
+        config = compose("run", overrides=list(overrides))
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=not missing)
 
 
 def check_overrides(arguments: Sequence[str]) -> None:
@@ -52,7 +58,7 @@ def check_overrides(arguments: Sequence[str]) -> None:
             raise RecfaceError(f"no configuration key '{key[1:]}': see configs/ or `python src/run.py --cfg job`")
 
 
-def _message(error: BaseException) -> str:
+def message(error: BaseException) -> str:
     """The first line of an exception, and the keys it is about."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
@@ -108,7 +114,7 @@ def run_command(command: Callable[[], Any]) -> int:
             raise cause from None
         expected = isinstance(cause, (RecfaceError, HydraException, OmegaConfBaseException))
         hint = "" if expected else f" ({type(cause).__name__}; RECFACE_DEBUG=1 shows where)"
-        print(f"error: {_message(cause)}{hint}", file=sys.stderr)
+        print(f"error: {message(cause)}{hint}", file=sys.stderr)
         return 1
     return 0
 

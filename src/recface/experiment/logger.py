@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from lightning.pytorch.loggers import Logger
 
 from recface.errors import RecfaceError
-from recface.experiment.setup import Config
+from recface.experiment.identity import Config
 from recface.tracking import RunFolder
 
 

@@ -12,7 +12,8 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from recface.experiment.callbacks import Checkpoint, Follow
-from recface.experiment.setup import Workbench, build_data, build_variant, run_hash
+from recface.experiment.identity import is_trained, run_hash
+from recface.experiment.setup import Workbench, build_data, build_variant
 from recface.tracking import RunFolder, new_record, run_path
 from recface.variants import Reconstruction
 from recface.versions import VERSIONS
@@ -86,7 +87,7 @@ def shared_stage1(bench: Workbench, run: RunFolder) -> State:
     folder = RunFolder.open(run_path(config["paths"]["runs"], "stage1", digest, config["seed"]))
     final = folder.path / "checkpoints" / "final.pt"
     with folder.lock():
-        if not (folder.is_finished and final.exists() and folder.record.versions == VERSIONS):
+        if not (is_trained(folder.record) and final.exists()):
             manifest = bench.benchmark.manifest_hash
             record = new_record("stage1", digest, config["seed"], config, versions=VERSIONS, data_manifest=manifest)
             with folder.running(record):
