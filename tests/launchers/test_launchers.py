@@ -190,7 +190,7 @@ def test_slurm_is_asked_for_what_the_settings_say(tmp_path, cluster):
     lines = script.splitlines()
     assert lines.index("export OMP_NUM_THREADS=3 NUMBA_NUM_THREADS=3") < lines.index("module load cuda")
     assert re.fullmatch(
-        rf"srun --unbuffered --output \S+ --error \S+ {sys.executable} -u -m submitit.core._submit \S+", lines[-2]
+        rf"srun --unbuffered --output \S+ --error \S+ {sys.executable} -u -m submitit.core._submit \S+", lines[-1]
     )
     assert "3/3 finished" in done.stdout
     assert len({seen(tmp_path, seed)["pid"] for seed in (0, 1, 2)}) == 3

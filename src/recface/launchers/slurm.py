@@ -7,6 +7,8 @@ lines over submitit, so they stand here, under the same names of settings.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 import sys
 import time
@@ -101,7 +103,8 @@ def submit(points: Sequence[Point], settings: Mapping[str, Any]) -> list[Any]:
     try:
         executor = submitit.AutoExecutor(Path(folder).absolute(), cluster, slurm_max_num_timeout=requeues)
         executor.update_parameters(**parameters(rest, config.trainer.threads, cpus, gpus, config.hydra.job.name))
-        with executor.batch():
+        # What sbatch says is in the exception too.
+        with contextlib.redirect_stderr(io.StringIO()), executor.batch():
             return [executor.submit(point) for point in points]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         raise RecfaceError(f"SLURM does not take the jobs: {last_line(str(error))}") from None
