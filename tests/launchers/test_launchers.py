@@ -8,9 +8,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -21,7 +23,7 @@ from recface.experiment.command_line import compose_config
 from recface.launchers import availability
 from recface.launchers.availability import check_launcher
 from recface.launchers.point import resources
-from recface.launchers.ray_cluster import carried, check_size
+from recface.launchers.ray_cluster import carried, check_address, check_size
 from recface.launchers.slurm import last_line, parameters
 
 needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="ray is not installed (extra `cluster`)")
@@ -53,6 +55,7 @@ def main(config):
         if config.seed == 14:
             raise Unpicklable("tensors differ", 1)
         if config.seed == 66:
+            sys.stderr.write("out of memory\\n")
             os._exit(66)
         if config.seed == 99:
             time.sleep(60)
@@ -80,10 +83,17 @@ export SLURM_JOB_NAME=run SLURM_JOB_NODELIST=node1
 echo 'Submitted batch job 4242'
 """
 
-# srun's own options end where the command begins.
 SRUN = """#!/bin/bash
-while [[ $1 == --* ]]; do case $1 in --output|--error) shift 2;; *) shift;; esac; done
-exec "$@"
+path() { echo "$1" | sed "s/%A_%a/4242_$SLURM_ARRAY_TASK_ID/g; s/%j/4242/g; s/%t/0/g"; }
+while [[ $1 == --* ]]; do
+  case $1 in
+    --output) out=$(path "$2"); shift 2;;
+    --error) err=$(path "$2"); shift 2;;
+    *) shift;;
+  esac
+done
+mkdir -p "$(dirname "$out")"
+exec "$@" > "$out" 2> "$err"
 """
 
 SACCT = """#!/bin/bash
@@ -97,8 +107,14 @@ echo "4242|$state|node1"
 @pytest.fixture
 def environment(tmp_path):
     (tmp_path / "toy.py").write_text(PROGRAM)
+    return bare_environment(tmp_path)
+
+
+def bare_environment(home):
+    """Variables for a child: Ray tells nobody anything, keeps its token in `home`, and listens on the loopback only."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("RECFACE_", "SLURM_", "RAY_"))}
-    return kept | {"PYTHONPATH": str(ROOT / "src"), "RAY_USAGE_STATS_ENABLED": "0", "HOME": str(tmp_path)}
+    loopback = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    return kept | loopback | {"PYTHONPATH": str(ROOT / "src"), "HOME": str(home)}
 
 
 @pytest.fixture
@@ -122,6 +138,16 @@ def run(tmp_path, environment, *arguments):
 
 def seen(tmp_path, seed, name="sir"):
     return json.loads((tmp_path / "runs" / f"{name}-{seed}.json").read_text())
+
+
+def gone(*pids, seconds=30.0):
+    """Whether processes have ended or end soon."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def complaints(done):
@@ -261,7 +287,6 @@ def test_ray_runs_every_point_in_a_process_of_its_own(tmp_path, environment):
         "-m",
         "hydra/launcher=ray",
         "hydra.launcher.init.num_cpus=1",
-        "+hydra.launcher.init._node_ip_address=127.0.0.1",
         "+experiment=sir",
         "seed=13,66,14,2,3",
     )
@@ -276,9 +301,7 @@ def test_ray_runs_every_point_in_a_process_of_its_own(tmp_path, environment):
     assert first["pid"] != second["pid"]
     assert first["folder"] == str(tmp_path)
     assert first["environment"] == {"RECFACE_MARK": "carried", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    for pid in (first["pid"], first["parent"]):  # Ray is gone when the command is
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert gone(first["pid"], first["parent"])  # Ray's processes end with the command
 
 
 @needs_ray
@@ -286,14 +309,13 @@ def test_ray_runs_every_point_in_a_process_of_its_own(tmp_path, environment):
 def test_ray_trains(tmp_path, cache_dir, benchmark):
     arguments = ["-m", "hydra/launcher=ray", "hydra.launcher.init.num_cpus=1", "scale=smoke"]
     arguments += [
-        "+hydra.launcher.init._node_ip_address=127.0.0.1",
         "+experiment=sir,no_kl",
         f"paths.cache={cache_dir}",
     ]
     done = subprocess.run(
         [sys.executable, ROOT / "src" / "run.py", *arguments],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "RAY_USAGE_STATS_ENABLED": "0", "HOME": str(tmp_path)},
+        env=bare_environment(tmp_path),
         capture_output=True,
         text=True,
     )
@@ -355,6 +377,15 @@ def test_a_run_that_fits_nowhere_is_refused():
     check_size({"num_cpus": 8, "num_gpus": 1}, machines)
     with pytest.raises(RecfaceError, match="16 CPUs and 0 GPUs, .* at most 8 CPUs and 1 GPUs"):
         check_size({"num_cpus": 16, "num_gpus": 0}, machines)
+
+
+def test_an_address_where_nothing_answers_is_told_at_once():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(RecfaceError, match=f"no Ray cluster answers at {address} .*ray start --head"):
+        check_address(address)
+    check_address("auto")
 
 
 def test_only_the_projects_variables_travel():

@@ -8,6 +8,7 @@ our own: some lines over `ray.remote`.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,10 @@ from hydra.core.utils import JobReturn
 from recface.errors import RecfaceError
 from recface.launchers.point import Point, failed, resources
 
-CARRIED = ("RECFACE_", "WANDB_", "HYDRA_FULL_ERROR")
+CARRIED = ("RECFACE_", "WANDB_")
 """Beginnings of environment variables that a run takes along; they travel in memory and are written nowhere."""
+LOCAL_SETTINGS = ("num_cpus", "num_gpus", "include_dashboard")
+"""Settings of a Ray that is started here, which one that runs already has of its own."""
 
 
 def run_on_ray(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator[tuple[int, JobReturn]]:
@@ -41,12 +44,12 @@ def run_on_ray(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator
         environment = carried(os.environ)
         pending = {}
         for index, point in enumerate(points):
-            options = {"num_cpus": resources(point.config)[0], "num_gpus": resources(point.config)[1]}
+            options = dict(zip(("num_cpus", "num_gpus"), resources(point.config), strict=True))
             options |= {key: item for key, item in settings["remote"].items() if item is not None}
             check_size(options, [node["Resources"] for node in ray.nodes() if node["Alive"]])
             # max_calls: the process ends with the run, as PyTorch's state and a GPU's memory do with it.
             task = ray.remote(max_calls=1, max_retries=0, **options)(run_point)
-            pending[task.remote(point, environment, options["num_cpus"])] = index
+            pending[task.remote(point, environment)] = index
         while pending:
             (done, *_), _ = ray.wait(list(pending), num_returns=1)
             index = pending.pop(done)
@@ -67,24 +70,44 @@ def start(settings: Mapping[str, Any]) -> None:
     import ray
 
     given = {key: item for key, item in settings.items() if item is not None}
-    if "address" in given or os.environ.get("RAY_ADDRESS"):
-        given = {key: item for key, item in given.items() if key in ("address", "log_to_driver", "logging_level")}
+    address = given.get("address") or os.environ.get("RAY_ADDRESS")
+    if address:
+        given = {key: item for key, item in given.items() if key not in LOCAL_SETTINGS}
+        check_address(address)
     try:
         ray.init(**given)
     except (ConnectionError, ValueError, RuntimeError, TypeError) as error:
-        raise RecfaceError(f"Ray does not start: {first_line(str(error))}") from None
+        token = "; a cluster that asks for a token needs RAY_AUTH_MODE=token and its ~/.ray/auth_token here too"
+        raise RecfaceError(f"Ray does not start: {first_line(str(error))}{token if address else ''}") from None
 
 
-def run_point(point: Point, environment: Mapping[str, str], threads: float) -> JobReturn:
+def check_address(address: str, seconds: float = 5.0) -> None:
+    """See that something answers at HOST:PORT; Ray would try for minutes, with many words.
+
+    Raises:
+        RecfaceError: Nothing does.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:  # "auto" and the like are Ray's to understand
+        return
+    try:
+        socket.create_connection((host, int(port)), seconds).close()
+    except OSError as error:
+        raise RecfaceError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}): start one there with "
+            f"`ray start --head --port={port}`, or leave hydra.launcher.init.address out to use this machine alone"
+        ) from None
+
+
+def run_point(point: Point, environment: Mapping[str, str]) -> JobReturn:
     """Run a point in a Ray worker.
 
     Args:
         point: The run.
         environment: Variables to set first.
-        threads: Threads for libraries that read it from the environment.
     """
-    count = str(max(1, int(threads)))
-    os.environ.update(environment | {"OMP_NUM_THREADS": count, "NUMBA_NUM_THREADS": count})
+    threads = str(point.config.trainer.threads)
+    os.environ.update(environment | {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads})
     return point()
 
 
