@@ -15,14 +15,13 @@ import time
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
 from recface.experiment.command_line import compose_config
 from recface.launchers import availability
 from recface.launchers.availability import check_launcher
-from recface.launchers.point import resources
+from recface.launchers.point import first_line, resources
 from recface.launchers.ray_cluster import carried, check_address, check_size
 from recface.launchers.slurm import last_line, parameters
 
@@ -31,7 +30,8 @@ needs_submitit = pytest.mark.skipif(
     not importlib.util.find_spec("submitit"), reason="submitit is not installed (extra `cluster`)"
 )
 
-# Seeds say what becomes of a run: 13 is a mistake, 14 an error of a library, 66 a death without a word, 99 takes long.
+# Seeds say what becomes of a run: 13 is a mistake, 14 an error of a library, 66 a sudden death, 99 takes long the first
+# time.
 PROGRAM = f"""
 import json, os, sys, time
 from pathlib import Path
@@ -48,8 +48,11 @@ def main(config):
     with past_hydra():
         seen = {{"pid": os.getpid(), "parent": os.getppid(), "folder": os.getcwd(), "threads": config.trainer.threads}}
         seen["environment"] = {{k: v for k, v in os.environ.items() if k.startswith(("RECFACE_", "OMP_", "NUMBA_"))}}
-        Path(config.paths.runs).mkdir(parents=True, exist_ok=True)
-        Path(config.paths.runs, f"{{config.name}}-{{config.seed}}.json").write_text(json.dumps(seen))
+        path = Path(config.paths.runs, f"{{config.name}}-{{config.seed}}.json")
+        seen["again"] = path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".part").write_text(json.dumps(seen))
+        path.with_suffix(".part").rename(path)
         if config.seed == 13:
             raise RecfaceError("seed: 13 is unlucky")
         if config.seed == 14:
@@ -57,7 +60,7 @@ def main(config):
         if config.seed == 66:
             sys.stderr.write("out of memory\\n")
             os._exit(66)
-        if config.seed == 99:
+        if config.seed == 99 and not seen["again"]:
             time.sleep(60)
         return config.seed / 10
 
@@ -77,6 +80,7 @@ export SLURM_JOB_NAME=run SLURM_JOB_NODELIST=node1
   for task in $(seq 0 "${range:-0}"); do
     if [ -n "$range" ]; then export SLURM_ARRAY_TASK_ID=$task; fi
     bash "$1"
+    if [ -e "$STAND_IN/requeued" ]; then mv "$STAND_IN/requeued" "$STAND_IN/was-requeued"; bash "$1"; fi
   done
   touch "$STAND_IN/over"
 ) > "$STAND_IN/log" 2>&1 < /dev/null &
@@ -104,6 +108,11 @@ echo "4242|$state|node1"
 """
 
 
+SCONTROL = """#!/bin/bash
+echo "$@" > "$STAND_IN/requeued"
+"""
+
+
 @pytest.fixture
 def environment(tmp_path):
     (tmp_path / "toy.py").write_text(PROGRAM)
@@ -122,7 +131,7 @@ def cluster(tmp_path, environment):
     """The environment of a login node."""
     folder = tmp_path / "stand-in"
     folder.mkdir()
-    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT}.items():
+    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT, "scontrol": SCONTROL}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     return environment | {"PATH": f"{folder}:{os.environ['PATH']}", "STAND_IN": str(folder)}
@@ -263,19 +272,53 @@ def test_submitits_own_processes_run_the_same_without_slurm(tmp_path, environmen
     assert seen(tmp_path, 1, "baseline")["pid"] != seen(tmp_path, 13, "baseline")["pid"]
 
 
-@needs_submitit
-def test_an_interrupt_says_how_to_stop_the_jobs(tmp_path, cluster):
-    line = command("-m", "hydra/launcher=slurm", "+experiment=sir", "seed=99,98")
-    process = subprocess.Popen(line, cwd=tmp_path, env=cluster, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+def started(tmp_path, environment, *arguments):
+    """A multirun whose run with seed 99 is under way, and that run's process."""
+    process = subprocess.Popen(
+        command(*arguments),
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
     while not (tmp_path / "runs" / "sir-99.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
+    return process, seen(tmp_path, 99)["pid"]
+
+
+@needs_submitit
+def test_an_interrupt_says_how_to_stop_the_jobs(tmp_path, cluster):
+    process, job = started(tmp_path, cluster, "-m", "hydra/launcher=slurm", "+experiment=sir", "seed=99,98")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    job = seen(tmp_path, 99)["pid"]
+    assert Path(f"/proc/{job}").exists()
     os.kill(job, signal.SIGKILL)
     assert process.returncode == 130
     assert "job 4242 goes on in SLURM; `scancel 4242` stops it" in errors
+
+
+@needs_submitit
+def test_a_job_that_slurm_wants_to_stop_is_queued_again(tmp_path, cluster):
+    process, job = started(tmp_path, cluster, "-m", "hydra/launcher=slurm", "+experiment=sir", "seed=99,1")
+    os.kill(job, signal.SIGUSR2)  # what SLURM sends before the time limit, as the script asks for
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert (tmp_path / "stand-in" / "was-requeued").read_text() == "requeue 4242_0\n"
+    assert seen(tmp_path, 99)["again"] and seen(tmp_path, 99)["pid"] != job
+    assert "finished: +experiment=sir seed=99 (9.9000)" in output
+
+
+@needs_submitit
+def test_an_interrupt_stops_processes_that_are_ours(tmp_path, environment):
+    arguments = ["hydra/launcher=slurm", "hydra.launcher.cluster=local", "+experiment=sir", "seed=99,98"]
+    process, job = started(tmp_path, environment, "-m", *arguments)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert gone(job)
 
 
 @needs_ray
@@ -393,11 +436,12 @@ def test_only_the_projects_variables_travel():
     assert carried(variables) == {"RECFACE_CACHE": "c", "WANDB_MODE": "offline"}
 
 
-def test_last_line():
+def test_lines():
     assert [last_line(text) for text in ("", "a\nb \n\n")] == ["", "b"]
+    assert [first_line(text) for text in ("", "\n a\nb \n\n")] == ["", "a"]
 
 
 @pytest.mark.parametrize("name", ["here", "slurm", "ray"])
-def test_every_setting_has_a_comment_or_speaks_for_itself(name):
-    settings = OmegaConf.load(ROOT / "configs" / "hydra" / "launcher" / f"{name}.yaml")
-    assert settings._target_.startswith("hydra_plugins.recface_launchers.")
+def test_launchers_leave_no_trace_in_a_runs_hash(name):
+    """A run is the same wherever it takes place."""
+    assert compose_config("seed=1", f"hydra/launcher={name}") == compose_config("seed=1")

@@ -108,9 +108,16 @@ def failed(point: Point, error: Exception) -> JobReturn:
 
 def reason(answer: JobReturn) -> str | None:
     """Why a run failed, in one line; None if it did not."""
-    from recface.experiment.command_line import explain
+    if answer.status is JobStatus.COMPLETED:
+        return None
+    error = answer._return_value  # Hydra's public attribute would raise it
+    name = "" if isinstance(error, RecfaceError) else f"{type(error).__name__}: "
+    return name + first_line(str(error))
 
-    return None if answer.status is JobStatus.COMPLETED else explain(answer._return_value)
+
+def first_line(text: str) -> str:
+    """The first line that is not blank; "" if there is none."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def resources(config: Mapping[str, Any]) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 
 from recface.errors import RecfaceError
-from recface.launchers.point import Point, failed, resources
+from recface.launchers.point import Point, failed, first_line, resources
 
 CARRIED = ("RECFACE_", "WANDB_")
 """Beginnings of environment variables that a run takes along; they travel in memory and are written nowhere."""
@@ -140,8 +140,3 @@ def lost(error: Exception) -> str:
     """Why a task has no answer, in one line."""
     cause = getattr(error, "cause", None) or error
     return f"its Ray worker ended: {type(cause).__name__}: {first_line(str(cause))}"
-
-
-def first_line(text: str) -> str:
-    """The first line that is not blank; "" if there is none."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
