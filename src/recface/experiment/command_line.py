@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.launchers.availability import check_launcher
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-APPENDABLE = ("experiment", "data.sources.")
-"""What `+key=value` may add: an experiment, and training sources of one's own."""
+APPENDABLE = ("experiment", "data.sources.", "hydra.launcher.")
+"""What `+key=value` may add: an experiment, training sources of one's own, and further settings of a launcher."""
 
 
 def known_experiments() -> list[str]:
@@ -81,11 +83,31 @@ class TaskError(BaseException):
 
 @contextmanager
 def past_hydra() -> Iterator[None]:
-    """Around the body of a Hydra main function: its exceptions reach `run_command` unannounced."""
+    """Around the body of a Hydra main function: its exceptions reach `run_command` unannounced.
+
+    In a multirun they end the run but not the others: as a RecfaceError of one line, which can be sent between
+    processes, unlike the exceptions of some libraries and any exception's cause.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
     try:
         yield
     except Exception as error:
-        raise TaskError from error
+        if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+            raise TaskError from error
+        if os.environ.get("RECFACE_DEBUG"):
+            traceback.print_exception(error)
+        raise RecfaceError(explain(error)) from None
+
+
+def explain(error: BaseException) -> str:
+    """An exception in one line, with a hint where it is no mistake of the user's."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    expected = isinstance(error, (RecfaceError, HydraException, OmegaConfBaseException))
+    return message(error) + ("" if expected else f" ({type(error).__name__}; RECFACE_DEBUG=1 shows where)")
 
 
 def run_command(command: Callable[[], Any]) -> int:
@@ -98,12 +120,10 @@ def run_command(command: Callable[[], Any]) -> int:
         Exit code: 0, 1 after a mistake, 130 after an interrupt. Other exceptions keep their traceback only with
         RECFACE_DEBUG=1.
     """
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions come here instead of being printed
     try:
         check_overrides(sys.argv[1:])
+        check_launcher(sys.argv[1:])
         command()
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
@@ -112,9 +132,7 @@ def run_command(command: Callable[[], Any]) -> int:
         cause = error.__cause__ if isinstance(error, TaskError) else error
         if os.environ.get("RECFACE_DEBUG"):
             raise cause from None
-        expected = isinstance(cause, (RecfaceError, HydraException, OmegaConfBaseException))
-        hint = "" if expected else f" ({type(cause).__name__}; RECFACE_DEBUG=1 shows where)"
-        print(f"error: {message(cause)}{hint}", file=sys.stderr)
+        print(f"error: {explain(cause)}", file=sys.stderr)
         return 1
     return 0
 
