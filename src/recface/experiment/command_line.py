@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.experiment.arguments import ADDED, is_resent, normalise_arguments, without_repeats
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-APPENDABLE = ("experiment", "data.sources.")
+APPENDABLE = ("experiment", ADDED)
 """What `+key=value` may add: an experiment, and training sources of one's own."""
 
 
@@ -29,6 +30,21 @@ def compose_config(*overrides: str) -> dict[str, Any]:
 
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return OmegaConf.to_container(compose("run", overrides=list(overrides)), resolve=True, throw_on_missing=True)
+
+
+def hydra_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """What Hydra is given for a command line, be it a person's or an agent's.
+
+    Raises:
+        RecfaceError: As `check_overrides`.
+    """
+    result = normalise_arguments(arguments, environment)
+    check_overrides(result)
+    if is_resent(arguments):
+        groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+        choices = [text for text in result if text.partition("=")[0].lstrip("+") in groups]
+        result = without_repeats(result, compose_config(*choices))
+    return result
 
 
 def check_overrides(arguments: Sequence[str]) -> None:
@@ -97,7 +113,7 @@ def run_command(command: Callable[[], Any]) -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions come here instead of being printed
     try:
-        check_overrides(sys.argv[1:])
+        sys.argv[1:] = hydra_arguments(sys.argv[1:], os.environ)
         command()
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
