@@ -44,6 +44,7 @@ def fit(
     """
     trainer_settings, stage = bench.config["trainer"], variant.stage
     last = folder.path / "checkpoints" / f"stage{stage}-last.ckpt"
+    steps = bench.config["scale"][f"stage{stage}_steps"]
     before = bench.config["scale"]["stage1_steps"] if stage == 2 else 0
     if last.exists():
         variant.resume(torch.load(last, map_location="cpu", weights_only=True))
@@ -55,10 +56,10 @@ def fit(
         accelerator=trainer_settings["accelerator"],
         devices=trainer_settings["devices"],
         precision=trainer_settings["precision"],
-        max_steps=bench.config["scale"][f"stage{stage}_steps"] - variant.first_step,
+        max_steps=steps - variant.first_step,
         callbacks=callbacks,
         logger=logger or False,
-        log_every_n_steps=max(1, min(10, trainer_settings["epoch_steps"] // 5)),
+        log_every_n_steps=max(1, min(10, min(trainer_settings["epoch_steps"], steps) // 4)),
         default_root_dir=folder.path,
         use_distributed_sampler=False,
         enable_checkpointing=False,
