@@ -104,9 +104,10 @@ def test_a_resumed_run_with_a_source_of_ones_own_composes_the_same_configuration
 
 
 def test_repeats_are_dropped_and_differences_kept():
-    base = {"name": "sir", "loss": {"pixel": 0.5, "mode": None}}
-    sent = ["+experiment=sir", "name=sir", "loss.pixel=0.5", "++loss.mode=null", "loss.pixel=1", "--cfg", "seed=0"]
-    assert without_repeats(sent, base) == ["+experiment=sir", "loss.pixel=1", "--cfg", "seed=0"]
+    base = {"name": "sir", "loss": {"pixel": 0.5, "mode": None, "landmark": 4.0, "on": True}}
+    same = ["name=sir", "loss.pixel=0.5", "++loss.mode=null", "loss.landmark=4", "loss.on=true"]
+    other = ["+experiment=sir", "loss.pixel=1", "loss.on=1", "--cfg", "seed=0"]
+    assert without_repeats([*same, *other, "loss.pixel=1"], base) == other
 
 
 def run(*arguments, **environment):

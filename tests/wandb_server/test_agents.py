@@ -3,22 +3,20 @@
 import collections
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.conftest import ROOT
 from tests.wandb_server import WandbServer
+from tests.wandb_server.agents import agents, children_of, create_sweep
 from tests.wandb_server.state import ENTITY
 
 pytestmark = pytest.mark.slow
-WANDB = Path(sys.executable).parent / "wandb"
 
 # Stands in for run.py: reports to W&B and writes a run folder; what has finished is not done again.
 PROGRAM = """
@@ -61,48 +59,6 @@ def sweep_file(folder, experiments=("baseline", "sir"), seeds=(0, 1)):
         "command": ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}"],
     }
     (folder / "toy.yaml").write_text(yaml.safe_dump(content))
-
-
-def create_sweep(server, path, folder):
-    """`wandb sweep`; returns the sweep's path as the command line prints it."""
-    done = subprocess.run(
-        [str(WANDB), "sweep", str(path)],
-        cwd=folder,
-        env=server.environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    found = re.search(r"wandb agent (\S+/\S+/\S+)", done.stdout + done.stderr)
-    assert done.returncode == 0 and found, done.stdout + done.stderr
-    return found[1]
-
-
-@contextlib.contextmanager
-def agents(server, sweep, folder, count, **variables):
-    """Agents at work; what they start is ended with them, should the test end before."""
-    environment = server.environment(folder, PYTHONPATH=str(ROOT / "src"), **variables)
-    with open(folder / "agents.log", "ab") as log:
-        started = [
-            subprocess.Popen(
-                [str(WANDB), "agent", sweep],
-                cwd=folder,
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-            for _ in range(count)
-        ]
-        try:
-            yield started
-        finally:
-            for process in started:
-                process.kill()
-                process.wait()
-            for pid in {int(line[2]) for line in started_points(folder)}:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
 
 
 def started_points(folder):
@@ -181,17 +137,6 @@ def test_a_sweep_outlives_an_agent_that_is_killed(server, tmp_path, with_its_run
         assert len(starts) == len(POINTS) + 1 and [line[3] for line in again] == ["null"]
     else:
         assert len(starts) == len(POINTS) and not again  # the orphaned process went on to its end
-
-
-def children_of(pid):
-    """All processes below one, for Linux."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            number, parent = int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])
-            if parent == pid:
-                found += [number, *children_of(number)]
-    return found
 
 
 def test_a_point_that_fails_is_seen_and_not_tried_again(server, tmp_path):

@@ -65,11 +65,12 @@ def without_repeats(arguments: Sequence[str], base: Mapping[str, Any]) -> list[s
     Returns:
         The remaining arguments, in order.
     """
-    flat = {key: hydra_value(value) for key, value in _leaves("", base)}
+    flat = dict(_leaves("", base))
     kept: dict[str, None] = {}  # in order, once each
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if argument.startswith("-") or key.lstrip("+") not in flat or flat[key.lstrip("+")] != value:
+        name = key.lstrip("+")
+        if argument.startswith("-") or name not in flat or not _says(value, flat[name]):
             kept[argument] = None
     return list(kept)
 
@@ -150,6 +151,12 @@ def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{prefix}.{key}" if prefix else str(key), item)
     else:
         yield prefix, value
+
+
+def _says(text: str, value: Any) -> bool:
+    """Whether an override's text is a value; W&B writes whole floats as integers."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return text == hydra_value(value) or (number and _is_number(text) and float(text) == value)
 
 
 def _is_number(text: str) -> bool:

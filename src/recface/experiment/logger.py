@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,8 +94,9 @@ class RunLogger(WandbLogger):
         for block, metrics in record.metrics.items():
             run.summary.update({f"{block}/{key}": value for key, value in metrics.items() if value is not None})
         if not run.offline and not reachable(run.settings.base_url):
-            # Artifacts ask the server first, again and again; files and metrics wait on disk for `wandb sync`.
-            print("W&B: the server does not answer; record and checkpoint are in the run folder", file=sys.stderr)
+            # Artifacts would ask the server first, again and again; the rest waits on disk.
+            later = f"`wandb sync {Path(run.dir).parent}` sends it later"
+            print(f"W&B: the server does not answer; {folder.path} is complete, {later}", file=sys.stderr)
             return
         for kind, paths in (("record", staged), ("model", [folder.path / "checkpoints" / "final.pt"])):
             artifact = wandb.Artifact(f"{kind}-{record_stem(record)}", kind)
@@ -171,24 +173,28 @@ def _start(config: Config, folder: RunFolder) -> Run:
     elif mode is None and not reachable(base_url):
         print(f"W&B: {base_url} does not answer, so this run is kept offline", file=sys.stderr)
         mode = "offline"
-    options: dict[str, Any] = {} if in_wandb_sweep() else {"id": _run_id(folder)}  # the agent has given one
+    options: dict[str, Any] = {
+        "name": f"{config['name']}-seed{config['seed']}",
+        "dir": str(folder.path),
+        "project": settings["project"],
+        "entity": settings["entity"],
+        "group": config["name"],
+        "job_type": "stage2",  # the stage that makes the result; `stage` in the history tells where stage 1 ends
+        "config": config,
+        "tags": [config["variant"], config["scale"]["name"], config["face_model"]["name"]],
+    }
+    if not in_wandb_sweep():  # else the agent has given an id
+        options["id"] = _run_id(folder)
     try:
-        return wandb.init(
-            name=f"{config['name']}-seed{config['seed']}",
-            dir=str(folder.path),
-            mode=mode,
-            project=settings["project"],
-            entity=settings["entity"],
-            group=config["name"],
-            job_type="stage2",  # the stage that makes the result; `stage` in the history tells where stage 1 ends
-            config=config,
-            tags=[config["variant"], config["scale"]["name"], config["face_model"]["name"]],
-            resume=None if mode == "offline" else "allow",
-            **options,
-        )
-    except wandb.errors.Error as error:
+        return wandb.init(mode=mode, resume=None if mode == "offline" else "allow", **options)
+    except wandb.errors.CommError as error:
         reason = " ".join(str(error).split())
-        raise RecfaceError(f"W&B: {reason}; logger=none or WANDB_MODE=offline runs without") from None
+        if isinstance(error, wandb.errors.AuthenticationError):
+            raise RecfaceError(f"W&B: {reason}; logger=none runs without") from None
+        print(f"W&B: {reason}; this run is kept offline", file=sys.stderr)
+        return wandb.init(mode="offline", **options)
+    except wandb.errors.Error as error:
+        raise RecfaceError(f"W&B: {' '.join(str(error).split())}; logger=none runs without") from None
 
 
 def _run_id(folder: RunFolder) -> str:
