@@ -176,15 +176,13 @@ def _start(config: Config, folder: RunFolder) -> Run:
     options: dict[str, Any] = {
         "name": f"{config['name']}-seed{config['seed']}",
         "dir": str(folder.path),
-        "project": settings["project"],
-        "entity": settings["entity"],
         "group": config["name"],
         "job_type": "stage2",  # the stage that makes the result; `stage` in the history tells where stage 1 ends
         "config": config,
         "tags": [config["variant"], config["scale"]["name"], config["face_model"]["name"]],
     }
-    if not in_wandb_sweep():  # else the agent has given an id
-        options["id"] = _run_id(folder)
+    if not in_wandb_sweep():  # else the agent has given all three
+        options |= {"id": _run_id(folder), "project": settings["project"], "entity": settings["entity"]}
     try:
         return wandb.init(mode=mode, resume=None if mode == "offline" else "allow", **options)
     except wandb.errors.CommError as error:
