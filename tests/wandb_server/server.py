@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
@@ -110,6 +111,9 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body, path = self._body(), unquote(self.path)
+            key = base64.b64encode(f"api:{KEY}".encode()).decode()
+            if path == "/graphql" and self.headers.get("Authorization") != f"Basic {key}":
+                return self._reply(401, {"errors": [{"message": "invalid key"}]})
             try:
                 if path == "/graphql":
                     self._reply(200, {"data": server.graphql.answer(json.loads(body))})

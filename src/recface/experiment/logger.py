@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import secrets
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -111,7 +113,9 @@ def reachable(url: str, seconds: float = 5.0) -> bool:
         urllib.request.urlopen(url, timeout=seconds).close()
     except urllib.error.HTTPError:
         return True
-    except OSError:
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # a certificate that wandb may have been told to accept
+    except (OSError, http.client.HTTPException):
         return False
     return True
 
@@ -142,23 +146,21 @@ def open_logger(config: Config, folder: RunFolder) -> Iterator[RunLogger | None]
     if config["logger"]["name"] == "none":
         yield None
         return
-    import wandb
 
     os.environ.setdefault("WANDB_FINISH_TIMEOUT", FINISH_SECONDS)  # read by wandb.init
-    run = _start(config, folder)
+    run, exit_code = _start(config, folder), 1
     logger = RunLogger(run)
     try:
         yield logger
+        exit_code = 0
+        (folder.path / ID_FILE).unlink(missing_ok=True)  # run anew, it is another W&B run
     except BaseException:
         if folder.record is not None and folder.record.state == "failed":
             logger.publish(folder)
-        run.finish(exit_code=1)
         raise
-    else:
-        (folder.path / ID_FILE).unlink(missing_ok=True)  # run anew, it is another W&B run
     finally:
         with contextlib.suppress(Exception):  # the run is over, and its folder complete
-            wandb.finish()
+            run.finish(exit_code=exit_code)
 
 
 def _start(config: Config, folder: RunFolder) -> Run:
@@ -184,7 +186,7 @@ def _start(config: Config, folder: RunFolder) -> Run:
     if not in_wandb_sweep():  # else the agent has given all three
         options |= {"id": _run_id(folder), "project": settings["project"], "entity": settings["entity"]}
     try:
-        return wandb.init(mode=mode, resume=None if mode == "offline" else "allow", **options)
+        return wandb.init(mode=mode, resume=None if mode in ("offline", "dryrun") else "allow", **options)
     except wandb.errors.CommError as error:
         reason = " ".join(str(error).split())
         if isinstance(error, wandb.errors.AuthenticationError):

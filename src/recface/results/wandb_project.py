@@ -52,7 +52,7 @@ def download_records(project: str, records: str | Path) -> int:
             if PREDICTIONS_FILE in found:
                 write_bytes(records / f"{stem}.npz", (Path(folder) / PREDICTIONS_FILE).read_bytes())
     if without:
-        print(f"{project}: {without} runs have sent no record yet, and are left out", file=sys.stderr)
+        print(f"{project}: left out, since they have sent no record yet: {without} of its runs", file=sys.stderr)
     if not best:
         raise RecfaceError(f"{project}: no run there has sent a record; they are sent by runs with logger=wandb")
     return len(best)
