@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.experiment.arguments import ADDED, is_resent, normalise_arguments, without_repeats
 from recface.launchers.availability import check_launcher
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-APPENDABLE = ("experiment", "data.sources.", "hydra.launcher.")
+APPENDABLE = ("experiment", ADDED, "hydra.launcher.")
 """What `+key=value` may add: an experiment, training sources of one's own, and further settings of a launcher."""
 
 
@@ -37,6 +38,21 @@ def compose_config(*overrides: str, missing: bool = False) -> dict[str, Any]:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("run", overrides=list(overrides))
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=not missing)
+
+
+def hydra_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """What Hydra is given for a command line, be it a person's or an agent's.
+
+    Raises:
+        RecfaceError: As `check_overrides`.
+    """
+    result = normalise_arguments(arguments, environment)
+    check_overrides(result)
+    if is_resent(arguments):
+        groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+        choices = [text for text in result if text.partition("=")[0].lstrip("+") in groups]
+        result = without_repeats(result, compose_config(*choices))
+    return result
 
 
 def check_overrides(arguments: Sequence[str]) -> None:
@@ -122,7 +138,7 @@ def run_command(command: Callable[[], Any]) -> int:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions come here instead of being printed
     try:
-        check_overrides(sys.argv[1:])
+        sys.argv[1:] = hydra_arguments(sys.argv[1:], os.environ)
         check_launcher(sys.argv[1:])
         command()
     except KeyboardInterrupt:
@@ -145,6 +161,8 @@ def check_config(config: Mapping[str, Any], variants: Sequence[str]) -> None:
     """
     if config["variant"] not in variants:
         raise RecfaceError(f"variant: no variant '{config['variant']}'; known are {', '.join(variants)}")
+    if config["logger"]["name"] not in ("none", "wandb"):
+        raise RecfaceError(f"logger.name: no logger '{config['logger']['name']}'; known are none, wandb")
     whole = {"seed": (config["seed"], 0), "trainer.threads": (config["trainer"]["threads"], 1)}
     whole |= {f"scale.{key}": (value, 1) for key, value in config["scale"].items() if key != "name"}
     whole |= {"loss.pixel_every": (config["loss"]["pixel_every"], 1), "model.grid": (config["model"]["grid"], 1)}

@@ -14,7 +14,7 @@ import torch
 from recface.experiment.command_line import check_config
 from recface.experiment.evaluate import Predictions, evaluate_run
 from recface.experiment.identity import Config, is_complete, is_trained, run_hash
-from recface.experiment.logger import open_logger
+from recface.experiment.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.experiment.photos import evaluate_photos
 from recface.experiment.setup import build_variant, open_workbench
 from recface.experiment.stages import load_state, shared_stage1, total_steps, train_stage2
@@ -51,11 +51,16 @@ def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFol
         versions=VERSIONS,
     )
     with folder.lock():
-        if not is_trained(folder.record):
-            with folder.running(record):
-                _train_and_evaluate(config, folder)
-        if not is_complete(config, folder.record):
-            _add_photos(config, folder)
+        if is_complete(config, folder.record) and not in_wandb_sweep():
+            return folder  # an agent's server still waits for what the folder holds already
+        with open_logger(config, folder) as logger:
+            if not is_trained(folder.record):
+                with folder.running(record):
+                    _train_and_evaluate(config, folder, logger)
+            if not is_complete(config, folder.record):
+                _add_photos(config, folder)
+            if logger is not None:
+                logger.publish(folder)
     return folder
 
 
@@ -69,7 +74,7 @@ def set_up_torch(config: Config) -> None:
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
 
 
-def _train_and_evaluate(config: Config, folder: RunFolder) -> None:
+def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | None) -> None:
     """Both stages, all metrics, and the record."""
     clock = {"begin": time.monotonic()}
     folder.progress(0, 1, phase="data")
@@ -77,17 +82,13 @@ def _train_and_evaluate(config: Config, folder: RunFolder) -> None:
     folder.update(data_manifest=bench.benchmark.manifest_hash)
     clock["data"] = time.monotonic()
     folder.stage("stage1")
-    stage1 = shared_stage1(bench, folder)
+    stage1 = shared_stage1(bench, folder, logger)
     clock["stage1"] = time.monotonic()
     folder.stage("stage2")
-    with open_logger(config, folder) as logger:
-        variant = train_stage2(bench, folder, stage1, logger)
-        clock["stage2"] = time.monotonic()
-        folder.stage("evaluation")
-        metrics, predictions = evaluate_run(variant, bench)
-        if logger is not None:
-            for block, values in metrics.items():
-                logger.log_metrics({f"{block}/{key}": value for key, value in values.items()})
+    variant = train_stage2(bench, folder, stage1, logger)
+    clock["stage2"] = time.monotonic()
+    folder.stage("evaluation")
+    metrics, predictions = evaluate_run(variant, bench)
     write_predictions(folder.path / "predictions.npz", predictions)
     clock["evaluation"] = time.monotonic()
     names = list(clock)

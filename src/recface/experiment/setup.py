@@ -62,10 +62,15 @@ def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: 
     return SOURCES[kind](settings["path"], canonical_landmarks(face_model), size, name)
 
 
+def stage_sources(bench: Workbench, stage: int) -> list[str]:
+    """Names of a stage's sources: stage 1 takes those with landmarks only (METHODS.md, training)."""
+    return [name for name, source in bench.sources.items() if stage == 2 or source.landmarks is not None]
+
+
 def build_data(bench: Workbench, stage: int, start: int = 0) -> MixedDataModule:
-    """The mixed training data from a step on; stage 1 takes the sources with landmarks only (METHODS.md, training)."""
+    """The mixed training data of a stage from a step on."""
     config = bench.config
-    names = [name for name, source in bench.sources.items() if stage == 2 or source.landmarks is not None]
+    names = stage_sources(bench, stage)
     if not names:
         raise RecfaceError("data.sources: stage 1 needs a source with landmarks; add one")
     return MixedDataModule(
