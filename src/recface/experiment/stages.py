@@ -11,7 +11,8 @@ import lightning
 import torch
 from lightning.pytorch.loggers import Logger
 
-from recface.experiment.callbacks import Checkpoint, Follow
+from recface.experiment.callbacks import Checkpoint, Follow, Validate
+from recface.experiment.evaluate import evaluate_split
 from recface.experiment.identity import is_trained, run_hash
 from recface.experiment.setup import Workbench, build_data, build_variant
 from recface.tracking import RunFolder, new_record, run_path
@@ -41,12 +42,15 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Ru
     before = bench.config["scale"]["stage1_steps"] if stage == 2 else 0
     if last.exists():
         variant.resume(torch.load(last, map_location="cpu", weights_only=True))
+    callbacks = [Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)]
+    if trainer_settings["validate"] and stage == 2:
+        callbacks.insert(0, Validate(lambda module: evaluate_split(module, bench, "validation")[0]))
     trainer = lightning.Trainer(
         accelerator=trainer_settings["accelerator"],
         devices=trainer_settings["devices"],
         precision=trainer_settings["precision"],
         max_steps=bench.config["scale"][f"stage{stage}_steps"] - variant.first_step,
-        callbacks=[Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)],
+        callbacks=callbacks,
         logger=logger or False,
         default_root_dir=folder.path,
         use_distributed_sampler=False,
@@ -57,7 +61,12 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Ru
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice about loader workers and bars does not apply here
-        trainer.fit(variant, build_data(bench, stage, variant.first_step))
+        try:
+            trainer.fit(variant, build_data(bench, stage, variant.first_step))
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning turns into exit(1)
+                raise KeyboardInterrupt from None
+            raise
     last.unlink(missing_ok=True)
 
 
