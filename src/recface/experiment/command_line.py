@@ -58,7 +58,7 @@ def check_overrides(arguments: Sequence[str]) -> None:
             raise RecfaceError(f"no configuration key '{key[1:]}': see configs/ or `python src/run.py --cfg job`")
 
 
-def message(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     """The first line of an exception, and the keys it is about."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
@@ -114,7 +114,7 @@ def run_command(command: Callable[[], Any]) -> int:
             raise cause from None
         expected = isinstance(cause, (RecfaceError, HydraException, OmegaConfBaseException))
         hint = "" if expected else f" ({type(cause).__name__}; RECFACE_DEBUG=1 shows where)"
-        print(f"error: {message(cause)}{hint}", file=sys.stderr)
+        print(f"error: {_message(cause)}{hint}", file=sys.stderr)
         return 1
     return 0
 
