@@ -14,7 +14,7 @@ from recface.versions import VERSIONS
 
 Config = dict[str, Any]
 
-IGNORED = ("seed", "paths", "logger", "name", "parent", "data.photos", "face_model.path")
+IGNORED = ("seed", "paths", "logger", "name", "parent", "data.photos", "face_model.path", "trainer.validate")
 STAGE1_IGNORED = (*IGNORED, "variant", "sir", "scale.stage2_steps", "optimizer.stage2_rate")
 
 

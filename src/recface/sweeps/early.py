@@ -1,8 +1,9 @@
 """Early termination: W&B's hyperband on Optuna's successive halving, and the values that it compares.
 
 A run is compared with the others each time it has written a line to metrics.jsonl (one an epoch of stage 2). The value
-is that of the sweep's own metric where the line holds it. Where it does not, because the metric is known at the end
-alone, it is the training loss, `loss/total`, which is to fall: right as long as the sweep varies no weight of it.
+is that of the sweep's own metric where the line holds it; with `trainer.validate=true` it holds `validation/...`. Where
+it does not, the metric being known at the end alone, it is the training loss, `loss/total`, which is to fall; do not
+rely on that in a sweep over the weights of this loss.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def show(points: Points) -> int:
             run = points.run_of(job)[0]
             seconds = float(written.get("seconds") or 0.0)
             reason = written.get("reason") or job.reason if state == "failed" else ""
-            table.add_row(job.name, state, duration(seconds) if seconds else "", str(run or ""), reason)
+            place = str(run) if run is not None and run.is_dir() else ""
+            table.add_row(job.name, state, duration(seconds) if seconds else "", place, reason)
     # Into a file or a pipe each point is one line, however long; a terminal folds it.
     Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False).print(table)
     print(f"{len(points.jobs)} points: {', '.join(f'{count} {state}' for state, count in states.items())}")
@@ -42,7 +43,7 @@ def show(points: Points) -> int:
 
 
 def incomplete_runs(points: Points) -> list[Path]:
-    """Folders of the points' runs that exist, are not finished, and that nobody works on."""
+    """Folders of the points' runs that exist, are not finished (stopped early ones too), and that nobody works on."""
     inside, found = runs_folder(points.spec).resolve(), []
     for job in points.jobs:
         run = points.run_of(job)[0] if job.key else None
@@ -74,10 +75,11 @@ def prune(points: Points, yes: bool = False) -> int:
     if not yes and not _agreed(f"Remove {'this folder' if len(runs) == 1 else f'these {len(runs)} folders'}? [y/N] "):
         print("nothing removed")
         return 1
+    top = runs_folder(points.spec).resolve()
     for run in runs:
         shutil.rmtree(run)
         for parent in (run.parent, run.parent.parent):  # <hash> and <experiment>, once they are empty
-            if not any(parent.iterdir()):
+            if parent.resolve() != top and parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
     print(f"{len(runs)} removed")
     return 0
