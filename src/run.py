@@ -8,6 +8,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from recface.experiment.arguments import own_overrides
 from recface.experiment.command_line import past_hydra, run_command
 
 
@@ -20,7 +21,7 @@ def main(config: DictConfig) -> float:
         plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         from recface.experiment.run import run_experiment  # torch is imported only when there is something to train
 
-        folder = run_experiment(plain, overrides=list(HydraConfig.get().overrides.task))
+        folder = run_experiment(plain, overrides=own_overrides(HydraConfig.get().overrides.task))
         print(folder.record_path)
         return folder.record.metrics["validation"]["geometry_auc"]
 

@@ -4,7 +4,13 @@ import sys
 import pytest
 from tests.conftest import ROOT
 
-from recface.experiment.arguments import hydra_value, is_resent, normalise_arguments, without_repeats
+from recface.experiment.arguments import (
+    hydra_value,
+    is_resent,
+    normalise_arguments,
+    own_overrides,
+    without_repeats,
+)
 from recface.experiment.command_line import CONFIGS, compose_config, hydra_arguments
 
 SWEEP = {"WANDB_SWEEP_ID": "abc"}
@@ -110,13 +116,18 @@ def test_repeats_are_dropped_and_differences_kept():
     assert without_repeats([*same, *other, "loss.pixel=1"], base) == other
 
 
+def test_the_record_names_no_override_of_the_machine():
+    given = ["logger=wandb", "+experiment=sir", "paths.runs=x", "++logger.entity=a", "loggers=1", "seed=0"]
+    assert own_overrides(given) == ["+experiment=sir", "loggers=1", "seed=0"]
+
+
 def run(*arguments, **environment):
     return subprocess.run(
         [sys.executable, str(ROOT / "src" / "run.py"), *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src"), **environment},
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from recface.sweeps.grid import grid_points
-from recface.sweeps.spec import PARAMETER_KEYS, SweepSpec
+from recface.sweeps.spec import SweepSpec
 
 ENTITY = "someone"
 OVER = ("finished", "failed", "killed")
@@ -93,11 +93,7 @@ class State:
     def create_sweep(self, config: str, project: str) -> Sweep:
         """Enumerate a grid sweep's points, in W&B's order."""
         content = yaml.safe_load(config)
-        parameters = {
-            name: {key: value for key, value in form.items() if key in PARAMETER_KEYS}
-            for name, form in content["parameters"].items()
-        }
-        spec = SweepSpec("sweep", content.get("program", ""), content["method"], parameters)
+        spec = SweepSpec("sweep", content.get("program", ""), content["method"], content["parameters"])
         points = [{key: {"value": value} for key, value in p.parameters.items()} for p in grid_points(spec)]
         name = f"sweep{len(self.sweeps)}"
         self.sweeps[name] = Sweep(name, project, config, points)

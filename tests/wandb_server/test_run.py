@@ -96,7 +96,7 @@ def test_an_agents_sweep_and_ours_give_the_same_cells(tmp_path, cache_dir):
         again = create_sweep(server, "toy.yaml", theirs)
         before = {path: path.read_bytes() for path in theirs.glob("runs/*/*/seed=*/run.json")}
         with agents(server, again, theirs, 1, **paths) as started:
-            assert started[0].wait(timeout=300) == 0
+            assert started[0].wait(timeout=500) == 0
         last = [server.state.runs[("recface", name)] for name in server.state.sweeps["sweep1"].runs]
         assert [run.state for run in last] == ["finished"] * 2
         assert last[1].summary["benchmark/geometry_auc"] == runs["sir"].summary["benchmark/geometry_auc"]

@@ -75,6 +75,11 @@ def without_repeats(arguments: Sequence[str], base: Mapping[str, Any]) -> list[s
     return list(kept)
 
 
+def own_overrides(overrides: Sequence[str]) -> list[str]:
+    """Overrides that make a run what it is, without those of the machine: tables take the row with the fewest."""
+    return [text for text in overrides if text.partition("=")[0].lstrip("+").split(".")[0] not in MACHINE]
+
+
 def hydra_value(value: Any) -> str:
     """Write a Python value in Hydra's override grammar."""
     if value is None or isinstance(value, bool):
