@@ -97,7 +97,7 @@ while [[ $1 == --* ]]; do
   esac
 done
 mkdir -p "$(dirname "$out")"
-exec "$@" > "$out" 2> "$err"
+exec "$@" >> "$out" 2>> "$err"
 """
 
 SACCT = """#!/bin/bash
