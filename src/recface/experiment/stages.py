@@ -12,14 +12,10 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 
-<<<<<<< HEAD
 from recface.data.sources import embedded_source
-from recface.experiment.callbacks import Checkpoint, Follow
-from recface.experiment.details import Details
-=======
 from recface.experiment.callbacks import Checkpoint, Follow, Validate
+from recface.experiment.details import Details
 from recface.experiment.evaluate import evaluate_split
->>>>>>> sweep
 from recface.experiment.identity import is_trained, run_hash
 from recface.experiment.logger import RunLogger
 from recface.experiment.setup import Workbench, build_data, build_variant, stage_sources
@@ -54,25 +50,17 @@ def fit(
     before = bench.config["scale"]["stage1_steps"] if stage == 2 else 0
     if last.exists():
         variant.resume(torch.load(last, map_location="cpu", weights_only=True))
-<<<<<<< HEAD
     callbacks: list[lightning.Callback] = [Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)]
     if logger is not None:
         logger.begin_stage(before, variant.first_step)
         callbacks += [LearningRateMonitor("step"), _details(bench, stage, logger)]
-=======
-    callbacks = [Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)]
     if trainer_settings["validate"] and stage == 2:
         callbacks.insert(0, Validate(lambda module: evaluate_split(module, bench, "validation")[0]))
->>>>>>> sweep
     trainer = lightning.Trainer(
         accelerator=trainer_settings["accelerator"],
         devices=trainer_settings["devices"],
         precision=trainer_settings["precision"],
-<<<<<<< HEAD
         max_steps=steps - variant.first_step,
-=======
-        max_steps=bench.config["scale"][f"stage{stage}_steps"] - variant.first_step,
->>>>>>> sweep
         callbacks=callbacks,
         logger=logger or False,
         log_every_n_steps=max(1, min(10, min(trainer_settings["epoch_steps"], steps) // 4)),
