@@ -62,6 +62,7 @@ class WandbServer:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
         return kept | {
             "HOME": str(home),
+            "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR") or str(Path.home() / ".cache" / "matplotlib"),  # fonts
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "WANDB_BASE_URL": self.url,
             "WANDB_API_KEY": KEY,
