@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from recface.errors import RecfaceError
-from recface.experiment.command_line import CONFIGS, _message, compose_config, known_experiments
+from recface.experiment.command_line import CONFIGS, compose_config, known_experiments, message
 
 Config = dict[str, Any]
 
@@ -22,7 +22,7 @@ def compose(arguments: Sequence[str], missing: bool = False) -> Config:
     try:
         return compose_config(*arguments, missing=missing)
     except (HydraException, OmegaConfBaseException) as error:
-        raise RecfaceError(_message(error)) from None
+        raise RecfaceError(message(error)) from None
 
 
 def quick_config(arguments: Sequence[str]) -> Config:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.experiment.arguments import normalise_arguments
 from recface.experiment.command_line import APPENDABLE, CONFIGS, known_experiments
 from recface.sweeps.configs import Config, compose, quick_config
 from recface.sweeps.forms import is_whole
@@ -94,7 +95,7 @@ def options_of(group: str) -> list[str] | None:
 
 def point_config(parameters: Mapping[str, Any]) -> Config:
     """The configuration of a point, as its command line gives it."""
-    return compose([f"{name}={'null' if value is None else value}" for name, value in parameters.items()])
+    return compose(normalise_arguments([f"{name}={value}" for name, value in parameters.items()], {}))
 
 
 def _group_mistakes(spec: SweepSpec, name: str, known: Sequence[str]) -> list[Mistake]:
