@@ -46,9 +46,9 @@ def reconstruction_picture(variant: Reconstruction, photos: Tensor) -> np.ndarra
             torch.where(textured.mask, 4 * error, 0.0).expand(-1, 3, -1, -1),
         ]
         if variant.confidence is not None:
-            # The predicted scale of a residual, in colours of 0 to 1: small where the network trusts a pixel.
+            # The predicted scale of a residual has no upper end: white where the network trusts a pixel fully.
             scale = variant.confidence(photos).pixel[:, :1]
-            rows.insert(3, (1 - scale).expand(-1, 3, -1, -1))
+            rows.insert(3, torch.exp(-scale).expand(-1, 3, -1, -1))
         grid = make_grid(torch.cat(rows).float().clamp(0, 1), nrow=len(photos), padding=1, pad_value=1.0)
         return (255 * grid).round().byte().permute(1, 2, 0).cpu().numpy()
     finally:
