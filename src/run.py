@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recface.experiment.arguments import own_overrides
 from recface.experiment.command_line import past_hydra, run_command
+from recface.output import quiet_pipe
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="run")
@@ -27,4 +28,4 @@ def main(config: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(quiet_pipe(lambda: run_command(main)))

@@ -41,6 +41,7 @@ def test_nothing_heavy_is_imported_to_answer_at_once(argv):
 @pytest.mark.parametrize(
     "line",
     [
+        ["src/run.py", "--help"],
         ["src/sweep.py", "sweeps/ablation.yaml", "--dry-run"],
         ["src/tables.py", "--runs", "none", "--results", "{tmp}"],
     ],

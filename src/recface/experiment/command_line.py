@@ -141,6 +141,8 @@ def run_command(command: Callable[[], Any]) -> int:
         sys.argv[1:] = hydra_arguments(sys.argv[1:], os.environ)
         check_launcher(sys.argv[1:])
         command()
+    except BrokenPipeError:
+        raise  # `| head`: no mistake, see quiet_pipe
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 130
