@@ -11,7 +11,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from recface.errors import RecfaceError
-from recface.results.build import check_tables, write_tables
+from recface.output import quiet_pipe
+from recface.results.build import check_tables, write_tables, write_tables_from_wandb
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,9 +31,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where to write (results)")
     parser.add_argument("--configs", type=Path, default=ROOT / "configs" / "table", metavar="DIR", help="table YAMLs")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if results/ is out of date")
+    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="take the runs from this W&B project alone")
     options = parser.parse_args(arguments)
     try:
-        if options.check:
+        if options.check and options.wandb:
+            raise RecfaceError("--check compares with the runs on disk: leave out --wandb")
+        if options.wandb:
+            for path in write_tables_from_wandb(options.configs, options.wandb, options.results):
+                print(path)
+        elif options.check:
             check_tables(options.configs, options.runs, options.results)
             print(f"{options.results} is up to date")
         else:
@@ -45,4 +52,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(quiet_pipe(main))

@@ -76,6 +76,42 @@ def test_the_same_seed_gives_the_same_metrics_and_another_does_not(finished, tmp
 
 
 @pytest.mark.slow
+def test_validation_in_between_changes_no_result(tmp_path, cache_dir, benchmark):
+    """It is no part of the run's hash, so it must not matter."""
+    steps = ["scale.stage2_steps=6", "trainer.epoch_steps=2", "+experiment=sir"]
+    plain = run_experiment(settings(tmp_path / "plain", cache_dir, *steps))
+    watched = run_experiment(settings(tmp_path / "watched", cache_dir, *steps, "trainer.validate=true"))
+    assert watched.record.hash == plain.record.hash and watched.record.metrics == plain.record.metrics
+    rows = [json.loads(line) for line in (watched.path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    final = watched.record.metrics["validation"]["geometry_auc"]
+    assert rows[-1]["validation/geometry_auc"] == pytest.approx(final, abs=1e-6)
+    assert len({row["validation/geometry_auc"] for row in rows}) > 1
+    assert "validation/geometry_auc" not in (plain.path / "metrics.jsonl").read_text()
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_so(tmp_path, cache_dir, benchmark):
+    command = [sys.executable, str(ROOT / "src" / "run.py"), "+experiment=sir", "scale=smoke"]
+    command += [
+        "scale.stage2_steps=9000",
+        "trainer.epoch_steps=4",
+        f"paths.runs={tmp_path}",
+        f"paths.cache={cache_dir}",
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    begin = time.monotonic()
+    while not list(tmp_path.glob("sir/*/seed=0/metrics.jsonl")):
+        assert process.poll() is None and time.monotonic() - begin < 240, "the run ended before it could be stopped"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130 and errors == "interrupted: run the same command again to go on\n"
+    record = json.loads(next(tmp_path.glob("sir/*/seed=0/run.json")).read_text())
+    assert record["state"] == "failed" and record["reason"] == "interrupted"
+
+
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_result(finished, tmp_path, cache_dir):
     steps = ["scale.stage2_steps=40", "trainer.epoch_steps=4", "+experiment=sir"]
     whole = run_experiment(settings(tmp_path / "whole", cache_dir, *steps))

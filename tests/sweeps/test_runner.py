@@ -127,7 +127,7 @@ def test_mistakes_are_one_line(tmp_path, environment, arguments):
 
 @pytest.mark.parametrize(
     ("name", "points"),
-    [("ablation", 12), ("ablation_ict", 12)],
+    [("ablation", 12), ("ablation_ict", 12), ("convergence", 5), ("tradeoff", 12)],
 )
 def test_the_projects_sweeps_are_right(name, points, environment):
     line = [sys.executable, str(ENTRY), f"sweeps/{name}.yaml", "--dry-run"]
@@ -136,6 +136,16 @@ def test_the_projects_sweeps_are_right(name, points, environment):
     assert len(set(lines)) == points
     assert all("src/run.py +experiment=" in line and " seed=" in line for line in lines)
     assert all(("face_model=ict" in line) == (name == "ablation_ict") for line in lines)
+
+
+def test_the_projects_search_is_right(environment):
+    line = [sys.executable, str(ENTRY), "sweeps/search.yaml", "--run-cap", "7", "--dry-run"]
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
+    heading, command_line = done.stdout.splitlines()
+    assert heading.startswith("# 7 points, method bayes")
+    drawn = {part.split("=")[0] for part in command_line.split() if "={" in part}
+    assert drawn == {"sir.separation", "sir.center", "sir.prior", "loss.pixel"}
+    assert "trainer.validate=True" in command_line  # else points would be compared by a loss whose weights are searched
 
 
 def test_never_more_than_the_workers_at_a_time(tmp_path):

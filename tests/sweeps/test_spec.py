@@ -4,7 +4,8 @@ import yaml
 from recface.errors import RecfaceError
 from recface.sweeps.command import expand
 from recface.sweeps.grid import grid_points
-from recface.sweeps.spec import SweepSpec, read_sweep
+from recface.sweeps.read import read_sweep
+from recface.sweeps.spec import SweepSpec
 
 RIGHT = {
     "program": "src/run.py",

@@ -36,6 +36,7 @@ def test_life_of_a_run(tmp_path):
         (RecfaceError("loss pixel is NaN at step 7"), "loss pixel is NaN at step 7"),
         (ValueError("two\nlines"), "ValueError: two lines"),
         (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(-1), "interrupted"),
         (MemoryError(), "MemoryError"),
     ],
 )

@@ -106,6 +106,38 @@ def test_without_confidence_net(batch, face_model, benchmark, smoke_config):
     assert face.confidence is None and torch.isfinite(module.terms(batch, face)["pixel"])
 
 
+def test_terms_of_each_source_add_up_and_change_nothing(batch, face_model, benchmark, smoke_config):
+    module = build(smoke_config, face_model, benchmark)
+    with torch.no_grad():  # centres that have seen these people
+        module.terms(batch, module.reconstruct(batch))
+    face = module.reconstruct(batch)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    stream = torch.get_rng_state()
+    named, marked = (module.source_terms(batch, face)[source] for source in (0, 1))
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), stream) and module.center.training and module.encoders.training
+    assert "landmark" not in named and not {"separation", "center"} & set(marked)
+    together = module.eval().terms(batch, face)
+    # all samples with the label of a term are of one source, so its value is that of the whole batch
+    assert named["separation"] == pytest.approx(float(together["separation"]), rel=1e-5)
+    assert named["center"] == pytest.approx(float(together["center"]), rel=1e-5)
+    assert marked["landmark"] == pytest.approx(float(together["landmark"]), rel=1e-5)
+    for term in ("pixel", "tikhonov_identity"):  # half of the samples each
+        assert (named[term] + marked[term]) / 2 == pytest.approx(float(together[term]), rel=1e-4)
+
+
+def test_a_part_of_a_reconstruction_is_numbered_anew(batch, face_model, benchmark, smoke_config):
+    module = build(smoke_config, face_model, benchmark)
+    face = module.reconstruct(batch)
+    chosen = torch.zeros(8, dtype=torch.bool)
+    chosen[face.rows[1:3]] = True
+    part = face.select(chosen)
+    assert torch.equal(batch["image"][chosen][part.rows], batch["image"][face.rows[1:3]])
+    assert torch.equal(part.image, face.image[1:3]) and torch.equal(part.confidence.pixel, face.confidence.pixel[1:3])
+    unseen = ~torch.isin(torch.arange(8), face.rows)
+    assert face.select(unseen).image is None and len(face.select(unseen).landmarks) == int(unseen.sum())
+
+
 def test_a_nan_names_its_term(batch, face_model, benchmark, smoke_config):
     module = build(smoke_config, face_model, benchmark)
     with torch.no_grad():
@@ -120,6 +152,9 @@ def test_a_nan_names_its_term(batch, face_model, benchmark, smoke_config):
     [
         ("no_kl", "sir", {"sir.prior": 0.0}),
         ("no_center", "sir", {"sir.center": 0.0}),
+        ("sir_s8", "sir", {"sir.scale": 8.0}),
+        ("sir_s32", "sir", {"sir.scale": 32.0}),
+        ("sir_s64", "sir", {"sir.scale": 64.0}),
         ("sir", "baseline", {"variant": "sir", "sir": ...}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,28 @@ class Follow(lightning.Callback):
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             losses = {key: float(value) for key, value in trainer.callback_metrics.items()}
             self.folder.log_metrics({"stage": module.stage, "step": module.step, "rate": rate} | losses)
+
+
+class Validate(lightning.Callback):
+    """Measures the network on the validation people after every epoch, so that a sweep can stop a hopeless run.
+
+    Training goes on as if nothing had been: modes and the random state are put back.
+
+    Args:
+        measure: From the network in training to metrics by key.
+    """
+
+    def __init__(self, measure: Callable[[Any], dict[str, float]]) -> None:
+        self.measure = measure
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Measure and log; stands before `Follow`, which writes what was logged."""
+        modes = {part: part.training for part in module.modules()}
+        with torch.random.fork_rng(devices=[]):
+            values = self.measure(module)
+        for part, training in modes.items():
+            part.training = training
+        self.log_dict({f"validation/{key}": value for key, value in values.items()})
 
 
 class Checkpoint(lightning.Callback):

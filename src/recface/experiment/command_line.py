@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.experiment.arguments import ADDED, is_resent, normalise_arguments, without_repeats
+from recface.launchers.availability import check_launcher
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-APPENDABLE = ("experiment", "data.sources.")
-"""What `+key=value` may add: an experiment, and training sources of one's own."""
+APPENDABLE = ("experiment", ADDED, "hydra.launcher.")
+"""What `+key=value` may add: an experiment, training sources of one's own, and further settings of a launcher."""
 
 
 def known_experiments() -> list[str]:
@@ -22,13 +25,34 @@ def known_experiments() -> list[str]:
     return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 
 
-def compose_config(*overrides: str) -> dict[str, Any]:
-    """Resolve a run's configuration as src/run.py would, from overrides such as "+experiment=sir"."""
+def compose_config(*overrides: str, missing: bool = False) -> dict[str, Any]:
+    """Resolve a run's configuration as src/run.py would, from overrides such as "+experiment=sir".
+
+    Args:
+        overrides: As on the command line.
+        missing: Whether keys may be without a value; they are "???" then.
+    """
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_container(compose("run", overrides=list(overrides)), resolve=True, throw_on_missing=True)
+        config = compose("run", overrides=list(overrides))
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=not missing)
+
+
+def hydra_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """What Hydra is given for a command line, be it a person's or an agent's.
+
+    Raises:
+        RecfaceError: As `check_overrides`.
+    """
+    result = normalise_arguments(arguments, environment)
+    check_overrides(result)
+    if is_resent(arguments):
+        groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+        choices = [text for text in result if text.partition("=")[0].lstrip("+") in groups]
+        result = without_repeats(result, compose_config(*choices))
+    return result
 
 
 def check_overrides(arguments: Sequence[str]) -> None:
@@ -52,7 +76,7 @@ def check_overrides(arguments: Sequence[str]) -> None:
             raise RecfaceError(f"no configuration key '{key[1:]}': see configs/ or `python src/run.py --cfg job`")
 
 
-def _message(error: BaseException) -> str:
+def message(error: BaseException) -> str:
     """The first line of an exception, and the keys it is about."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
@@ -75,11 +99,31 @@ class TaskError(BaseException):
 
 @contextmanager
 def past_hydra() -> Iterator[None]:
-    """Around the body of a Hydra main function: its exceptions reach `run_command` unannounced."""
+    """Around the body of a Hydra main function: its exceptions reach `run_command` unannounced.
+
+    In a multirun they end the run but not the others: as a RecfaceError of one line, which can be sent between
+    processes, unlike the exceptions of some libraries and any exception's cause.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
     try:
         yield
     except Exception as error:
-        raise TaskError from error
+        if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+            raise TaskError from error
+        if os.environ.get("RECFACE_DEBUG"):
+            traceback.print_exception(error)
+        raise RecfaceError(explain(error)) from None
+
+
+def explain(error: BaseException) -> str:
+    """An exception in one line, with a hint where it is no mistake of the user's."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    expected = isinstance(error, (RecfaceError, HydraException, OmegaConfBaseException))
+    return message(error) + ("" if expected else f" ({type(error).__name__}; RECFACE_DEBUG=1 shows where)")
 
 
 def run_command(command: Callable[[], Any]) -> int:
@@ -92,13 +136,13 @@ def run_command(command: Callable[[], Any]) -> int:
         Exit code: 0, 1 after a mistake, 130 after an interrupt. Other exceptions keep their traceback only with
         RECFACE_DEBUG=1.
     """
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions come here instead of being printed
     try:
-        check_overrides(sys.argv[1:])
+        sys.argv[1:] = hydra_arguments(sys.argv[1:], os.environ)
+        check_launcher(sys.argv[1:])
         command()
+    except BrokenPipeError:
+        raise  # `| head`: no mistake, see quiet_pipe
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 130
@@ -106,9 +150,7 @@ def run_command(command: Callable[[], Any]) -> int:
         cause = error.__cause__ if isinstance(error, TaskError) else error
         if os.environ.get("RECFACE_DEBUG"):
             raise cause from None
-        expected = isinstance(cause, (RecfaceError, HydraException, OmegaConfBaseException))
-        hint = "" if expected else f" ({type(cause).__name__}; RECFACE_DEBUG=1 shows where)"
-        print(f"error: {_message(cause)}{hint}", file=sys.stderr)
+        print(f"error: {explain(cause)}", file=sys.stderr)
         return 1
     return 0
 
@@ -121,6 +163,8 @@ def check_config(config: Mapping[str, Any], variants: Sequence[str]) -> None:
     """
     if config["variant"] not in variants:
         raise RecfaceError(f"variant: no variant '{config['variant']}'; known are {', '.join(variants)}")
+    if config["logger"]["name"] not in ("none", "wandb"):
+        raise RecfaceError(f"logger.name: no logger '{config['logger']['name']}'; known are none, wandb")
     whole = {"seed": (config["seed"], 0), "trainer.threads": (config["trainer"]["threads"], 1)}
     whole |= {f"scale.{key}": (value, 1) for key, value in config["scale"].items() if key != "name"}
     whole |= {"loss.pixel_every": (config["loss"]["pixel_every"], 1), "model.grid": (config["model"]["grid"], 1)}

@@ -13,9 +13,10 @@ import torch
 
 from recface.experiment.command_line import check_config
 from recface.experiment.evaluate import Predictions, evaluate_run
-from recface.experiment.logger import open_logger
+from recface.experiment.identity import Config, is_complete, is_trained, run_hash
+from recface.experiment.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.experiment.photos import evaluate_photos
-from recface.experiment.setup import Config, build_variant, open_workbench, run_hash
+from recface.experiment.setup import build_variant, open_workbench
 from recface.experiment.stages import load_state, shared_stage1, total_steps, train_stage2
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.tracking import RunFolder, new_record, run_path
@@ -50,12 +51,16 @@ def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFol
         versions=VERSIONS,
     )
     with folder.lock():
-        photos = config["data"]["photos"]
-        if not folder.is_finished or folder.record.versions != VERSIONS:
-            with folder.running(record):
-                _train_and_evaluate(config, folder)
-        if photos and "photos" not in folder.record.metrics:
-            _add_photos(config, folder, photos)
+        if is_complete(config, folder.record) and not in_wandb_sweep():
+            return folder  # an agent's server still waits for what the folder holds already
+        with open_logger(config, folder) as logger:
+            if not is_trained(folder.record):
+                with folder.running(record):
+                    _train_and_evaluate(config, folder, logger)
+            if not is_complete(config, folder.record):
+                _add_photos(config, folder)
+            if logger is not None:
+                logger.publish(folder)
     return folder
 
 
@@ -69,7 +74,7 @@ def set_up_torch(config: Config) -> None:
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
 
 
-def _train_and_evaluate(config: Config, folder: RunFolder) -> None:
+def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | None) -> None:
     """Both stages, all metrics, and the record."""
     clock = {"begin": time.monotonic()}
     folder.progress(0, 1, phase="data")
@@ -77,17 +82,13 @@ def _train_and_evaluate(config: Config, folder: RunFolder) -> None:
     folder.update(data_manifest=bench.benchmark.manifest_hash)
     clock["data"] = time.monotonic()
     folder.stage("stage1")
-    stage1 = shared_stage1(bench, folder)
+    stage1 = shared_stage1(bench, folder, logger)
     clock["stage1"] = time.monotonic()
     folder.stage("stage2")
-    with open_logger(config, folder) as logger:
-        variant = train_stage2(bench, folder, stage1, logger)
-        clock["stage2"] = time.monotonic()
-        folder.stage("evaluation")
-        metrics, predictions = evaluate_run(variant, bench)
-        if logger is not None:
-            for block, values in metrics.items():
-                logger.log_metrics({f"{block}/{key}": value for key, value in values.items()})
+    variant = train_stage2(bench, folder, stage1, logger)
+    clock["stage2"] = time.monotonic()
+    folder.stage("evaluation")
+    metrics, predictions = evaluate_run(variant, bench)
     write_predictions(folder.path / "predictions.npz", predictions)
     clock["evaluation"] = time.monotonic()
     names = list(clock)
@@ -96,12 +97,12 @@ def _train_and_evaluate(config: Config, folder: RunFolder) -> None:
     folder.finish(metrics, {block: protocol_ids(values) for block, values in metrics.items()}, timings)
 
 
-def _add_photos(config: Config, folder: RunFolder, photos: str) -> None:
+def _add_photos(config: Config, folder: RunFolder) -> None:
     """Verify real photographs with a finished run's network, and add them to its record."""
     bench = open_workbench(config)
     variant = build_variant(bench, stage=2)
     variant.load_state_dict(load_state(folder.path / "checkpoints" / "final.pt"), strict=False)
-    values, predictions = evaluate_photos(variant, bench, photos)
+    values, predictions = evaluate_photos(variant, bench, config["data"]["photos"])
     path = folder.path / "predictions.npz"
     with np.load(path) as stored:
         write_predictions(path, dict(stored) | predictions)

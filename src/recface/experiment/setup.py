@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,15 +12,9 @@ from recface.data.benchmark import Benchmark, BenchmarkConfig, get_benchmark
 from recface.data.framing import canonical_landmarks
 from recface.data.sources import SOURCES
 from recface.errors import RecfaceError
+from recface.experiment.identity import Config
 from recface.face_model import FaceModel, get
-from recface.tracking import config_hash
-from recface.tracking.config_hash import without
 from recface.variants import VARIANTS, Reconstruction
-
-Config = dict[str, Any]
-
-IGNORED = ("seed", "paths", "logger", "name", "parent", "data.photos", "face_model.path")
-STAGE1_IGNORED = (*IGNORED, "variant", "sir", "scale.stage2_steps", "optimizer.stage2_rate")
 
 
 @dataclass(frozen=True)
@@ -45,25 +37,6 @@ class Workbench:
     def num_identities(self) -> int:
         """Number of named people in the training data."""
         return sum(source.num_identities for source in self.sources.values())
-
-
-def face_model_digest(config: Config) -> str | None:
-    """Hash of the face model's file, which stands in for its path in the run's hash.
-
-    A file that is not there is no error yet: the run finds out, and its record says so.
-    """
-    path = config["face_model"]["path"]
-    if path is None:
-        return None
-    if not Path(path).is_file():
-        return "missing"
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
-
-
-def run_hash(config: Config, stage: int = 2) -> str:
-    """Hash over all that determines a run's result, or (stage 1) that of the stage which variants share."""
-    ignored = IGNORED if stage == 2 else STAGE1_IGNORED
-    return config_hash(without(config, ignored) | {"face_model_digest": face_model_digest(config)})
 
 
 def open_workbench(config: Config) -> Workbench:
@@ -89,10 +62,15 @@ def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: 
     return SOURCES[kind](settings["path"], canonical_landmarks(face_model), size, name)
 
 
+def stage_sources(bench: Workbench, stage: int) -> list[str]:
+    """Names of a stage's sources: stage 1 takes those with landmarks only (METHODS.md, training)."""
+    return [name for name, source in bench.sources.items() if stage == 2 or source.landmarks is not None]
+
+
 def build_data(bench: Workbench, stage: int, start: int = 0) -> MixedDataModule:
-    """The mixed training data from a step on; stage 1 takes the sources with landmarks only (METHODS.md, training)."""
+    """The mixed training data of a stage from a step on."""
     config = bench.config
-    names = [name for name, source in bench.sources.items() if stage == 2 or source.landmarks is not None]
+    names = stage_sources(bench, stage)
     if not names:
         raise RecfaceError("data.sources: stage 1 needs a source with landmarks; add one")
     return MixedDataModule(

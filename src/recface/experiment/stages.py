@@ -8,16 +8,23 @@ import warnings
 from pathlib import Path
 
 import lightning
+import numpy as np
 import torch
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.callbacks import LearningRateMonitor
 
-from recface.experiment.callbacks import Checkpoint, Follow
-from recface.experiment.setup import Workbench, build_data, build_variant, run_hash
+from recface.data.sources import embedded_source
+from recface.experiment.callbacks import Checkpoint, Follow, Validate
+from recface.experiment.details import Details
+from recface.experiment.evaluate import evaluate_split
+from recface.experiment.identity import is_trained, run_hash
+from recface.experiment.logger import RunLogger
+from recface.experiment.setup import Workbench, build_data, build_variant, stage_sources
 from recface.tracking import RunFolder, new_record, run_path
 from recface.variants import Reconstruction
 from recface.versions import VERSIONS
 
 State = dict[str, torch.Tensor]
+PICTURED = 6  # validation photos that a logger shows
 
 
 def total_steps(bench: Workbench) -> int:
@@ -25,7 +32,9 @@ def total_steps(bench: Workbench) -> int:
     return bench.config["scale"]["stage1_steps"] + bench.config["scale"]["stage2_steps"]
 
 
-def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: RunFolder, logger: Logger | None) -> None:
+def fit(
+    variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: RunFolder, logger: RunLogger | None
+) -> None:
     """Train one stage; goes on from the last checkpoint where a killed run left one.
 
     Args:
@@ -33,20 +42,28 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Ru
         bench: Face model, data, configuration.
         folder: Where checkpoints and metrics of the stage go.
         follow: The run whose progress is shown.
-        logger: Lightning logger beside the run folder, or None.
+        logger: Logger beside the run folder, or None.
     """
     trainer_settings, stage = bench.config["trainer"], variant.stage
     last = folder.path / "checkpoints" / f"stage{stage}-last.ckpt"
+    steps = bench.config["scale"][f"stage{stage}_steps"]
     before = bench.config["scale"]["stage1_steps"] if stage == 2 else 0
     if last.exists():
         variant.resume(torch.load(last, map_location="cpu", weights_only=True))
+    callbacks: list[lightning.Callback] = [Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)]
+    if logger is not None:
+        logger.begin_stage(before, variant.first_step)
+        callbacks += [LearningRateMonitor("step"), _details(bench, stage, logger)]
+    if trainer_settings["validate"] and stage == 2:
+        callbacks.insert(0, Validate(lambda module: evaluate_split(module, bench, "validation")[0]))
     trainer = lightning.Trainer(
         accelerator=trainer_settings["accelerator"],
         devices=trainer_settings["devices"],
         precision=trainer_settings["precision"],
-        max_steps=bench.config["scale"][f"stage{stage}_steps"] - variant.first_step,
-        callbacks=[Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)],
+        max_steps=steps - variant.first_step,
+        callbacks=callbacks,
         logger=logger or False,
+        log_every_n_steps=max(1, min(10, min(trainer_settings["epoch_steps"], steps) // 4)),
         default_root_dir=folder.path,
         use_distributed_sampler=False,
         enable_checkpointing=False,
@@ -56,8 +73,21 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Ru
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice about loader workers and bars does not apply here
-        trainer.fit(variant, build_data(bench, stage, variant.first_step))
+        try:
+            trainer.fit(variant, build_data(bench, stage, variant.first_step))
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning turns into exit(1)
+                raise KeyboardInterrupt from None
+            raise
     last.unlink(missing_ok=True)
+
+
+def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:
+    """The callback for terms by source and pictures; its photos are spread over the validation people."""
+    images = embedded_source(bench.benchmark, "validation").images
+    rows = np.linspace(0, len(images) - 1, min(PICTURED, len(images))).astype(int)
+    photos = torch.from_numpy(np.array(images[rows])).float() / 255
+    return Details(logger, stage_sources(bench, stage), photos, bench.config["scale"][f"stage{stage}_steps"])
 
 
 def save_state(state: State, path: Path) -> None:
@@ -72,12 +102,13 @@ def load_state(path: Path) -> State:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def shared_stage1(bench: Workbench, run: RunFolder) -> State:
+def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) -> State:
     """Return the state after stage 1, training it if no run with the same stage-1 configuration and seed has.
 
     Args:
         bench: Face model, data, configuration.
         run: The run that asks; it shows the progress.
+        logger: Logger of that run, or None: a stage that several runs share is logged into the one that trains it.
 
     Returns:
         Trained state of the baseline's networks.
@@ -86,26 +117,26 @@ def shared_stage1(bench: Workbench, run: RunFolder) -> State:
     folder = RunFolder.open(run_path(config["paths"]["runs"], "stage1", digest, config["seed"]))
     final = folder.path / "checkpoints" / "final.pt"
     with folder.lock():
-        if not (folder.is_finished and final.exists() and folder.record.versions == VERSIONS):
+        if not (is_trained(folder.record) and final.exists()):
             manifest = bench.benchmark.manifest_hash
             record = new_record("stage1", digest, config["seed"], config, versions=VERSIONS, data_manifest=manifest)
             with folder.running(record):
                 folder.stage("stage1")
                 begin, variant = time.monotonic(), build_variant(bench, stage=1)
-                fit(variant, bench, folder, follow=run, logger=None)
+                fit(variant, bench, folder, follow=run, logger=logger)
                 save_state(variant.trained_state(), final)
                 folder.finish({}, timings={"stage1_seconds": time.monotonic() - begin})
     return load_state(final)
 
 
-def train_stage2(bench: Workbench, run: RunFolder, stage1: State, logger: Logger | None) -> Reconstruction:
+def train_stage2(bench: Workbench, run: RunFolder, stage1: State, logger: RunLogger | None) -> Reconstruction:
     """Train a variant on all sources from stage 1's weights.
 
     Args:
         bench: Face model, data, configuration.
         run: The run's folder; the final state goes to checkpoints/final.pt.
         stage1: State after stage 1.
-        logger: Lightning logger beside the run folder, or None.
+        logger: Logger beside the run folder, or None.
 
     Returns:
         The trained variant.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
 from recface.results import figure
-from recface.results.load import find_records, select_block
+from recface.results.load import Entry, find_records, select_block
 from recface.results.markdown import to_markdown
 from recface.results.spec import read_spec
 from recface.results.table import build
@@ -68,7 +69,36 @@ def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> 
         Paths of all tables and figures, changed or not.
     """
     archive_used(configs, runs, results)
-    files = render(configs, runs, results)
+    return _write(render(configs, runs, results), results)
+
+
+def write_tables_from_wandb(configs: str | Path, project: str, results: str | Path) -> list[Path]:
+    """Write every file of results/ from the runs of a W&B project alone, and keep the records that the tables take.
+
+    Args:
+        configs: Folder of table YAMLs.
+        project: ENTITY/PROJECT.
+        results: Folder of results.
+
+    Returns:
+        Paths of all tables and figures.
+
+    Raises:
+        RecfaceError: As `render`, and where the project cannot be read.
+    """
+    from recface.results.wandb_project import download_records
+
+    with tempfile.TemporaryDirectory() as folder:
+        none, records = Path(folder) / "runs", Path(folder) / "records"
+        download_records(project, records)
+        files = render(configs, none, folder)
+        for entry in _used(configs, find_records(none, records)):
+            for path in filter(None, (entry.path, entry.predictions)):
+                write_bytes(Path(results) / "records" / path.name, path.read_bytes())
+    return _write(files, results)
+
+
+def _write(files: Mapping[str, bytes], results: str | Path) -> list[Path]:
     for name, content in files.items():
         write_bytes(Path(results) / name, content)
     return [Path(results) / name for name in files]
@@ -76,13 +106,16 @@ def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> 
 
 def archive_used(configs: str | Path, runs: str | Path, results: str | Path) -> None:
     """Copy the finished runs that the tables take to results/records/, so that a fresh clone can rebuild them."""
-    entries = find_records(runs, Path(results) / "records")
+    for entry in _used(configs, find_records(runs, Path(results) / "records")):
+        if entry.path.name == "run.json":
+            archive(entry.path.parent, Path(results) / "records")
+
+
+def _used(configs: str | Path, entries: list[Entry]) -> Iterator[Entry]:
     for spec in map(read_spec, sorted(Path(configs).glob("*.yaml"))):
         rows = [row.experiment for row in spec.rows]
         for block in spec.blocks:
-            for entry in select_block(entries, block, rows).entries():
-                if entry.path.name == "run.json":
-                    archive(entry.path.parent, Path(results) / "records")
+            yield from select_block(entries, block, rows).entries()
 
 
 def check_tables(configs: str | Path, runs: str | Path, results: str | Path) -> None:

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.sweeps.forms import distribution_of
 from recface.sweeps.spec import SweepSpec
 
 _ENVIRONMENT = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
@@ -54,3 +56,25 @@ def expand(spec: SweepSpec, parameters: dict[str, Any]) -> list[str]:
         else:
             raise RecfaceError(f"sweep {spec.name}: command holds unknown {part}; known are {', '.join(macros)}")
     return command
+
+
+def dry_run(spec: SweepSpec) -> Iterator[str]:
+    """The command of each point; for points that are drawn as the sweep goes, one command with what is drawn from."""
+    if spec.method == "grid":
+        from recface.sweeps.grid import grid_points
+
+        for point in grid_points(spec):
+            yield " ".join(expand(spec, point.parameters))
+        return
+    yield f"# {spec.run_cap} points, method {spec.method}, each with values drawn from {{...}}:"
+    forms = {name: _in_words(form) for name, form in sorted(spec.parameters.items())}
+    yield " ".join(expand(spec, forms))
+
+
+def _in_words(form: dict[str, Any]) -> Any:
+    if "value" in form:
+        return form["value"]
+    if "values" in form:
+        return f"{{{', '.join(map(str, form['values']))}}}"
+    inner = ", ".join(f"{key} {value}" for key, value in form.items() if key != "distribution")
+    return f"{{{distribution_of(form)}: {inner}}}"

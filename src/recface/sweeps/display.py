@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from recface.sweeps.runner import Job
+from recface.sweeps.job import ENDED, Job
 
 PLAIN_SECONDS = 15.0
 
@@ -23,7 +23,7 @@ def remaining(jobs: Sequence[Job], elapsed: float) -> float | None:
     """
     counted = [job for job in jobs if not job.skipped]
     done = sum(job.fraction for job in counted)
-    left = sum(1 - job.fraction for job in counted if job.state in ("waiting", "running"))
+    left = sum(1 - job.fraction for job in counted if job.state in ("waiting", "running", "elsewhere"))
     if left == 0:
         return 0.0
     return elapsed * left / done if done > 0.02 else None
@@ -40,13 +40,14 @@ def duration(seconds: float | None) -> str:
 
 def summary(jobs: Sequence[Job], elapsed: float) -> str:
     """The whole sweep in a line."""
-    ended = sum(job.state in ("finished", "failed") for job in jobs)
+    ended = sum(job.state in ENDED for job in jobs)
     failed = sum(job.state == "failed" for job in jobs)
     share = sum(1.0 if job.state == "failed" else job.fraction for job in jobs) / max(1, len(jobs))
     text = (
         f"{ended}/{len(jobs)} points, {share:.0%}, {duration(elapsed)} gone, {duration(remaining(jobs, elapsed))} left"
     )
-    return text + (f", {failed} failed" if failed else "")
+    pruned = sum(job.state == "pruned" for job in jobs)
+    return text + (f", {pruned} stopped early" if pruned else "") + (f", {failed} failed" if failed else "")
 
 
 def describe(job: Job) -> list[str]:
@@ -121,7 +122,7 @@ class Live:
         table = Table(caption=summary(self.jobs, time.monotonic() - self._begun), box=None, padding=(0, 1))
         for title in ("point", "state", "", "step", "phase", "loss", "time"):
             table.add_column(title, justify="right" if title in ("step", "loss", "time") else "left", no_wrap=True)
-        colours = {"running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow"}
+        colours = {"running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow", "pruned": "yellow"}
         for job in self.jobs:
             name, state, *rest = describe(job)
             bar = ProgressBar(total=1, completed=job.fraction, width=16)

@@ -41,9 +41,9 @@ def grid_points(spec: SweepSpec) -> list[Point]:
         RecfaceError: Another method, or a parameter that has no finite list of values.
     """
     if spec.method != "grid":
-        raise RecfaceError(f"sweep {spec.name}: method {spec.method} needs W&B (`wandb sweep`); here runs grid")
+        raise RecfaceError(f"sweep {spec.name}: method {spec.method} has no list of points; see recface.sweeps.search")
     names = sorted(spec.parameters)
-    choices = [_values(spec, name) for name in names]
+    choices = [values_of(spec, name) for name in names]
     varied = [name for name, values in zip(names, choices, strict=True) if len(values) > 1]
     points = []
     for combination in itertools.product(*choices):
@@ -52,7 +52,8 @@ def grid_points(spec: SweepSpec) -> list[Point]:
     return points[: spec.run_cap]
 
 
-def _values(spec: SweepSpec, name: str) -> list[Any]:
+def values_of(spec: SweepSpec, name: str) -> list[Any]:
+    """The distinct values of a parameter, in the file's order; a `RecfaceError` where they cannot be listed."""
     form = spec.parameters[name]
     if "value" in form:
         return [form["value"]]

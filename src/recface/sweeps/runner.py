@@ -3,87 +3,71 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from recface.errors import RecfaceError
+from recface.sweeps.job import ENDED, Job, failure, read_progress
 from recface.tracking.folder import PROGRESS_VARIABLE
-from recface.tracking.record import read_record
 
 GRACE_SECONDS = 15.0
 
 
-@dataclass
-class Job:
-    """One point: its command, and how far it is.
+class Source:
+    """Where jobs come from and go to. This one holds a plain list in memory; see points.py and search.py for others.
 
     Attributes:
-        name: Name of the point.
-        command: Its command line.
-        log: File that takes its output.
-        state: "waiting", "running", "finished", "failed" or "stopped".
-        reason: Why it failed, in one line.
-        progress: As `RunFolder.progress` writes it.
-        started: Time of start (monotonic seconds).
-        seconds: How long it ran.
+        jobs: All points, for whoever shows them; it may grow.
     """
 
-    name: str
-    command: list[str]
-    log: Path
-    state: str = "waiting"
-    reason: str = ""
-    progress: dict[str, Any] = field(default_factory=dict)
-    started: float = 0.0
-    seconds: float = 0.0
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = list(jobs)
 
-    @property
-    def progress_path(self) -> Path:
-        """File that the run mirrors its progress to."""
-        return self.log.with_suffix(".progress.json")
+    def claim(self) -> Job | None:
+        """The next job to run, None while there is none."""
+        return next((job for job in self.jobs if job.state == "waiting"), None)
 
-    @property
-    def fraction(self) -> float:
-        """Share of the work that is done, 0 to 1."""
-        if self.state == "finished":
-            return 1.0
-        total = self.progress.get("total") or 0
-        return min(1.0, self.progress.get("step", 0) / total) if total else 0.0
+    def pending(self) -> bool:
+        """Whether there may be more to run later: other processes hold points, and may die."""
+        return False
 
-    @property
-    def skipped(self) -> bool:
-        """Whether it had been finished before: it ended well without making any progress."""
-        return self.state == "finished" and not self.progress
+    def found(self, job: Job) -> None:
+        """Take note of a running job's folder, which it has just told."""
+
+    def hopeless(self, job: Job) -> bool:
+        """Whether a running job shall be stopped early."""
+        return False
+
+    def end(self, job: Job) -> None:
+        """Write down how a job ended; "stopped" ones are run again by the next call."""
 
 
 class Runner:
     """Runs jobs; `run` returns when all have ended.
 
     Args:
-        jobs: In order.
+        jobs: In order, or a source of them.
         workers: How many at a time. The cores are shared out among them.
-        after: Called with each job that has ended; should it take long, the next job has been started before.
+        after: Called with each job that has ended, here or elsewhere; should it take long, the next job has been
+            started before.
         tick: Called about twice a second.
     """
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[Job] | Source,
         workers: int = 2,
         after: Callable[[Job], None] = lambda job: None,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self.jobs = list(jobs)
+        self.source = jobs if isinstance(jobs, Source) else Source(jobs)
         self.workers, self.after, self.tick = workers, after, tick
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._stopping: dict[int, float] = {}
+        self._told: set[int] = set()
 
     def run(self) -> int:
         """Run everything.
@@ -94,24 +78,30 @@ class Runner:
         Raises:
             KeyboardInterrupt: After the children have been stopped.
         """
-        waiting = deque(self.jobs)
         running: list[Job] = []
         try:
-            while waiting or running:
+            while True:
                 ended = [job for job in running if self._poll(job)]
                 running = [job for job in running if job not in ended]
-                while waiting and len(running) < self.workers:
-                    job = waiting.popleft()
+                while len(running) < self.workers and (job := self.source.claim()) is not None:
                     running.append(job)
                     self._start(job)
-                for job in ended:
-                    self.after(job)
+                self._tell()
                 self.tick()
-                if running and not ended:
-                    time.sleep(0.5 if any(job.progress for job in running) else 0.1)
+                if not running and not self.source.pending():
+                    break
+                if not ended:
+                    time.sleep(0.5 if not running or any(job.progress for job in running) else 0.1)
         finally:
             self._stop(running)
-        return sum(job.state == "failed" for job in self.jobs)
+        return sum(job.state == "failed" for job in self.source.jobs)
+
+    def _tell(self) -> None:
+        """Report the jobs that have ended since the last time."""
+        for job in list(self.source.jobs):
+            if job.state in ENDED and id(job) not in self._told:
+                self._told.add(id(job))
+                self.after(job)
 
     def _start(self, job: Job) -> None:
         job.log.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +114,7 @@ class Runner:
         }
         with open(job.log, "wb") as log:
             try:
-                # A session of its own, so that Ctrl-C reaches it once, from here.
+                # A session of its own, so that Ctrl-C reaches it once, from here. It inherits the claim on its point.
                 process = subprocess.Popen(
                     job.command,
                     stdin=subprocess.DEVNULL,
@@ -132,28 +122,39 @@ class Runner:
                     stderr=subprocess.STDOUT,
                     env=environment,
                     start_new_session=True,
+                    pass_fds=[job.claim.descriptor] if job.claim else [],
                 )
             except OSError as error:
                 raise RecfaceError(f"cannot start {job.command[0]}: {error.strerror}") from None
         self._processes[id(job)] = process
-        job.state, job.started = "running", time.monotonic()
+        job.state, job.started, job.here = "running", time.monotonic(), True
 
     def _poll(self, job: Job) -> bool:
-        """Read a job's progress; whether it has ended."""
-        code = self._processes[id(job)].poll()
+        """Read a job's progress, and stop it if it is hopeless; whether it has ended."""
+        process = self._processes[id(job)]
+        code = process.poll()
         job.seconds = time.monotonic() - job.started
+        known = job.run
         job.progress = read_progress(job.progress_path) or job.progress
+        if job.run != known:
+            self.source.found(job)
         if code is None:
+            if id(job) not in self._stopping and self.source.hopeless(job):
+                self._stopping[id(job)] = time.monotonic()
+                _signal(process, signal.SIGINT)
+            elif time.monotonic() - self._stopping.get(id(job), time.monotonic()) > GRACE_SECONDS:
+                _signal(process, signal.SIGKILL)
             return False
-        job.state = "finished" if code == 0 else "failed"
-        if code != 0:
+        job.state = "finished" if code == 0 else "pruned" if id(job) in self._stopping else "failed"
+        if job.state == "failed":
             job.reason = failure(job, code)
+        self.source.end(job)
         job.progress_path.unlink(missing_ok=True)
         return True
 
     def _stop(self, running: list[Job]) -> None:
         """Interrupt what still runs, as Ctrl-C would; what does not listen is killed."""
-        alive = [job for job in running if self._processes.get(id(job)) and self._processes[id(job)].poll() is None]
+        alive = [job for job in running if id(job) in self._processes and job.state == "running"]
         deadline = time.monotonic() + GRACE_SECONDS
         for job in alive:
             _signal(self._processes[id(job)], signal.SIGINT)
@@ -164,7 +165,9 @@ class Runner:
             except subprocess.TimeoutExpired:
                 _signal(process, signal.SIGKILL)
                 process.wait()
-            job.state = "stopped"
+            job.progress = read_progress(job.progress_path) or job.progress
+            job.state = "finished" if process.returncode == 0 else "stopped"
+            self.source.end(job)
             job.progress_path.unlink(missing_ok=True)
 
 
@@ -176,27 +179,3 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def read_progress(path: Path) -> dict[str, Any]:
-    """Progress of a run; {} before it has made any."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def failure(job: Job, code: int) -> str:
-    """Why a job failed, in one line: the reason in its record, else the last line it wrote."""
-    if job.progress.get("run"):
-        try:
-            record = read_record(Path(job.progress["run"]))
-        except RecfaceError:
-            record = None
-        if record is not None and record.state == "failed" and record.reason:
-            return record.reason
-    lines = [line.strip() for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
-    if code < 0:
-        return f"ended by signal {-code}" + (f" after: {lines[-1]}" if lines else "")
-    return lines[-1] if lines else f"exit code {code}, no output"

@@ -187,7 +187,8 @@ class RunFolder:
 def reason_of(error: BaseException) -> str:
     """Why a run ended, in words for its record."""
     name = type(error).__name__
-    if name in ("KeyboardInterrupt", "SIGTERMException"):  # the latter is Lightning's, which is not imported here
+    # Lightning's exception is not imported here; SystemExit is how a SLURM job leaves to be queued again.
+    if name in ("KeyboardInterrupt", "SIGTERMException", "SystemExit"):
         return "interrupted"
     if isinstance(error, RecfaceError):
         return str(error)

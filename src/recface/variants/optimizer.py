@@ -32,7 +32,7 @@ class MuonAdamW(torch.optim.Optimizer):
 
     Muon orthogonalises the momentum of each weight matrix. Updates have the size of AdamW's (`match_rms_adamw`, Liu et
     al., arXiv 2502.16982), so one rate serves both. `torch.optim.Muon` takes matrices only, so it is given views of the
-    convolutions' weights. On the embedded benchmark a step lowers the landmark term about as much as two of AdamW.
+    convolutions' weights. On the embedded benchmark a step is worth about one and a half of AdamW's.
 
     Args:
         convolutions: Weights (O, C, k, k).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,17 @@ class Reconstructed:
     mask: Tensor | None = None
     confidence: ConfidenceMaps | None = None
 
+    def select(self, chosen: Tensor) -> Reconstructed:
+        """The part of some samples: chosen (B,) bool."""
+        part = Reconstructed(self.coefficients.index(chosen), self.landmarks[chosen])
+        if self.rows is None or not chosen[self.rows].any():
+            return part
+        kept = chosen[self.rows]
+        part.rows = (chosen.cumsum(0) - 1)[self.rows[kept]]  # numbered among the chosen
+        part.image, part.mask = self.image[kept], self.mask[kept]
+        part.confidence = self.confidence and ConfidenceMaps(*(maps[kept] for maps in self.confidence))
+        return part
+
 
 class Reconstruction(lightning.LightningModule):
     """A network that regresses 3DMM parameters from a photo, with the terms of METHODS.md's SIR network.
@@ -80,6 +92,7 @@ class Reconstruction(lightning.LightningModule):
         self.frozen_trunk: nn.Module | None = None
         self.first_step = 0  # of this process: where a killed run stopped
         self.resumed: dict[str, Any] | None = None
+        self.watch: Callable[[Batch, Reconstructed], None] | None = None  # sees a step's batch, where one is set
 
     @property
     def step(self) -> int:
@@ -143,13 +156,43 @@ class Reconstruction(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Weigh the terms of a batch; a term that is no number ends the run with its name."""
-        terms = self.terms(batch, self.reconstruct(batch))
+        face = self.reconstruct(batch)
+        terms = self.terms(batch, face)
+        if self.watch is not None:
+            self.watch(batch, face)
         # Early stage 1 computes no pixel term: only what was computed is weighed.
         weights = {name: self.weights[name] for name in terms}
         total, values = weighted_sum(terms, weights, step=self.step)
         self.log_dict({f"loss/{name}": value for name, value in values.items()}, batch_size=len(batch["image"]))
         self.log("loss/total", total.detach(), batch_size=len(batch["image"]), prog_bar=True)
         return total
+
+    @torch.no_grad()
+    def source_terms(self, batch: Batch, face: Reconstructed) -> dict[int, dict[str, float]]:
+        """Loss terms of each source's samples alone, from what a step has computed; changes nothing.
+
+        Args:
+            batch: The batch of a training step.
+            face: Its reconstruction.
+
+        Returns:
+            Number of the source to term to value, without the terms that its samples carry no label for (those are
+            exactly zero).
+        """
+        training = [module for module in self.modules() if module.training]
+        for module in training:  # the centres have taken this batch in already
+            module.training = False
+        try:
+            values = {}
+            for source in batch["source"].unique().tolist():
+                chosen = batch["source"] == source
+                part = {key: value[chosen] for key, value in batch.items()}
+                terms = self.terms(part, face.select(chosen))
+                values[source] = {name: float(value) for name, value in terms.items() if value != 0}
+            return values
+        finally:
+            for module in training:
+                module.training = True
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The configured optimiser under a one-cycle schedule over the stage's steps."""
@@ -167,7 +210,8 @@ class Reconstruction(lightning.LightningModule):
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *unused: Any, **also_unused: Any) -> None:
         """Clip by the configured norm; Lightning's own clipping refuses the fused optimiser, which bf16 allows."""
-        torch.nn.utils.clip_grad_norm_(self.parameters(), self.config["optimizer"]["clip"])
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.config["optimizer"]["clip"])
+        self.log("gradient_norm", norm.detach())
 
     def freeze_trunk_for_perceptual(self) -> None:
         """Keep a frozen copy of the trunk as the perceptual term's network, if that term has a weight.

@@ -1,0 +1,172 @@
+"""Turn what W&B's agent writes on a command line into Hydra's grammar. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+ADDED = "data.sources."
+"""Beginning of the keys that one may add to the configuration: training sources of one's own."""
+
+MACHINE = ("paths", "logger")
+"""What a re-sent configuration says about the machine that first worked on the run, not about the run."""
+
+# Hydra's own options that take a value after an equals sign; every other --key=value is an override.
+_HYDRA = ("cfg", "info", "package", "config-path", "config-name", "config-dir", "experimental-rerun")
+_LITERALS = {"None": "null", "True": "true", "False": "false"}
+_PLAIN = re.compile(r"[\w./@%*?:-]+( +[\w./@%*?:-]+)*", re.ASCII)
+_WORDS = {"null", "true", "false", "nan", "inf", "+inf", "-inf"}
+
+
+def normalise_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """Rewrite overrides so that Hydra takes what any of W&B's command templates sends.
+
+    - `--key=value`, `key=value`, `+key=value` and `++key=value` are one; `experiment` always gets its plus sign, except
+      in the bare form, which stays the mistake it is.
+    - `None`, `True` and `False` are spelled as YAML does; nested dicts, as Python prints them, become dotted keys.
+    - A resumed sweep run re-sends its whole configuration (`is_resent`): W&B's own keys and those of the machine go.
+    - Under `wandb agent` (it sets WANDB_SWEEP_ID) `logger=wandb` is added where no logger is chosen: a sweep whose runs
+      do not report would wait for them for ever.
+
+    Hydra's own options pass untouched, and so does everything that is no override.
+
+    Args:
+        arguments: The command line without the program.
+        environment: The process's variables.
+
+    Returns:
+        The command line for Hydra.
+    """
+    in_sweep = bool(environment.get("WANDB_SWEEP_ID"))
+    resent = is_resent(arguments)
+    result: list[str] = []
+    for argument in arguments:
+        result += _normalise(argument, in_sweep, resent)
+    if in_sweep and not any(argument.startswith("logger=") for argument in result):
+        result.insert(0, "logger=wandb")  # in front: argparse wants all overrides in one row
+    return result
+
+
+def is_resent(arguments: Sequence[str]) -> bool:
+    """Whether a whole configuration was sent, as for a resumed sweep run: `name` and `paths` are no sweep's keys."""
+    keys = {argument.partition("=")[0].lstrip("-+") for argument in arguments}
+    return {"name", "variant", "paths"} <= keys
+
+
+def without_repeats(arguments: Sequence[str], base: Mapping[str, Any]) -> list[str]:
+    """Drop overrides that say what the configuration says anyway, so that the record names the run's own ones alone.
+
+    Args:
+        arguments: Normalised overrides.
+        base: Configuration composed from the experiment and the group choices among them.
+
+    Returns:
+        The remaining arguments, in order.
+    """
+    flat = dict(_leaves("", base))
+    kept: dict[str, None] = {}  # in order, once each
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        name = key.lstrip("+")
+        if argument.startswith("-") or name not in flat or not _says(value, flat[name]):
+            kept[argument] = None
+    return list(kept)
+
+
+def own_overrides(overrides: Sequence[str]) -> list[str]:
+    """Overrides that make a run what it is, without those of the machine: tables take the row with the fewest."""
+    return [text for text in overrides if text.partition("=")[0].lstrip("+").split(".")[0] not in MACHINE]
+
+
+def hydra_value(value: Any) -> str:
+    """Write a Python value in Hydra's override grammar."""
+    if value is None or isinstance(value, bool):
+        return _LITERALS[str(value)]
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{hydra_value(key)}:{hydra_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(hydra_value, value)) + "]"
+    if isinstance(value, str):
+        return quoted(value) if value.lower() in _WORDS or _is_number(value) else quoted_if_needed(value)
+    return str(value)
+
+
+def quoted(text: str) -> str:
+    """A string in Hydra's single quotes; backslashes count as escapes only before a quote or at the end."""
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def quoted_if_needed(text: str) -> str:
+    """A string as it is where Hydra's grammar takes it unquoted."""
+    return text if _PLAIN.fullmatch(text) else quoted(text)
+
+
+def _normalise(argument: str, in_sweep: bool, resent: bool) -> Iterator[str]:
+    key, equals, value = argument.partition("=")
+    name = key.lstrip("-+")
+    hyphened = key.startswith("--")
+    if not equals or name in _HYDRA or name.startswith("hydra.") or not name or (key[0] == "-" and not hyphened):
+        yield argument
+        return
+    if name.startswith("_wandb") or name == "wandb_version" or (resent and name in MACHINE):
+        return  # W&B's notes to itself, and another machine's folders
+    plus = key.lstrip("-").count("+")
+    if resent and plus and name.startswith(ADDED):
+        plus = 2  # the re-sent configuration holds it a second time
+    if name == "experiment":
+        yield f"{'+' if plus or hyphened else ''}experiment={value}"
+        return
+    literal = _literal(value)
+    if isinstance(literal, dict) and literal:
+        for leaf, item in _leaves(name, literal):
+            added = leaf.startswith(ADDED)  # perhaps such as the composed configuration has, perhaps one's own
+            yield f"{'++' if added else _sign(leaf, plus)}{leaf}={hydra_value(item)}"
+    elif isinstance(literal, list):
+        yield f"{_sign(name, plus)}{name}={hydra_value(literal)}"
+    elif value in _LITERALS:
+        yield f"{_sign(name, plus)}{name}={_LITERALS[value]}"
+    else:
+        # Inside a sweep every argument is one value, so a comma in it separates nothing.
+        structured = not in_sweep or value == "" or value[0] in "[{'\"$" or "(" in value
+        yield f"{_sign(name, plus)}{name}={value if structured else quoted_if_needed(value)}"
+
+
+def _sign(name: str, plus: int) -> str:
+    """Plus signs of a key: two force it; one, which Hydra refuses for a key that exists, stays where it may add."""
+    return "++" if plus > 1 else "+" if plus and name.startswith(ADDED) else ""
+
+
+def _literal(value: str) -> Any:
+    """The dict or list that Python printed; None for anything else, Hydra's own unquoted forms too."""
+    if value[:1] not in ("{", "["):
+        return None
+    try:
+        found = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return None
+    return found if isinstance(found, (dict, list)) else None
+
+
+def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(f"{prefix}.{key}" if prefix else str(key), item)
+    else:
+        yield prefix, value
+
+
+def _says(text: str, value: Any) -> bool:
+    """Whether an override's text is a value; W&B writes whole floats as integers."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return text == hydra_value(value) or (number and _is_number(text) and float(text) == value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

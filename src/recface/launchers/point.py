@@ -1,0 +1,131 @@
+"""One run of a multirun, in a form that other processes and machines can take."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from recface.errors import RecfaceError
+
+GPU_ACCELERATORS = ("gpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run; calling it runs it in this process.
+
+    Attributes:
+        name: Its overrides, such as "+experiment=sir seed=0".
+        config: Its configuration with Hydra's own node.
+        context: Hydra's configuration loader and callbacks.
+        task: The entry point's main function.
+        singletons: Hydra's state, to be restored in another process.
+        folder: The folder that relative paths are relative to.
+    """
+
+    name: str
+    config: DictConfig
+    context: HydraContext
+    task: TaskFunction
+    singletons: Any
+    folder: str
+
+    def __call__(self) -> JobReturn:
+        """Run it. What goes wrong is in the answer and not raised, so that it arrives from wherever this is."""
+        try:
+            enter(self.folder)
+            Singleton.set_state(self.singletons)
+            setup_globals()
+            HydraConfig.instance().set_config(self.config)
+            return run_job(
+                hydra_context=self.context,
+                task_function=self.task,
+                config=self.config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
+        except Exception as error:
+            return failed(self, error)
+
+    def checkpoint(self) -> Any:
+        """What submitit queues again when a SLURM job meets its time limit: the same run, which goes on by itself."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def points_of(
+    config: DictConfig, context: HydraContext, task: TaskFunction, overrides: Sequence[Sequence[str]], first: int
+) -> list[Point]:
+    """The runs of a multirun.
+
+    Args:
+        config: The multirun's configuration.
+        context: Hydra's context.
+        task: The entry point's main function.
+        overrides: The overrides of each run.
+        first: Number of the first one.
+    """
+    points = []
+    for number, given in enumerate(overrides, first):
+        one = context.config_loader.load_sweep_config(config, list(given))
+        with open_dict(one):
+            one.hydra.job.id = one.hydra.job.num = number
+        name = " ".join(filter_overrides(given))
+        points.append(Point(name, one, context, task, Singleton.get_state(), os.getcwd()))
+    return points
+
+
+def enter(folder: str) -> None:
+    """Go to the folder that the runs were started from, so that relative paths mean there what they meant here.
+
+    Raises:
+        RecfaceError: This machine does not have it.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise RecfaceError(
+            f"machine {socket.gethostname()} cannot enter {folder} ({error.strerror}): start the runs from a folder "
+            "that all machines share under the same path"
+        ) from None
+
+
+def failed(point: Point, error: Exception) -> JobReturn:
+    """The answer of a run that has none of its own."""
+    overrides = OmegaConf.to_container(point.config.hydra.overrides.task)
+    return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=error)
+
+
+def reason(answer: JobReturn) -> str | None:
+    """Why a run failed, in one line; None if it did not."""
+    if answer.status is JobStatus.COMPLETED:
+        return None
+    error = answer._return_value  # Hydra's public attribute would raise it
+    name = "" if isinstance(error, RecfaceError) else f"{type(error).__name__}: "
+    return name + first_line(str(error))
+
+
+def first_line(text: str) -> str:
+    """The first line that is not blank; "" if there is none."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def resources(config: Mapping[str, Any]) -> tuple[int, int]:
+    """CPUs and GPUs that a run uses: its threads and loader workers, and the devices of a trainer on GPUs.
+
+    Args:
+        config: The run's configuration, resolved or not.
+    """
+    trainer, data = config["trainer"], config.get("data", {})
+    gpus = trainer["devices"] if trainer["accelerator"] in GPU_ACCELERATORS else 0
+    return trainer["threads"] + data.get("workers", 0), gpus

@@ -1,0 +1,142 @@
+"""Runs as tasks of Ray.
+
+The plugin hydra-ray-launcher (1.2.2) cannot be installed beside this project's packages: it asks for cloudpickle below
+3, and for boto3 and Ray's dashboard besides. It also ends at the first task whose worker died. So this is a launcher of
+our own: some lines over `ray.remote`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+
+from recface.errors import RecfaceError
+from recface.launchers.point import Point, failed, first_line, resources
+
+CARRIED = ("RECFACE_", "WANDB_")
+"""Beginnings of environment variables that a run takes along; they travel in memory and are written nowhere."""
+LOCAL_SETTINGS = ("num_cpus", "num_gpus", "include_dashboard")
+"""Settings of a Ray that is started here, which one that runs already has of its own."""
+
+
+def run_on_ray(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator[tuple[int, JobReturn]]:
+    """Run the points as Ray tasks, each in a process of its own, as many at a time as there are CPUs and GPUs for.
+
+    Args:
+        points: The runs.
+        settings: configs/hydra/launcher/ray.yaml, resolved.
+
+    Yields:
+        Index and answer of each point, as they end.
+
+    Raises:
+        RecfaceError: Ray does not start, the cluster is not there, or none of its machines is large enough.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    import ray
+
+    start(settings["init"])
+    try:
+        environment = carried(os.environ)
+        pending = {}
+        for index, point in enumerate(points):
+            options = dict(zip(("num_cpus", "num_gpus"), resources(point.config), strict=True))
+            options |= {key: item for key, item in settings["remote"].items() if item is not None}
+            check_size(options, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+            # max_calls: the process ends with the run, as PyTorch's state and a GPU's memory do with it.
+            task = ray.remote(max_calls=1, max_retries=0, **options)(run_point)
+            pending[task.remote(point, environment)] = index
+        while pending:
+            (done, *_), _ = ray.wait(list(pending), num_returns=1)
+            index = pending.pop(done)
+            try:
+                yield index, ray.get(done)
+            except ray.exceptions.RayError as error:
+                yield index, failed(points[index], RecfaceError(lost(error)))
+    finally:
+        ray.shutdown()
+
+
+def start(settings: Mapping[str, Any]) -> None:
+    """Join the cluster at an address, or start Ray on this machine.
+
+    Raises:
+        RecfaceError: Neither works.
+    """
+    import ray
+
+    given = {key: item for key, item in settings.items() if item is not None}
+    address = given.get("address") or os.environ.get("RAY_ADDRESS")
+    if address:
+        given = {key: item for key, item in given.items() if key not in LOCAL_SETTINGS}
+        check_address(address)
+    try:
+        ray.init(**given)
+    except (ConnectionError, ValueError, RuntimeError, TypeError) as error:
+        token = "; a cluster that asks for a token needs RAY_AUTH_MODE=token and its ~/.ray/auth_token here too"
+        raise RecfaceError(f"Ray does not start: {first_line(str(error))}{token if address else ''}") from None
+
+
+def check_address(address: str, seconds: float = 5.0) -> None:
+    """See that something answers at HOST:PORT; Ray would try for minutes, with many words.
+
+    Raises:
+        RecfaceError: Nothing does.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:  # "auto" and the like are Ray's to understand
+        return
+    try:
+        socket.create_connection((host, int(port)), seconds).close()
+    except OSError as error:
+        raise RecfaceError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}): start one there with "
+            f"`ray start --head --port={port}`, or leave hydra.launcher.init.address out to use this machine alone"
+        ) from None
+
+
+def run_point(point: Point, environment: Mapping[str, str]) -> JobReturn:
+    """Run a point in a Ray worker.
+
+    Args:
+        point: The run.
+        environment: Variables to set first.
+    """
+    threads = str(point.config.trainer.threads)
+    os.environ.update(environment | {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads})
+    return point()
+
+
+def carried(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of this process that its runs must see wherever they are."""
+    return {name: item for name, item in environment.items() if name.startswith(CARRIED)}
+
+
+def check_size(options: Mapping[str, Any], machines: Sequence[Mapping[str, float]]) -> None:
+    """See that a run fits on some machine; Ray would wait for ever for one.
+
+    Args:
+        options: num_cpus and num_gpus of a run.
+        machines: Resources of each machine of the cluster.
+
+    Raises:
+        RecfaceError: It does not fit on any.
+    """
+    cpus, gpus = options["num_cpus"], options["num_gpus"]
+    if any(machine.get("CPU", 0) >= cpus and machine.get("GPU", 0) >= gpus for machine in machines):
+        return
+    most = [f"{max((machine.get(kind, 0) for machine in machines), default=0):g} {kind}s" for kind in ("CPU", "GPU")]
+    raise RecfaceError(
+        f"a run asks for {cpus:g} CPUs and {gpus:g} GPUs, and the machines of this Ray cluster have at most "
+        f"{' and '.join(most)}: set hydra.launcher.remote.num_cpus and num_gpus, or trainer.threads and trainer"
+    )
+
+
+def lost(error: Exception) -> str:
+    """Why a task has no answer, in one line."""
+    cause = getattr(error, "cause", None) or error
+    return f"its Ray worker ended: {type(cause).__name__}: {first_line(str(cause))}"

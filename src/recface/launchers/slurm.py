@@ -1,0 +1,128 @@
+"""Runs as jobs of SLURM, through submitit.
+
+The plugin hydra-submitit-launcher (1.2.0, the last one, of 2022) collects results with a plain list comprehension: the
+first job that SLURM killed ends the collection, and what became of the others is never told. What is used of it is some
+lines over submitit, so they stand here, under the same names of settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+
+from recface.errors import RecfaceError
+from recface.launchers.point import Point, failed, resources
+
+POLL_SECONDS = 1.0
+GENERAL = ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")
+"""Settings that submitit knows for every kind of cluster; the others are SLURM's, and None leaves one out."""
+
+
+def parameters(settings: Mapping[str, Any], threads: int, cpus: int, gpus: int, name: str) -> dict[str, Any]:
+    """Settings as `submitit.AutoExecutor.update_parameters` takes them.
+
+    Args:
+        settings: configs/hydra/launcher/slurm.yaml, resolved, without cluster, folder and max_num_timeout.
+        threads: Threads of a run.
+        cpus: CPUs to ask for where the settings leave it open.
+        gpus: GPUs to ask for where the settings leave it open.
+        name: Name of the job.
+    """
+    known = {key: item for key, item in settings.items() if item is not None}
+    result = {key: item for key, item in known.items() if key in GENERAL}
+    result.setdefault("cpus_per_task", cpus)
+    if gpus:
+        result.setdefault("gpus_per_node", gpus)
+    special = {f"slurm_{key}": item for key, item in known.items() if key not in GENERAL}
+    # Before Python starts: libraries read it as they are loaded.
+    exports = [f"export OMP_NUM_THREADS={threads} NUMBA_NUM_THREADS={threads}"]
+    return (
+        {"name": name, "nodes": 1, "tasks_per_node": 1}
+        | result
+        | special
+        | {"slurm_setup": exports + list(known.get("setup", []))}
+    )
+
+
+def run_on_slurm(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator[tuple[int, JobReturn]]:
+    """Submit the points as one job array, and wait for all of them.
+
+    Yields:
+        Index and answer of each point, as they end.
+
+    Raises:
+        RecfaceError: There is no SLURM here, or it does not take the jobs.
+        KeyboardInterrupt: The jobs go on; with cluster=local they are stopped.
+    """
+    jobs = submit(points, settings)
+    pending = dict(enumerate(jobs))
+    try:
+        while pending:
+            for index in [index for index, job in pending.items() if job.done()]:
+                yield index, answer_of(points[index], pending.pop(index))
+            if pending:
+                time.sleep(POLL_SECONDS)
+    except BaseException:
+        left = sorted({job.job_id.split("_")[0] for job in pending.values()})
+        if settings["cluster"] == "local":
+            for job in pending.values():
+                job.cancel(check=False)
+        elif left:
+            print(f"job {', '.join(left)} goes on in SLURM; `scancel {' '.join(left)}` stops it", file=sys.stderr)
+        raise
+
+
+def submit(points: Sequence[Point], settings: Mapping[str, Any]) -> list[Any]:
+    """Hand the points to SLURM.
+
+    Returns:
+        One submitit job a point.
+
+    Raises:
+        RecfaceError: There is no SLURM here, or it does not take the jobs.
+    """
+    import submitit
+
+    rest = dict(settings)
+    cluster, folder, requeues = (rest.pop(key) for key in ("cluster", "folder", "max_num_timeout"))
+    if cluster == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
+        raise RecfaceError(
+            "no sbatch and srun on this machine: start from a login node of the SLURM cluster, or try the same runs "
+            "as processes of this machine with hydra.launcher.cluster=local"
+        )
+    config = points[0].config
+    cpus, gpus = resources(config)
+    try:
+        executor = submitit.AutoExecutor(Path(folder).absolute(), cluster, slurm_max_num_timeout=requeues)
+        executor.update_parameters(**parameters(rest, config.trainer.threads, cpus, gpus, config.hydra.job.name))
+        # What sbatch says is in the exception too.
+        with contextlib.redirect_stderr(io.StringIO()), executor.batch():
+            return [executor.submit(point) for point in points]
+    except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+        raise RecfaceError(f"SLURM does not take the jobs: {last_line(str(error))}") from None
+    except (NameError, ValueError) as error:  # submitit's, about a setting
+        raise RecfaceError(f"hydra.launcher: {' '.join(str(error).split())[:300]}") from None
+
+
+def answer_of(point: Point, job: Any) -> JobReturn:
+    """The answer of a job that has ended, however it ended."""
+    error = job.exception()
+    if error is None:
+        return job.result()
+    state = f" as {job.state}" if job.state not in ("FINISHED", "UNKNOWN", "COMPLETED") else ""
+    log = job.paths.stderr
+    said = last_line(log.read_text(errors="replace")) if log.exists() else "it wrote nothing"
+    return failed(point, RecfaceError(f"job {job.job_id} ended{state}: {said} (log: {log})"))
+
+
+def last_line(text: str) -> str:
+    """The last line that is not blank; "" if there is none."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
