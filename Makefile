@@ -7,7 +7,7 @@ WORKERS ?= 2
 ICT ?= ../shared/data/ict_face/ict_face.npz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup results results-ict tables smoke test test-wandb lint format bench pictures clean
+.PHONY: help setup results results-ict tables smoke test lint format bench pictures clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,10 +36,7 @@ smoke: $(STAMP) ## one tiny run of every experiment, end to end
 	@$(BIN)/python src/sweep.py sweeps/ablation.yaml scale=smoke seed=0 paths.runs=runs/smoke --workers $(WORKERS) --no-tables
 
 test: $(STAMP) ## the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/wandb_server
-
-test-wandb: $(STAMP) ## the real wandb command lines against a loopback server; one after another
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/wandb_server
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(STAMP) ## ruff, check only
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -107,7 +107,6 @@ def test_early_termination_stops_a_hopeless_run(toy, study, method):
     toy.search(method, run_cap=2, parameters=parameters, early_terminate=stop)
     if method == "bayes":  # a point that does well, so that there is something to be hopeless against
         enqueue(toy, [0.1, 0.9])
-    begun = time.monotonic()
     if method == "grid":  # as a script starts it with `&`: runs must not inherit that interrupts are ignored
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -116,7 +115,6 @@ def test_early_termination_stops_a_hopeless_run(toy, study, method):
         if method == "grid":
             signal.signal(signal.SIGINT, previous)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - begun < 50
     assert "stopped early" in done.stdout and " pruned in " in done.stdout
     pruned = study(TrialState.PRUNED)
     assert pruned and all(trial.intermediate_values == {1: -1.0, 2: -1.0} for trial in pruned)
