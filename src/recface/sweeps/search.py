@@ -108,6 +108,11 @@ class Search(Points):
         if time.monotonic() - self._looked.get(id(job), float("-inf")) < LOOK_SECONDS:
             return False
         self._looked[id(job)] = time.monotonic()
+        return self._report(job)
+
+    def _report(self, job: Job) -> bool:
+        """Give the study what a run has written that it does not know yet; whether its pruner would stop the run."""
+        assert job.run is not None
         metric = self.spec.metric or {}
         values = intermediate_values(job.run, metric["name"], metric.get("goal", "minimize"))
         trial = optuna.trial.Trial(self.study, self._trial(job)._trial_id)
@@ -126,6 +131,8 @@ class Search(Points):
                 value = self._metric(job)
             except RecfaceError as error:
                 job.state, job.reason = "failed", str(error)
+            if self.spec.early_terminate is not None and job.run is not None:
+                self._report(job)  # its last lines too, so that a run of a few seconds is one to compare with
         claim, job.claim = job.claim, None
         super().end(job)  # first the point's file: whoever finds the trial open again learns from it
         states = {word: state for state, word in _STATES.items()}
