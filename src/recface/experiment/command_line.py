@@ -166,6 +166,7 @@ def check_config(config: Mapping[str, Any], variants: Sequence[str]) -> None:
     if config["logger"]["name"] not in ("none", "wandb"):
         raise RecfaceError(f"logger.name: no logger '{config['logger']['name']}'; known are none, wandb")
     whole = {"seed": (config["seed"], 0), "trainer.threads": (config["trainer"]["threads"], 1)}
+    whole |= {"trainer.conflict": (config["trainer"]["conflict"], 0)}
     whole |= {f"scale.{key}": (value, 1) for key, value in config["scale"].items() if key != "name"}
     whole |= {"loss.pixel_every": (config["loss"]["pixel_every"], 1), "model.grid": (config["model"]["grid"], 1)}
     for key, (value, least) in whole.items():

@@ -14,8 +14,18 @@ from recface.versions import VERSIONS
 
 Config = dict[str, Any]
 
-IGNORED = ("seed", "paths", "logger", "name", "parent", "data.photos", "face_model.path", "trainer.validate")
-STAGE1_IGNORED = (*IGNORED, "variant", "sir", "scale.stage2_steps", "optimizer.stage2_rate")
+IGNORED = (
+    "seed",
+    "paths",
+    "logger",
+    "name",
+    "parent",
+    "data.photos",
+    "face_model.path",
+    "trainer.validate",
+    "trainer.conflict",
+)
+STAGE1_IGNORED = (*IGNORED, "variant", "sir", "sfm", "scale.stage2_steps", "optimizer.stage2_rate")
 
 
 def face_model_digest(config: Mapping[str, Any]) -> str | None:

@@ -37,7 +37,7 @@ def evaluate_photos(variant: Reconstruction, bench: Workbench, path: str) -> tup
     gallery, probes = np.flatnonzero(neutral), np.flatnonzero(~neutral)
     if not np.intersect1d(source.identity[gallery], source.identity[probes]).size:
         raise RecfaceError(f"data.photos: {path}: nobody has both a photo marked 'neutral' and another")
-    parameters, geometry = predict(variant, source)["identity"], Geometry(bench)
+    parameters, geometry = predict(variant, source)["identity"], Geometry(bench, variant)
     metrics = cross_verification(
         parameters[gallery],
         torch.from_numpy(source.identity[gallery]),

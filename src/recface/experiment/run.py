@@ -16,11 +16,15 @@ from recface.experiment.evaluate import Predictions, evaluate_run
 from recface.experiment.identity import Config, is_complete, is_trained, run_hash
 from recface.experiment.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.experiment.photos import evaluate_photos
+from recface.experiment.scan_stage import shared_scan_model
 from recface.experiment.setup import build_variant, open_workbench
 from recface.experiment.stages import load_state, shared_stage1, total_steps, train_stage2
+from recface.face_model import save
+from recface.face_model.residual import ResidualFaceModel
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.tracking import RunFolder, new_record, run_path
 from recface.variants import VARIANTS
+from recface.variants.conflict import conflict_curves, conflict_metrics
 from recface.versions import VERSIONS
 
 
@@ -85,10 +89,15 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     stage1 = shared_stage1(bench, folder, logger)
     clock["stage1"] = time.monotonic()
     folder.stage("stage2")
-    variant = train_stage2(bench, folder, stage1, logger)
+    scans = shared_scan_model(bench, folder) if "sfm" in config else None
+    variant = train_stage2(bench, folder, stage1, logger, scans)
     clock["stage2"] = time.monotonic()
     folder.stage("evaluation")
+    if isinstance(variant.face_model, ResidualFaceModel):
+        save(variant.face_model.exported()[0], folder.path / "sfm.npz")
     metrics, predictions = evaluate_run(variant, bench)
+    if curves := conflict_curves(folder.path / "conflict.jsonl"):
+        metrics["conflict"], predictions = conflict_metrics(curves), predictions | curves
     write_predictions(folder.path / "predictions.npz", predictions)
     clock["evaluation"] = time.monotonic()
     names = list(clock)
@@ -100,7 +109,8 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
 def _add_photos(config: Config, folder: RunFolder) -> None:
     """Verify real photographs with a finished run's network, and add them to its record."""
     bench = open_workbench(config)
-    variant = build_variant(bench, stage=2)
+    scans = shared_scan_model(bench, folder) if "sfm" in config else None
+    variant = build_variant(bench, stage=2, face_model=scans and scans.face_model)
     variant.load_state_dict(load_state(folder.path / "checkpoints" / "final.pt"), strict=False)
     values, predictions = evaluate_photos(variant, bench, config["data"]["photos"])
     path = folder.path / "predictions.npz"

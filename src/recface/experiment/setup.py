@@ -86,8 +86,15 @@ def build_data(bench: Workbench, stage: int, start: int = 0) -> MixedDataModule:
     )
 
 
-def build_variant(bench: Workbench, stage: int) -> Reconstruction:
-    """Build the network of a stage; stage 1 is the baseline's for every variant."""
+def build_variant(bench: Workbench, stage: int, face_model: FaceModel | None = None) -> Reconstruction:
+    """Build the network of a stage; stage 1 is the baseline's for every variant.
+
+    Args:
+        bench: Benchmark and configuration.
+        stage: 1 or 2.
+        face_model: The model to decode with, where it is not the benchmark's own.
+    """
     torch.manual_seed(bench.config["seed"])
     variant = VARIANTS["baseline" if stage == 1 else bench.config["variant"]]
-    return variant(bench.config, bench.face_model, bench.benchmark.albedo_model, bench.num_identities, stage=stage)
+    model = face_model or bench.face_model
+    return variant(bench.config, model, bench.benchmark.albedo_model, bench.num_identities, stage=stage)

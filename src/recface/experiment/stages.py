@@ -18,12 +18,17 @@ from recface.experiment.details import Details
 from recface.experiment.evaluate import evaluate_split
 from recface.experiment.identity import is_trained, run_hash
 from recface.experiment.logger import RunLogger
+from recface.experiment.scan_stage import ScanModel
 from recface.experiment.setup import Workbench, build_data, build_variant, stage_sources
+from recface.face_model import FaceModel
+from recface.face_model.residual import change_of_latents
 from recface.tracking import RunFolder, new_record, run_path
-from recface.variants import Reconstruction
+from recface.variants import SFM, Reconstruction
+from recface.variants.conflict import ConflictLog
 from recface.versions import VERSIONS
 
 State = dict[str, torch.Tensor]
+SHAPE_HEAD = "encoders.shape.head"
 PICTURED = 6  # validation photos that a logger shows
 
 
@@ -50,6 +55,9 @@ def fit(
     before = bench.config["scale"]["stage1_steps"] if stage == 2 else 0
     if last.exists():
         variant.resume(torch.load(last, map_location="cpu", weights_only=True))
+    if trainer_settings["conflict"] and stage == 2:
+        path = folder.path / "conflict.jsonl"
+        variant.conflict = ConflictLog(path, trainer_settings["conflict"], variant.first_step)
     callbacks: list[lightning.Callback] = [Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)]
     if logger is not None:
         logger.begin_stage(before, variant.first_step)
@@ -129,7 +137,27 @@ def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) ->
     return load_state(final)
 
 
-def train_stage2(bench: Workbench, run: RunFolder, stage1: State, logger: RunLogger | None) -> Reconstruction:
+def in_other_latents(state: State, source: FaceModel, target: FaceModel) -> State:
+    """Let a network regress the parameters of another face model: the same shapes, as near as that one can make them.
+
+    So variants with a basis of their own start from the stage 1 that all share (ours).
+
+    Args:
+        state: Of networks that regress the parameters of `source`.
+        source: Face model with K parameters.
+        target: Face model with L.
+
+    Returns:
+        The state with the shape encoder's head changed.
+    """
+    matrix, offset = change_of_latents(source, target)
+    weight, bias = f"{SHAPE_HEAD}.weight", f"{SHAPE_HEAD}.bias"
+    return state | {weight: matrix @ state[weight], bias: matrix @ state[bias] + offset}
+
+
+def train_stage2(
+    bench: Workbench, run: RunFolder, stage1: State, logger: RunLogger | None, scans: ScanModel | None = None
+) -> Reconstruction:
     """Train a variant on all sources from stage 1's weights.
 
     Args:
@@ -137,11 +165,18 @@ def train_stage2(bench: Workbench, run: RunFolder, stage1: State, logger: RunLog
         run: The run's folder; the final state goes to checkpoints/final.pt.
         stage1: State after stage 1.
         logger: Logger beside the run folder, or None.
+        scans: The face model that was learned from scans, for the variants that decode with it.
 
     Returns:
         The trained variant.
     """
-    variant = build_variant(bench, stage=2)
+    if scans is None:
+        variant = build_variant(bench, stage=2)
+    else:
+        variant = build_variant(bench, stage=2, face_model=scans.face_model)
+        stage1 = in_other_latents(stage1, bench.face_model, scans.face_model)
+        if isinstance(variant, SFM) and bench.config["sfm"]["scans"] > 0:
+            variant.scans = scans
     variant.load_state_dict(stage1, strict=False)
     variant.freeze_trunk_for_perceptual()
     fit(variant, bench, run, follow=run, logger=logger)

@@ -157,7 +157,7 @@ class FaceModel(nn.Module):
         # bfloat16 has 8 bits of mantissa: half a millimetre at 100 mm. Geometry is decoded in float32 whatever
         # surrounds it.
         with torch.autocast(mean.device.type, enabled=False):
-            flat = torch.addmm(mean.flatten(), self.weighted(identity.float()), basis.T)
+            flat = torch.addmm(mean.flatten(), identity.float() * self.identity_sigma, basis.T)
             if expression is not None:
                 flat = torch.addmm(flat, expression.float(), blend.T)
         return flat.unflatten(-1, (-1, 3))

@@ -7,6 +7,7 @@ from recface.metrics.functional._checks import require_identities, require_modes
 from recface.metrics.functional.clustering import clustering
 from recface.metrics.functional.faithfulness import truth_cosine, truth_rank1
 from recface.metrics.functional.geometry import check_basis, geometry_coordinates, geometry_distance_pairs
+from recface.metrics.functional.joint import JointSpace
 from recface.metrics.functional.pairs import verification_pairs
 from recface.metrics.functional.prior import parameter_energy, prior_kl
 from recface.metrics.functional.references import true_references
@@ -63,6 +64,7 @@ def evaluate_shapes(
     sigma: Tensor,
     true: Tensor | None = None,
     *,
+    joint: JointSpace | None = None,
     yaw_abs: Tensor | None = None,
     expression_norm: Tensor | None = None,
     folds: int = 10,
@@ -80,6 +82,7 @@ def evaluate_shapes(
         sigma: (K,) mm.
         true: (N, K) whitened, equal for all photos of a person. Without it `shape_error_mm`, `mean_face_error_mm`,
             `sir`, `rank1`, `truth_cosine` and `truth_rank1` are left out.
+        joint: Given where `true` (N, L) are parameters of another face model, whose mean is then `mean`.
         yaw_abs: (N,) radians. With it and `expression_norm`, `sir_decoded` and `rank1_decoded` are added.
         expression_norm: (N,) norm of the expression coefficients.
         folds: of verification; takes at least two people each.
@@ -103,8 +106,14 @@ def evaluate_shapes(
     if true is not None:
         require_same_length(predicted=predicted, true=true)
         true = true.detach().float()
-        check_basis(true, basis, "true parameters")
-        metrics |= _against_truth(predicted, identity, basis, mean, sigma, true)
+        if joint is None:
+            check_basis(true, basis, "true parameters")
+            metrics |= _against_truth(predicted, identity, basis, mean, true)
+            metrics["truth_cosine"] = truth_cosine(weighted, true * sigma)
+        else:
+            placed, truth = joint.predicted(predicted), joint.true(true)
+            metrics |= _against_truth(placed, identity, joint.basis, mean, truth)
+            metrics["truth_cosine"] = truth_cosine(placed.double() @ joint.root, truth.double() @ joint.root)
     pairs = verification_pairs(identity, folds, seed)
     distances = geometry_distance_pairs(predicted, pairs.first, pairs.second, basis)
     for space, scores in (("param", cosine_scores(weighted, pairs)), ("geometry", -distances)):
@@ -122,9 +131,7 @@ def evaluate_shapes(
     return metrics | {"prior_kl": prior_kl(predicted), "param_energy": parameter_energy(predicted)}
 
 
-def _against_truth(
-    predicted: Tensor, identity: Tensor, basis: Tensor, mean: Tensor, sigma: Tensor, true: Tensor
-) -> dict[str, float]:
+def _against_truth(predicted: Tensor, identity: Tensor, basis: Tensor, mean: Tensor, true: Tensor) -> dict[str, float]:
     """The metrics that need the true shapes."""
     people, references = true_references(identity, true)
     recognised = recognition(predicted, identity, references, people, basis)
@@ -132,6 +139,5 @@ def _against_truth(
         "shape_error_mm": float(shape_errors(predicted, true, basis, mean).double().mean()),
         "mean_face_error_mm": float(shape_errors(None, true, basis, mean).double().mean()),
         **recognised,
-        "truth_cosine": truth_cosine(predicted * sigma, true * sigma),
         "truth_rank1": truth_rank1(predicted, true, identity, basis),
     }

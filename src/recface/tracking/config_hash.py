@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-IGNORED = ("seed", "paths", "logger", "progress", "trainer.validate")
+IGNORED = ("seed", "paths", "logger", "progress", "trainer.validate", "trainer.conflict")
 
 # YAML 1.1 reads `1e-3` as a string, Hydra's command line as a number; both mean the same setting.
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from recface.data import Batch
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
+from recface.face_model.residual import ResidualFaceModel
 from recface.losses import landmark_loss, perceptual_loss, pixel_loss, tikhonov_loss, weighted_sum
 from recface.networks import Coefficients, ConfidenceMaps, ConfidenceNet, Encoders
 from recface.render import Renderer, project
+from recface.variants.conflict import ConflictLog
 from recface.variants.optimizer import build_optimizer
 
 MEAN_SCALE = 1 / 90.0
@@ -92,6 +94,7 @@ class Reconstruction(lightning.LightningModule):
         self.frozen_trunk: nn.Module | None = None
         self.first_step = 0  # of this process: where a killed run stopped
         self.resumed: dict[str, Any] | None = None
+        self.conflict: ConflictLog | None = None  # compares gradients, where a study asks for it
         self.watch: Callable[[Batch, Reconstructed], None] | None = None  # sees a step's batch, where one is set
 
     @property
@@ -162,6 +165,9 @@ class Reconstruction(lightning.LightningModule):
             self.watch(batch, face)
         # Early stage 1 computes no pixel term: only what was computed is weighed.
         weights = {name: self.weights[name] for name in terms}
+        if self.conflict is not None:
+            shared = (*self.encoders.trunk.parameters(), *self.encoders.shape.parameters())
+            self.conflict.look(self.step, terms, weights, shared)
         total, values = weighted_sum(terms, weights, step=self.step)
         self.log_dict({f"loss/{name}": value for name, value in values.items()}, batch_size=len(batch["image"]))
         self.log("loss/total", total.detach(), batch_size=len(batch["image"]), prog_bar=True)
@@ -213,6 +219,15 @@ class Reconstruction(lightning.LightningModule):
         norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.config["optimizer"]["clip"])
         self.log("gradient_norm", norm.detach())
 
+    def exported(self) -> tuple[FaceModel, Tensor | None]:
+        """The face model to decode with outside of training, and what latents @ turn become its parameters by.
+
+        Returns:
+            The face model, and (K, K), or None where latents are its parameters already.
+        """
+        model = self.face_model
+        return model.exported() if isinstance(model, ResidualFaceModel) else (model, None)
+
     def freeze_trunk_for_perceptual(self) -> None:
         """Keep a frozen copy of the trunk as the perceptual term's network, if that term has a weight.
 
@@ -222,8 +237,8 @@ class Reconstruction(lightning.LightningModule):
             self.frozen_trunk = copy.deepcopy(self.encoders.trunk).eval().requires_grad_(False)
 
     def trained_state(self) -> dict[str, Tensor]:
-        """State of all that is trained, without the frozen face and albedo models."""
-        frozen = ("face_model.", "albedo_model.", "frozen_trunk.", "renderer.")
+        """State of all that is trained, without the frozen models; of a face model, what is trained of it."""
+        frozen = ("albedo_model.", "frozen_trunk.", "renderer.")
         return {key: value for key, value in self.state_dict().items() if not key.startswith(frozen)}
 
     def resume(self, checkpoint: dict[str, Any]) -> None:

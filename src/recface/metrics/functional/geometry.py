@@ -70,6 +70,18 @@ def geometry_coordinates(parameters: Tensor, basis: Tensor) -> Tensor:
         RecfaceError: for mismatched sizes or parameters that are not finite.
     """
     check_basis(parameters, basis)
-    rows = basis.reshape(-1, basis.shape[2]).double()
-    values, vectors = torch.linalg.eigh(rows.T @ rows / basis.shape[0])
-    return parameters.double() @ (vectors * values.clamp_min(0).sqrt())
+    return parameters.double() @ coordinate_root(basis.reshape(-1, basis.shape[2])) / basis.shape[0] ** 0.5
+
+
+def coordinate_root(rows: Tensor) -> Tensor:
+    """Factor L of B^T B = L L^T: parameters @ L are coordinates with the distances of the shapes B @ parameters.
+
+    Args:
+        rows: (N, K) B.
+
+    Returns:
+        (K, K) float64.
+    """
+    rows = rows.double()
+    values, vectors = torch.linalg.eigh(rows.T @ rows)
+    return vectors * values.clamp_min(0).sqrt()

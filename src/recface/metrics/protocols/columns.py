@@ -58,6 +58,10 @@ PROTOCOLS: dict[str, Protocol] = {
     "param_energy": Protocol("parameter-energy/v1", "neutral"),
     "truth_cosine": Protocol("truth-cosine-weighted/v1", "higher"),
     "truth_rank1": Protocol("rank1-true-references/v1", "higher"),
+    "gradient_cosine": Protocol("gradient-cosine-shape-encoder/v1", "higher"),
+    "conflict_share": Protocol("gradient-conflict-share/v1", "lower"),
+    "recognition_loss": Protocol("separation-last-quarter/v1", "lower"),
+    "reconstruction_loss": Protocol("landmark-pixel-last-quarter/v1", "lower"),
     "control_shape_auc": Protocol("control-same-shape-other-albedo/v1", "higher"),
     "control_albedo_auc": Protocol("control-other-shape-same-albedo/v1", "higher"),
 }

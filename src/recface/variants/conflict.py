@@ -1,0 +1,120 @@
+"""Do recognition and reconstruction pull a network's shape apart? The gradients of both, looked at along training.
+
+SFM's question (Jiang et al. 2023): Gaussian parameters make the two losses conflict, hyperspherical ones less. The
+measure is ours: the cosine of the two gradients with respect to the weights that both reach, below 0 where a step along
+one makes the other worse (Yu et al., *Gradient surgery*, NeurIPS 2020, call that conflicting).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+RECOGNITION = ("separation",)
+RECONSTRUCTION = ("landmark", "pixel", "perceptual")
+FIELDS = ("step", "recognition", "reconstruction", "cosine")
+
+
+def gradient_cosine(first: Tensor, second: Tensor, parameters: Iterable[nn.Parameter]) -> float:
+    """Cosine of two scalars' gradients, over all parameters as one vector.
+
+    Args:
+        first: A scalar of the graph, which is kept.
+        second: Another.
+        parameters: What to derive by; those that a scalar does not reach count as zero.
+
+    Returns:
+        The cosine; NaN where a gradient is zero.
+    """
+    parameters = list(parameters)
+    gradients = [
+        torch.cat(
+            [
+                (torch.zeros_like(parameter) if gradient is None else gradient).flatten().double()
+                for parameter, gradient in zip(
+                    parameters,
+                    torch.autograd.grad(scalar, parameters, retain_graph=True, allow_unused=True),
+                    strict=True,
+                )
+            ]
+        )
+        for scalar in (first, second)
+    ]
+    return float(torch.dot(*gradients) / (gradients[0].norm() * gradients[1].norm()))
+
+
+class ConflictLog:
+    """Appends a line to a file every n-th step: both losses and the cosine of their gradients. Changes no gradient.
+
+    Args:
+        path: The file, of JSON lines.
+        every: n.
+        first_step: Where this process begins; later lines of a killed one are dropped.
+    """
+
+    def __init__(self, path: Path, every: int, first_step: int = 0) -> None:
+        self.path, self.every = path, every
+        kept = [line for line in read_lines(path) if line["step"] < first_step]
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def look(
+        self, step: int, terms: Mapping[str, Tensor], weights: Mapping[str, float], parameters: Iterable[nn.Parameter]
+    ) -> None:
+        """Measure one step, if it is one of those to measure.
+
+        Args:
+            step: Its number.
+            terms: Loss terms, with their graph.
+            weights: Their weights.
+            parameters: The weights of the network that both losses reach.
+        """
+        if step % self.every or not any(name in terms for name in RECOGNITION):
+            return
+        recognition, reconstruction = (
+            sum(weights[name] * terms[name] for name in names if name in terms and weights[name] > 0)
+            for names in (RECOGNITION, RECONSTRUCTION)
+        )
+        cosine = gradient_cosine(recognition, reconstruction, parameters)
+        # The separation term itself, so that its weight does not show in the curve.
+        values = (step, float(terms[RECOGNITION[0]]), float(reconstruction), cosine)
+        with self.path.open("a") as file:
+            file.write(json.dumps(dict(zip(FIELDS, values, strict=True))) + "\n")
+
+
+def read_lines(path: Path) -> list[dict[str, float]]:
+    """What a `ConflictLog` wrote; [] where there is nothing."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def conflict_curves(path: Path) -> dict[str, np.ndarray]:
+    """The curves of a log as arrays under names that begin with conflict_; {} where there are none."""
+    lines = read_lines(path)
+    curves = {f"conflict_{name}": np.array([line[name] for line in lines], np.float32) for name in FIELDS}
+    return curves if lines else {}
+
+
+def conflict_metrics(curves: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """What the curves come to.
+
+    Args:
+        curves: Of `conflict_curves`.
+
+    Returns:
+        gradient_cosine: mean over stage 2; conflict_share: share of the steps with a cosine below 0; recognition_loss
+        and reconstruction_loss: means over the last quarter; {} without curves.
+    """
+    if not curves:
+        return {}
+    cosine = curves["conflict_cosine"].astype(np.float64)
+    last = slice(3 * len(cosine) // 4, None)
+    return {
+        "gradient_cosine": float(np.nanmean(cosine)),
+        "conflict_share": float((cosine[np.isfinite(cosine)] < 0).mean()),
+        "recognition_loss": float(curves["conflict_recognition"][last].mean()),
+        "reconstruction_loss": float(curves["conflict_reconstruction"][last].mean()),
+    }

@@ -1,0 +1,86 @@
+"""SFM: the Sphere Face Model (Jiang et al. 2023, arXiv 2112.02238), its second stage, on images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from recface.data import Batch
+from recface.face_model import FaceModel
+from recface.face_model.residual import ResidualFaceModel
+from recface.losses import Separation, WeightedCentre, centre_weight, prior_loss
+from recface.losses.basis import basis_terms, scan_loss
+from recface.losses.sphere import on_sphere, sphere_loss
+from recface.render import matrix_to_euler
+from recface.variants.baseline import Baseline
+from recface.variants.reconstruction import Reconstructed
+
+
+class Scans(Protocol):
+    """The scans of the first stage and what it says about them; `recface.experiment.scan_stage.ScanModel` is one."""
+
+    latents: Tensor
+    expression: Tensor
+    scans: Any
+
+
+class SFM(Baseline):
+    """The baseline's terms, and in stage 2 latents on a hypersphere, told apart by direction, on a basis that learns.
+
+    Latents are pulled to a sphere, separated by CosFace on their directions, and gathered at their person's weighted
+    centre on it. The basis, learned from scans in the first stage, goes on learning as a residual at half the rate; it
+    is held by its size, by orthogonality, smoothness and symmetry, and by scans that stay in the mix. docs/sfm.md
+    derives the terms; most forms are ours (METHODS.md, "SFM").
+
+    Args:
+        config: The resolved configuration, with the group `sfm`.
+        face_model: The model of the first stage.
+        models: As for `Reconstruction`.
+        options: As for `Reconstruction`.
+    """
+
+    def __init__(self, config: dict[str, Any], face_model: FaceModel, *models: Any, **options: Any) -> None:
+        sfm = config["sfm"]
+        if sfm["learn_basis"]:
+            face_model = ResidualFaceModel(face_model, sfm["basis_rate"])
+        super().__init__(config, face_model, *models, **options)
+        dimension = face_model.num_identity
+        self.radius = sfm["radius"] * math.sqrt(dimension)
+        self.weights |= {key: sfm[key] for key in ("separation", "center", "sphere", "prior", "scans")}
+        self.weights |= {key: sfm[key] for key in sfm if key.startswith("basis_") and key != "basis_rate"}
+        if sfm["sphere"] > 0:  # which says where latents lie; Tikhonov would pull them to its centre
+            self.weights["tikhonov_identity"] = 0.0
+        self.separation = Separation(self.num_identities, dimension, sfm["scale"], sfm["margin"])
+        self.center = WeightedCentre(self.num_identities, dimension, sfm["center_rate"])
+        self.scans: Scans | None = None  # set where the scans stay in the mix
+
+    def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
+        """The baseline's terms, those on the latents, and those on the basis."""
+        coefficients, person = face.coefficients, batch["identity"]
+        angles = matrix_to_euler(coefficients.rotation.detach())
+        frontal = centre_weight(angles, coefficients.expression.detach())
+        latents = coefficients.identity
+        terms = super().terms(batch, face) | {"separation": self.separation(latents, person)}
+        if self.weights["sphere"] > 0:
+            terms["sphere"] = sphere_loss(latents, self.radius)
+            terms["center"] = self.center(on_sphere(latents, self.radius), person, frontal)
+        else:
+            terms["prior"] = prior_loss(latents)
+            terms["center"] = self.center(latents, person, frontal)
+        if isinstance(self.face_model, ResidualFaceModel):
+            terms |= basis_terms(self.face_model)
+            if self.scans is not None:
+                terms["scans"] = self._scan_term(self.scans)
+        return terms
+
+    def _scan_term(self, scans: Scans) -> Tensor:
+        """How well the basis still decodes some scans' latents; other scans every step, the same in every run."""
+        count = self.config["sfm"]["scans_each_step"]
+        generator = torch.Generator().manual_seed(1_000_003 * self.config["seed"] + self.step)
+        rows = torch.randint(len(scans.latents), (count,), generator=generator)
+        target = torch.stack([torch.as_tensor(scans.scans[int(row)]) for row in rows]).to(self.device)
+        latents, expression = scans.latents[rows].to(self.device), scans.expression[rows].to(self.device)
+        return scan_loss(self.face_model.shape(latents, expression), target)
