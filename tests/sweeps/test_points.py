@@ -5,6 +5,8 @@ import os
 import signal
 import time
 
+from tests.sweeps.toy import ROOT
+
 from recface.sweeps.claim import Claim, is_claimed
 from recface.sweeps.points import Grid
 from recface.sweeps.spec import SweepSpec
@@ -48,6 +50,27 @@ def test_a_run_killed_with_its_sweep_is_run_again(toy):
     assert toy.run().returncode == 0
     assert sorted(toy.order("begin")) == [["begin", "hold", "0"]] * 2 + [["begin", "later", "0"]]
     assert len(toy.order("end")) == 2 and not toy.order("again")
+
+
+def test_a_point_that_would_wait_for_anothers_stage_1_comes_later(tmp_path, monkeypatch):
+    """baseline and sir of one seed share stage 1."""
+    monkeypatch.chdir(ROOT)
+    parameters = {"+experiment": {"values": ["baseline", "sir"]}, "seed": {"values": [0, 1]}}
+    parameters |= {"scale": {"value": "smoke"}, "paths.runs": {"value": str(tmp_path / "runs")}}
+    points = Grid(SweepSpec("order", "src/run.py", "grid", parameters))
+    baseline = points.claim()
+    assert baseline.name.startswith("experiment=baseline,seed=0")
+    baseline.state, baseline.here, baseline.progress = "running", True, {"phase": "stage1"}
+    next(job for job in points.jobs if "experiment=baseline,seed=1" in job.name).state = "finished"
+    assert "experiment=sir,seed=1" in points.claim().name
+    assert "experiment=sir,seed=0" in points.claim().name  # nothing else is left: then it waits
+    again = Grid(SweepSpec("again", "src/run.py", "grid", parameters))
+    first = again.claim()
+    first.state, first.here, first.progress = "running", True, {"phase": "stage2"}
+    assert [again.claim().name.split(",scale")[0] for _ in range(2)] == [
+        "experiment=baseline,seed=1",
+        "experiment=sir,seed=0",
+    ]
 
 
 def holder(lock):

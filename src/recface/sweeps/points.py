@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.experiment.identity import Config, is_complete, run_folder
+from recface.experiment.identity import Config, is_complete, run_folder, run_hash
 from recface.sweeps.claim import Claim, is_claimed
 from recface.sweeps.command import expand
 from recface.sweeps.grid import grid_points
@@ -161,23 +161,39 @@ class Grid(Points):
         self.retried = {key: written for key, written in failed.items() if written.get("state") == "failed"}
 
     def claim(self) -> Job | None:
-        """The next point that nobody works on and that is not settled."""
+        """The next point that nobody works on and that is not settled; where there is, one that need not wait."""
+        busy = [job for job in self.jobs if job.state == "running" and job.here] if self.own else []
+        later = []
         for job in self.jobs:
             if job.state not in ("waiting", "elsewhere"):
                 continue
-            claim = Claim.take(self.lock_path(job))
-            if claim is None:
-                self.follow(job)
-                continue
-            state = self.settled(job)
-            if state and not (state == "failed" and self.outcome(job) == self.retried.get(job.key)):
-                self.take_over(job, state)
-                claim.release()
-                continue
-            job.claim, job.progress, job.state = claim, {}, "waiting"
-            self.begin(job)
-            return job
-        return None
+            if any(self._shares_stage1(job, other) for other in busy):
+                later.append(job)
+            elif self._take(job):
+                return job
+        return next((job for job in later if self._take(job)), None)
+
+    def _take(self, job: Job) -> bool:
+        """Claim a point and write down that it begins, unless somebody works on it or it is settled."""
+        claim = Claim.take(self.lock_path(job))
+        if claim is None:
+            self.follow(job)
+            return False
+        state = self.settled(job)
+        if state and not (state == "failed" and self.outcome(job) == self.retried.get(job.key)):
+            self.take_over(job, state)
+            claim.release()
+            return False
+        job.claim, job.progress, job.state = claim, {}, "waiting"
+        self.begin(job)
+        return True
+
+    def _shares_stage1(self, job: Job, other: Job) -> bool:
+        """Whether a point needs the very stage 1 that another one is still training: it would only wait for it."""
+        if other.progress.get("phase") not in (None, "data", "stage1"):
+            return False
+        first, second = self.config(job), self.config(other)
+        return first["seed"] == second["seed"] and run_hash(first, stage=1) == run_hash(second, stage=1)
 
     def pending(self) -> bool:
         """Whether another process holds a point."""
