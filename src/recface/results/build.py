@@ -9,10 +9,11 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.results import figure
+from recface.results.curves import draw_curves
 from recface.results.load import Entry, find_records, select_block
 from recface.results.markdown import to_markdown
 from recface.results.spec import read_spec
-from recface.results.table import build
+from recface.results.table import Table, build
 from recface.results.writers import to_csv, to_long_csv, to_tex
 from recface.tracking import archive
 from recface.tracking.atomic import write_bytes
@@ -56,10 +57,15 @@ def render(
         files[f"{name}.csv"] = to_csv(table).encode()
         files[f"{name}.tex"] = to_tex(table).encode()
         files[f"{name}.long.csv"] = to_long_csv(table).encode()
-        picture = figure.draw(table) if with_figures else None
+        picture = _picture(table) if with_figures else None
         if picture is not None:
             files[f"{name}.png"] = picture
     return files
+
+
+def _picture(table: Table) -> bytes | None:
+    """The figure that a table's YAML asks for: points of one metric against another, or curves along training."""
+    return draw_curves(table) if "curves" in table.spec.figure else figure.draw(table)
 
 
 def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> list[Path]:

@@ -1,0 +1,79 @@
+"""The figure of a study along training: losses and their gradients' cosine, one line an experiment."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from recface.results.load import Entry
+from recface.results.table import BlockTable, Table
+
+PANELS = {
+    "conflict_recognition": "recognition loss (separation)",
+    "conflict_reconstruction": "reconstruction loss (landmark + pixel)",
+    "conflict_cosine": "cosine of their gradients",
+}
+SMOOTHED = 5  # points that a line averages over
+
+
+def draw_curves(table: Table) -> bytes | None:
+    """Draw a row of panels for each block whose runs stored curves: means over seeds, and the range of the seeds.
+
+    Args:
+        table: Filled table.
+
+    Returns:
+        A PNG, the same bytes for the same records and Matplotlib; None where no run stored curves.
+    """
+    curves = [(block, found) for block in table.blocks if (found := block_curves(block))]
+    if not curves:
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyplot would look for a screen
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(PANELS), 3.4 * len(curves)), layout="constrained")
+    FigureCanvasAgg(figure)
+    titles = {row.experiment: row.title or row.experiment for row in table.spec.rows}
+    rows = figure.subplots(len(curves), len(PANELS), squeeze=False)
+    for axes, (block, found) in zip(rows, curves, strict=True):
+        for panel, (name, label) in zip(axes, PANELS.items(), strict=True):
+            for index, experiment in enumerate(titles):
+                if experiment in found:
+                    steps, values = found[experiment]["steps"], found[experiment][name]
+                    panel.plot(steps, values.mean(0), color=f"C{index}", label=titles[experiment])
+                    panel.fill_between(steps, values.min(0), values.max(0), color=f"C{index}", alpha=0.2, linewidth=0)
+            panel.set(xlabel="step of stage 2", ylabel=label, title=block.block.name)
+            panel.grid(alpha=0.3)
+        axes[-1].axhline(0, color="0.5", linestyle=":")
+        axes[0].legend(fontsize=7)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def block_curves(block: BlockTable) -> dict[str, dict[str, np.ndarray]]:
+    """Smoothed curves of a block's rows.
+
+    Returns:
+        Experiment to "steps" (T,) and the names of `PANELS`, each (seeds, T); without those whose seeds stored none.
+    """
+    result = {}
+    for experiment, found in block.runs.finished.items():
+        stored = [_smoothed(entry) for _, entry in sorted(found.items())]
+        stored = [curves for curves in stored if curves]
+        if stored:
+            length = min(len(curves["steps"]) for curves in stored)
+            result[experiment] = {name: np.stack([c[name][:length] for c in stored]) for name in PANELS}
+            result[experiment]["steps"] = stored[0]["steps"][:length]
+    return result
+
+
+def _smoothed(entry: Entry) -> dict[str, np.ndarray]:
+    arrays = entry.arrays()
+    if "conflict_step" not in arrays:
+        return {}
+    width = min(SMOOTHED, len(arrays["conflict_step"]))
+    kernel = np.full(width, 1 / width)
+    names = {"steps": "conflict_step"} | {name: name for name in PANELS}
+    return {key: np.convolve(arrays[name].astype(float), kernel, "valid") for key, name in names.items()}
