@@ -10,6 +10,9 @@ from recface.face_model.model import ARRAY_FIELDS, FaceModel
 from recface.face_model.pca import fix_signs
 
 
+NAMES = ("name", "source", "licence", "latent_radius")
+
+
 class ResidualFaceModel(FaceModel):
     """S = mean + (basis diag(sigma) + residual) a + expression_basis e, with a residual in mm that training changes.
 
@@ -27,7 +30,7 @@ class ResidualFaceModel(FaceModel):
 
     def __init__(self, model: FaceModel, rate: float = 0.5) -> None:
         fields = {field: getattr(model, field) for field in ARRAY_FIELDS}
-        names = {"name": model.name, "source": model.source, "licence": model.licence}
+        names = {key: getattr(model, key) for key in NAMES}
         super().__init__(**fields, expression_names=model.expression_names, **names)
         self.rate = rate
         self.residual_steps = nn.Parameter(torch.zeros_like(self.identity_basis))
@@ -70,7 +73,7 @@ class ResidualFaceModel(FaceModel):
         u, s, wt = np.linalg.svd(self.basis_mm.double().cpu().numpy(), full_matrices=False)
         signs = fix_signs(u)
         arrays = self.arrays() | {"identity_basis": u * signs, "identity_sigma": s}
-        names = {"name": self.name, "source": self.source, "licence": self.licence}
+        names = {key: getattr(self, key) for key in NAMES}
         model = FaceModel(**arrays, expression_names=self.expression_names, **names)
         return model, torch.from_numpy(wt.T * signs).float()
 

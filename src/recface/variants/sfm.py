@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,8 +23,8 @@ from recface.variants.reconstruction import Reconstructed
 class Scans(Protocol):
     """The scans of the first stage and what it says about them; `recface.experiment.scan_stage.ScanModel` is one."""
 
-    latents: Tensor
-    expression: Tensor
+    latents: np.ndarray
+    expression: np.ndarray
     scans: Any
 
 
@@ -80,7 +81,7 @@ class SFM(Baseline):
         """How well the basis still decodes some scans' latents; other scans every step, the same in every run."""
         count = self.config["sfm"]["scans_each_step"]
         generator = torch.Generator().manual_seed(1_000_003 * self.config["seed"] + self.step)
-        rows = torch.randint(len(scans.latents), (count,), generator=generator)
-        target = torch.stack([torch.as_tensor(scans.scans[int(row)]) for row in rows]).to(self.device)
-        latents, expression = scans.latents[rows].to(self.device), scans.expression[rows].to(self.device)
+        rows = torch.randint(len(scans.latents), (count,), generator=generator).numpy()
+        arrays = (scans.latents[rows], scans.expression[rows], scans.scans[rows])
+        latents, expression, target = (torch.from_numpy(array).to(self.device) for array in arrays)
         return scan_loss(self.face_model.shape(latents, expression), target)
