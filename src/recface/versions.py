@@ -10,3 +10,6 @@ PROTOCOL_VERSION = 1
 """Raised whenever the same predictions would give other metrics."""
 
 VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protocol": PROTOCOL_VERSION}
+
+SCAN_VERSION = 1
+"""Raised whenever the same configuration would learn another scan model; in the records of the scan stage alone."""

@@ -45,6 +45,8 @@ class FaceModel(nn.Module):
         name: short name of the model.
         source: where the data comes from.
         licence: licence of the data.
+        latent_radius: of a hyperspherical model, the norm of its population's parameters: a lies near that sphere
+            instead of following N(0, I). None for every other model.
 
     Source: Blanz and Vetter, "A morphable model for the synthesis of 3D faces", SIGGRAPH 1999, section 3; the
         expression term as in Cao et al., "FaceWarehouse", TVCG 2014.
@@ -74,6 +76,7 @@ class FaceModel(nn.Module):
         name: str,
         source: str,
         licence: str,
+        latent_radius: float | None = None,
     ) -> None:
         super().__init__()
         given = dict(
@@ -90,6 +93,7 @@ class FaceModel(nn.Module):
             self.register_buffer(field, torch.tensor(np.asarray(given[field]), dtype=_dtype(field)), persistent=False)
         self.expression_names = [str(n) for n in expression_names]
         self.name, self.source, self.licence = name, source, licence
+        self.latent_radius = latent_radius
         self.checksum = array_checksum(self.arrays())
 
         rows = (3 * self.landmarks68[:, None] + torch.arange(3)).flatten()
@@ -167,6 +171,7 @@ class FaceModel(nn.Module):
         return (
             f"{self.name}, V={self.num_vertices}, F={self.triangles.shape[0]}, K={self.num_identity}, "
             f"E={self.num_expressions}, checksum={self.checksum}"
+            + ("" if self.latent_radius is None else f", latent_radius={self.latent_radius:.3f}")
         )
 
 

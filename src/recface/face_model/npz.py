@@ -27,9 +27,13 @@ SCHEMA: dict[str, tuple[tuple[str | int, ...], str]] = {
     "source": ((), "U"),
     "licence": ((), "U"),
 }
+# Fields that a file may lack.
+OPTIONAL: dict[str, tuple[tuple[str | int, ...], str]] = {"latent_radius": ((), "f")}
 _KINDS = {"f": "float", "iu": "integer", "U": "string", "b": "bool"}
 _REMEDY = "rebuild it with recface.face_model.save, whose schema is recface.face_model.npz.SCHEMA"
 ORTHONORMAL_TOLERANCE = 1e-3
+RADIUS_TOLERANCE = 0.01
+SMALLEST_MM, LARGEST_MM = 40.0, 2000.0  # of a face or head, from end to end
 
 
 def build(path: str | Path | None) -> FaceModel:
@@ -66,6 +70,8 @@ def load(path: str | Path) -> FaceModel:
     for text in ("name", "source", "licence"):
         fields[text] = str(fields[text])
     fields["expression_names"] = fields["expression_names"].tolist()
+    if "latent_radius" in content:
+        fields["latent_radius"] = float(content["latent_radius"])
     return FaceModel(**fields)
 
 
@@ -92,6 +98,7 @@ def save(model: FaceModel, path: str | Path) -> Path:
                 source=np.str_(model.source),
                 licence=np.str_(model.licence),
                 schema_version=np.int64(SCHEMA_VERSION),
+                **({} if model.latent_radius is None else {"latent_radius": np.float64(model.latent_radius)}),
             )
         os.chmod(temporary, 0o644)  # mkstemp makes it private to one user; a cache may be shared
         os.replace(temporary, path)
@@ -116,7 +123,8 @@ def validate(content: Mapping[str, np.ndarray], where: str) -> None:
         raise RecfaceError(f"{where}: field '{field}' expected {expected}, found {found}; {_REMEDY}")
 
     sizes = {"V": np.shape(content["mean"])[0]} if np.ndim(content.get("mean")) == 2 else {}
-    for field, (dimensions, kinds) in SCHEMA.items():
+    present = {field: form for field, form in OPTIONAL.items() if field in content}
+    for field, (dimensions, kinds) in (SCHEMA | present).items():
         described = "(" + ", ".join(map(str, dimensions)) + ")"
         if field not in content:
             fail(field, f"shape {described} of {_KINDS[kinds]}", "nothing")
@@ -129,8 +137,13 @@ def validate(content: Mapping[str, np.ndarray], where: str) -> None:
             fail(field, f"shape {described}{known}", f"shape {array.shape}")
         if kinds == "f" and not np.isfinite(array).all():
             fail(field, "finite numbers", "NaN or infinity")
+    extent = float(np.ptp(np.asarray(content["mean"]), axis=0).max(initial=0.0))
+    if not SMALLEST_MM <= extent <= LARGEST_MM:
+        fail("mean", f"millimetres ({SMALLEST_MM:g} to {LARGEST_MM:g} from end to end)", f"{extent:.3g}")
     _check_indices(content, sizes["V"], fail)
     _check_identity(content, fail)
+    if present:
+        _check_radius(float(content["latent_radius"]), np.shape(content["identity_sigma"])[0], fail)
 
 
 def _resolve(
@@ -165,3 +178,9 @@ def _check_identity(content: Mapping[str, np.ndarray], fail) -> None:
     error = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max(initial=0.0)
     if error > ORTHONORMAL_TOLERANCE:
         fail("identity_basis", f"orthonormal columns (to {ORTHONORMAL_TOLERANCE:g})", f"an error of {error:.3g}")
+
+
+def _check_radius(radius: float, modes: int, fail) -> None:
+    """Whitened parameters have a mean square of 1, so the sphere they lie on has the radius sqrt(K)."""
+    if abs(radius / np.sqrt(modes) - 1) > RADIUS_TOLERANCE:
+        fail("latent_radius", f"sqrt(K) = {np.sqrt(modes):.4g} (to {RADIUS_TOLERANCE:.0%})", f"{radius:.4g}")

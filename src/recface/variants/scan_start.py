@@ -1,0 +1,89 @@
+"""Where the scan stage starts: a PCA of people and one of what varies within a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recface.data.scans.principal import Principal
+from recface.face_model.linear import fit_coefficients
+
+ROUNDS = 4
+SPARE = 40  # components kept beside those of identity and expression: what a start is computed in
+
+
+@dataclass
+class ScanStart:
+    """S_i = mean + identity_basis x_i + expression_basis e_i, all in mm; x ~ N(0, I).
+
+    Attributes:
+        mean: (3V,).
+        identity_basis: (3V, K).
+        expression_basis: (3V, E).
+        latents: (N, K) x of each scan.
+        expression: (N, E) e of each scan.
+    """
+
+    mean: np.ndarray
+    identity_basis: np.ndarray
+    expression_basis: np.ndarray
+    latents: np.ndarray
+    expression: np.ndarray
+
+
+def person_means(values: np.ndarray, identity: np.ndarray) -> np.ndarray:
+    """Mean row of each person, (P, D), of (N, D) rows."""
+    sums = np.zeros((int(identity.max()) + 1, values.shape[1]))
+    np.add.at(sums, identity, values)
+    return sums / np.bincount(identity)[:, None]
+
+
+def leading(rows: np.ndarray, modes: int, freedom: int) -> np.ndarray:
+    """Leading principal axes (D, modes) of rows about their origin, each as long as its standard deviation."""
+    _, singular, axes = np.linalg.svd(rows, full_matrices=False)
+    return axes[:modes].T * (singular[:modes] / np.sqrt(freedom))
+
+
+def two_part_start(
+    principal: Principal, identity: np.ndarray, modes: int, expression_modes: int, blend: np.ndarray | None
+) -> ScanStart:
+    """PCA of the person means and, where no expression basis is known, of the residuals within a person.
+
+    What a person's scans have in common may hold some of their expressions too. So means and expressions are refined in
+    turn: expressions are fitted jointly with identity, taken off, and the means taken again.
+
+    Args:
+        principal: The scans in principal coordinates, computed with modes enough.
+        identity: (N,) person of each scan.
+        modes: Identity modes K, fewer than people.
+        expression_modes: Expression modes E of a learned basis.
+        blend: (3V, E) known expression basis, or None.
+
+    Returns:
+        The start. Source: ours.
+    """
+    scores, people = principal.scores, int(identity.max()) + 1
+    within = scores - person_means(scores, identity)[identity]
+    if blend is None:
+        axes = leading(within, expression_modes, max(len(within) - people, 1))
+    else:
+        axes = principal.basis.T.astype(np.float64) @ blend
+    noise = max(principal.rest, 1e-6)
+    expression = fit_coefficients(within, axes, np.full(axes.shape[1], noise))
+    for _ in range(ROUNDS):
+        means = person_means(scores - expression @ axes.T, identity)
+        shape = leading(means - means.mean(axis=0), modes, people - 1)
+        spread = np.maximum(expression.var(axis=0), 1e-8)
+        precision = noise * np.concatenate([np.ones(modes), 1 / spread])
+        both = fit_coefficients(scores, np.concatenate([shape, axes], axis=1), precision)
+        latents, expression = both[:, :modes], both[:, modes:]
+    mean = principal.mean.astype(np.float64)
+    if blend is not None:
+        # Few scans move a given unit, and all others leave it at rest: the median is the unit's zero, where the mean of
+        # the scans is a face that moves every unit a little.
+        rest = np.median(expression, axis=0)
+        mean, expression = mean + blend @ rest, expression - rest
+    return ScanStart(
+        mean, principal.basis @ shape, principal.basis @ axes if blend is None else blend, latents, expression
+    )
