@@ -24,8 +24,8 @@ def build(config, face_model, benchmark, stage=2, variant=None):
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
-def test_every_term_has_a_weight_and_trains_something(variant, batch, face_model, benchmark, smoke_config):
-    module = build(smoke_config, face_model, benchmark, variant=variant)
+def test_every_term_has_a_weight_and_trains_something(variant, batch, face_model, benchmark):
+    module = build(compose_config(f"+experiment={variant}", "scale=smoke"), face_model, benchmark, variant=variant)
     face = module.reconstruct(batch)
     terms = module.terms(batch, face)
     assert set(terms) <= set(module.weights)

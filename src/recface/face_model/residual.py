@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from recface.face_model.model import ARRAY_FIELDS, FaceModel
 from recface.face_model.pca import fix_signs
 
-
 NAMES = ("name", "source", "licence", "latent_radius")
 
 

@@ -52,13 +52,13 @@ def roughness(field: Tensor, triangles: Tensor) -> Tensor:
     Returns:
         (3V, K).
     """
-    vertices = field.view(-1, 3, field.shape[1])
+    vertices = field.reshape(-1, 3, field.shape[1])
     # Every inner edge occurs in two triangles, once in each direction; at a border the neighbours weigh by halves.
     edges = torch.cat([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     start, end = torch.cat([edges, edges.flip(1)]).T
     sums = torch.zeros_like(vertices).index_add(0, start, vertices[end])
     counts = torch.bincount(start, minlength=len(vertices)).clamp_min(1)
-    return (vertices - sums / counts[:, None, None]).view_as(field)
+    return (vertices - sums / counts[:, None, None]).reshape(field.shape)
 
 
 def asymmetry(residual: Tensor, fixed: Tensor, mirror: Tensor) -> Tensor:
@@ -81,8 +81,8 @@ def asymmetry(residual: Tensor, fixed: Tensor, mirror: Tensor) -> Tensor:
 
 def mirrored(field: Tensor, mirror: Tensor) -> Tensor:
     """Displacement fields (3V, K) mirrored left to right, in correspondence."""
-    vertices = field.view(len(mirror), 3, -1)[mirror]
-    return (vertices * vertices.new_tensor([-1.0, 1.0, 1.0])[:, None]).view_as(field)
+    vertices = field.reshape(len(mirror), 3, -1)[mirror]
+    return (vertices * vertices.new_tensor([-1.0, 1.0, 1.0])[:, None]).reshape(field.shape)
 
 
 @in_float32

@@ -64,7 +64,9 @@ class SFM(Baseline):
         angles = matrix_to_euler(coefficients.rotation.detach())
         frontal = centre_weight(angles, coefficients.expression.detach())
         latents = coefficients.identity
-        terms = super().terms(batch, face) | {"separation": self.separation(latents, person)}
+        # A direction in latents, or one in space: the latter tells people apart by what can be seen of them.
+        directions = latents if self.config["sfm"]["separate"] == "latents" else self.face_model.weighted(latents)
+        terms = super().terms(batch, face) | {"separation": self.separation(directions, person)}
         if self.weights["sphere"] > 0:
             terms["sphere"] = sphere_loss(latents, self.radius)
             terms["center"] = self.center(on_sphere(latents, self.radius), person, frontal)
