@@ -57,9 +57,14 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def is_search(spec: SweepSpec) -> bool:
+    """Whether an Optuna study draws the points, and not a grid."""
+    return spec.method != "grid" or spec.early_terminate is not None
+
+
 def open_points(spec: SweepSpec, retry_failed: bool = False) -> Points:
     """The points of a sweep: a list, or a study that draws them."""
-    if spec.method == "grid" and spec.early_terminate is None:
+    if not is_search(spec):
         from recface.sweeps.points import Grid
 
         return Grid(spec, retry_failed)
@@ -125,8 +130,12 @@ def main(arguments: list[str] | None = None) -> int:
                 print(line)
             return 0
         if action != "run":
+            from recface.sweeps.points import sweep_folder
             from recface.sweeps.status import prune, show
 
+            if is_search(spec) and not (sweep_folder(spec) / "study.journal").exists():
+                print("not started yet: no points are drawn")  # and looking draws none
+                return 0
             points = open_points(spec)
             return show(points) if action == "status" else prune(points, options.yes)
         # `kill` and a closed terminal stop the children as Ctrl-C does.

@@ -29,7 +29,10 @@ def test_it_starts_as_the_fixed_model_and_only_the_residual_is_state():
 
 def test_decoding_is_linear_in_basis_and_residual(learned):
     a, e = torch.randn(4, 5), torch.rand(4, 3)
-    basis = learned.identity_basis.double() * learned.identity_sigma + 0.5 * learned.residual_steps.double()
+    basis = (
+        learned.identity_basis.double() * learned.identity_sigma
+        + 0.5 * learned.residual_steps.double() * learned.identity_sigma / len(learned.identity_basis) ** 0.5
+    )
     expected = learned.mean.flatten() + a.double() @ basis.T + e.double() @ learned.expression_basis.double().T
     torch.testing.assert_close(learned.shape(a, e).flatten(1).double(), expected, rtol=1e-5, atol=1e-3)
     torch.testing.assert_close(

@@ -145,6 +145,14 @@ def test_a_trial_that_a_killed_process_left_half_asked_does_not_count(toy, study
     assert len(study(TrialState.COMPLETE)) == 2 and len(study(TrialState.RUNNING)) == 1
 
 
+def test_looking_at_a_search_that_never_started_starts_none(toy):
+    toy.search("bayes")
+    for action in ("status", "prune"):
+        looked = toy.run(action=[action])
+        assert looked.returncode == 0 and "not started yet" in looked.stdout
+    assert not (toy.folder / "runs").exists()
+
+
 def test_the_journals_lock_ends_with_its_process(toy, study):
     """Optuna's own is a file that is there: it would be waited for, and taken away at last."""
     toy.search("random", run_cap=1)

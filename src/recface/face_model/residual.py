@@ -20,25 +20,26 @@ class ResidualFaceModel(FaceModel):
 
     Args:
         model: The fixed part.
-        rate: How much slower than the rest of a network the basis learns. Optimisers of Adam's kind move every number
-            by the same amount a step, so that the number they move is multiplied by this.
+        rate: How much slower than the rest of a network the basis learns.
 
     Attributes:
-        residual_steps: (3V, K) what the optimiser moves; the residual is `rate` times it.
+        residual_steps: (3V, K) what the optimiser moves. Optimisers of Adam's kind move every number by the same amount
+            a step: so that small modes are not lost in it, it is counted in each mode's root mean square displacement,
+            and multiplied by `rate`.
     """
 
     def __init__(self, model: FaceModel, rate: float = 0.5) -> None:
         fields = {field: getattr(model, field) for field in ARRAY_FIELDS}
         names = {key: getattr(model, key) for key in NAMES}
         super().__init__(**fields, expression_names=model.expression_names, **names)
-        self.rate = rate
         self.residual_steps = nn.Parameter(torch.zeros_like(self.identity_basis))
+        self.register_buffer("_unit", rate * self.identity_sigma / len(self.identity_basis) ** 0.5, False)
         self.register_buffer("_landmark_rows", (3 * self.landmarks68[:, None] + torch.arange(3)).flatten(), False)
 
     @property
     def residual(self) -> Tensor:
         """(3V, K) mm per unit latent."""
-        return self.rate * self.residual_steps
+        return self.residual_steps * self._unit
 
     @property
     def basis_mm(self) -> Tensor:
@@ -56,7 +57,7 @@ class ResidualFaceModel(FaceModel):
 
     def landmarks(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
         """As `FaceModel.landmarks`, with the residual."""
-        rows = self.rate * self.residual_steps[self._landmark_rows]
+        rows = self.residual_steps[self._landmark_rows] * self._unit
         return super().landmarks(identity, expression) + _offsets(identity, rows)
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from recface.losses.reduce import in_float32
 def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
     """The terms on a learned basis M = fixed part + residual. METHODS.md, "SFM": names [C], forms ours.
 
-    Each is relative to the fixed part, so that a weight means the same for every face model.
+    Each is relative to the fixed part, mode by mode, so that a weight means the same for every face model.
 
     Args:
         model: The face model.
@@ -24,13 +24,13 @@ def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
         basis_symmetric: mean square of the residual's part that breaks each mode's symmetry.
     """
     fixed = model.identity_basis * model.identity_sigma
-    unit = fixed.square().mean()
+    unit = fixed.square().mean(dim=0)
     residual = model.residual
     return {
-        "basis_size": residual.square().mean() / unit,
+        "basis_size": (residual.square().mean(dim=0) / unit).mean(),
         "basis_orthogonal": orthogonality_loss(fixed + residual),
-        "basis_smooth": roughness(residual, model.triangles).square().mean() / unit,
-        "basis_symmetric": asymmetry(residual, fixed, model.mirror).square().mean() / unit,
+        "basis_smooth": (roughness(residual, model.triangles).square().mean(dim=0) / unit).mean(),
+        "basis_symmetric": (asymmetry(residual, fixed, model.mirror).square().mean(dim=0) / unit).mean(),
     }
 
 

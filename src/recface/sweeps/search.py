@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from recface.errors import RecfaceError
@@ -17,15 +16,10 @@ from recface.sweeps.job import Job
 from recface.sweeps.points import Points
 from recface.sweeps.spec import SweepSpec
 from recface.sweeps.study import open_study, sampler_for
-from recface.tracking.record import read_record
+from recface.sweeps.trials import drawn_of, report, retried_numbers, run_metric, stored_choice
 
 LOOK_SECONDS = 2.0
 _STATES = {TrialState.COMPLETE: "finished", TrialState.FAIL: "failed", TrialState.PRUNED: "pruned"}
-
-
-def drawn_of(trial: FrozenTrial) -> dict[str, Any]:
-    """What was drawn for a trial, or given to it when it was enqueued."""
-    return trial.system_attrs.get("fixed_params", {}) | trial.params
 
 
 class Search(Points):
@@ -115,20 +109,14 @@ class Search(Points):
         assert job.run is not None
         metric = self.spec.metric or {}
         values = intermediate_values(job.run, metric["name"], metric.get("goal", "minimize"))
-        trial = optuna.trial.Trial(self.study, self._trial(job)._trial_id)
-        for step, value in enumerate(values, start=1):
-            if step not in self._trial(job).intermediate_values:
-                trial.report(value, step)
-                if trial.should_prune():
-                    return True
-        return False
+        return report(self.study, self._number(job), values)
 
     def end(self, job: Job) -> None:
         """Write down how a point ended, in the study too; "stopped" ones stay open there."""
         value = None
         if job.state == "finished" and self.spec.metric is not None:
             try:
-                value = self._metric(job)
+                value = run_metric(self.run_of(job)[0] or job.run, self.spec.metric["name"])
             except RecfaceError as error:
                 job.state, job.reason = "failed", str(error)
             if self.spec.early_terminate is not None and job.run is not None:
@@ -150,30 +138,13 @@ class Search(Points):
         assert claim is not None
         return claim
 
-    def _metric(self, job: Job) -> float:
-        """The sweep's metric from the run's record."""
-        name = self.spec.metric["name"]  # type: ignore[index]
-        run = self.run_of(job)[0] or job.run
-        if run is None:
-            raise RecfaceError(f"the run told no folder, so its {name} is not known")
-        block, _, key = name.partition("/")
-        metrics = read_record(run).metrics
-        value = metrics.get(block, {}).get(key)
-        if value is None:
-            known = ", ".join(f"{block}/{key}" for block, values in metrics.items() for key in values) or "none"
-            raise RecfaceError(f"{run}/run.json holds no metric {name}; it holds {known}")
-        return float(value)
-
-    def _trial(self, job: Job) -> FrozenTrial:
-        return self.study.get_trials(deepcopy=False)[self._number(job)]
-
     def _number(self, job: Job) -> int:
         return int(job.key.rpartition("-")[2])
 
     def _refresh(self) -> list[FrozenTrial]:
         """Read the study: jobs for all trials that count, and placeholders for those that are still to be drawn."""
         trials = self.study.get_trials(deepcopy=False)
-        retried = {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+        retried = retried_numbers(trials)
         counted = [trial for trial in trials if trial.number not in retried and self._is_whole(trial)]
         for trial in counted:
             job = self._jobs.get(trial.number) or self._new_job(trial)
@@ -201,16 +172,12 @@ class Search(Points):
 
     def _enqueue_grid(self, points: list[Any]) -> None:
         for point in points[len(self.study.get_trials(deepcopy=False)) :]:
-            stored = {name: self._stored(name, point.parameters[name]) for name in self.drawn}
+            stored = {name: stored_choice(draw, point.parameters[name]) for name, draw in self.drawn.items()}
             self.study.enqueue_trial(stored)
-
-    def _stored(self, name: str, value: Any) -> Any:
-        draw = self.drawn[name]
-        return next(choice for choice in draw.distribution.choices if draw.value(choice) == value)  # type: ignore
 
     def _enqueue_failed(self) -> None:
         trials = self.study.get_trials(deepcopy=False)
-        retried = {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+        retried = retried_numbers(trials)
         for trial in trials:
             if trial.state == TrialState.FAIL and trial.number not in retried:
                 self.study.enqueue_trial(drawn_of(trial), user_attrs={"retry_of": trial.number})
