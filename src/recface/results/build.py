@@ -9,6 +9,7 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.results import figure
+from recface.results.differences import Cache
 from recface.results.load import Entry, find_records, select_block
 from recface.results.markdown import to_markdown
 from recface.results.spec import read_spec
@@ -49,9 +50,12 @@ def render(
     entries = find_records(runs, Path(results) / "records")
     current = VERSIONS if current is None else current
     files: dict[str, bytes] = {}
+    cache = Cache()
     for path in paths:
-        table = build(read_spec(path), entries, current)
+        table = build(read_spec(path), entries, current, cache)
         name = table.spec.name
+        if f"{name}.md" in files:
+            raise RecfaceError(f"{path}: another table is named {name}, too; names of tables are names of files")
         files[f"{name}.md"] = to_markdown(table).encode()
         files[f"{name}.csv"] = to_csv(table).encode()
         files[f"{name}.tex"] = to_tex(table).encode()
