@@ -1,4 +1,4 @@
-"""Build every table of configs/table/ from the run records, or check that results/ is up to date."""
+"""Build every table of configs/table/ from the run records, check that results/ is up to date, or explain a cell."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from recface.errors import RecfaceError
 from recface.output import quiet_pipe
 from recface.results.build import check_tables, write_tables, write_tables_from_wandb
+from recface.results.explain import explain
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,11 +33,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--configs", type=Path, default=ROOT / "configs" / "table", metavar="DIR", help="table YAMLs")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if results/ is out of date")
     parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="take the runs from this W&B project alone")
+    parser.add_argument("--explain", nargs=2, metavar=("ROW", "COLUMN"), help="tell which runs made a cell, and how")
+    parser.add_argument("--table", metavar="NAME", help="with --explain: table of the cell (the first that has it)")
+    parser.add_argument("--block", metavar="NAME", help="with --explain: block of the cell (the first with a value)")
     options = parser.parse_args(arguments)
     try:
+        if options.explain and (options.check or options.wandb):
+            raise RecfaceError("--explain reads the runs on disk and writes nothing: leave out --check and --wandb")
+        if not options.explain and (options.table or options.block):
+            raise RecfaceError("--table and --block name the cell of --explain ROW COLUMN, which is missing")
         if options.check and options.wandb:
             raise RecfaceError("--check compares with the runs on disk: leave out --wandb")
-        if options.wandb:
+        if options.explain:
+            cell = (*options.explain, options.table, options.block)
+            print(explain(options.configs, options.runs, options.results, *cell))
+        elif options.wandb:
             for path in write_tables_from_wandb(options.configs, options.wandb, options.results):
                 print(path)
         elif options.check:

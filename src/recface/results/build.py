@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.results import figure
+from recface.results import figure, index
 from recface.results.curves import draw_curves
+from recface.results.differences import Cache
 from recface.results.load import Entry, find_records, select_block
 from recface.results.markdown import to_markdown
 from recface.results.spec import read_spec
 from recface.results.table import Table, build
-from recface.results.writers import to_csv, to_long_csv, to_tex
+from recface.results.writers import to_csv, to_differences_csv, to_long_csv, to_tex
 from recface.tracking import archive
 from recface.tracking.atomic import write_bytes
 from recface.versions import VERSIONS
@@ -50,16 +51,24 @@ def render(
     entries = find_records(runs, Path(results) / "records")
     current = VERSIONS if current is None else current
     files: dict[str, bytes] = {}
+    tables: list[Table] = []
+    cache = Cache()
     for path in paths:
-        table = build(read_spec(path), entries, current)
+        table = build(read_spec(path), entries, current, cache)
         name = table.spec.name
+        if f"{name}.md" in files:
+            raise RecfaceError(f"{path}: another table is named {name}, too; names of tables are names of files")
         files[f"{name}.md"] = to_markdown(table).encode()
         files[f"{name}.csv"] = to_csv(table).encode()
         files[f"{name}.tex"] = to_tex(table).encode()
         files[f"{name}.long.csv"] = to_long_csv(table).encode()
+        files[f"{name}.differences.csv"] = to_differences_csv(table).encode()
         picture = _picture(table) if with_figures else None
         if picture is not None:
             files[f"{name}.png"] = picture
+        tables.append(table)
+    pages = {table.spec.name: files[f"{table.spec.name}.md"].decode() for table in tables}
+    files[index.NAME] = index.to_index(tables, pages).encode()
     return files
 
 

@@ -8,6 +8,14 @@ from recface.results.spec import Column
 from recface.results.table import BlockTable, Table
 
 
+def panels(table: Table) -> list[BlockTable]:
+    """The blocks that the figure shows: those in which a row has both metrics."""
+    metrics = [table.spec.figure.get(axis) for axis in "xy"]
+    if not set(metrics) <= {column.metric for column in table.spec.columns}:
+        return []
+    return [b for b in table.blocks if any(all((e, m) in b.cells for m in metrics) for e in b.runs.finished)]
+
+
 def draw(table: Table) -> bytes | None:
     """Draw a panel for each block that holds both metrics: seeds as dots, means with standard errors.
 
@@ -17,16 +25,11 @@ def draw(table: Table) -> bytes | None:
     Returns:
         A PNG, the same bytes for the same table and Matplotlib; None where there is nothing to draw.
     """
-    names = table.spec.figure
-    columns = {column.metric: column for column in table.spec.columns}
-    if not names or names.get("x") not in columns or names.get("y") not in columns:
-        return None
-    x, y = columns[names["x"]], columns[names["y"]]
-    blocks = [
-        b for b in table.blocks if any((e, x.metric) in b.cells and (e, y.metric) in b.cells for e in b.runs.finished)
-    ]
+    blocks = panels(table)
     if not blocks:
         return None
+    columns = {column.metric: column for column in table.spec.columns}
+    x, y = (columns[table.spec.figure[axis]] for axis in "xy")
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyplot would look for a screen
     from matplotlib.figure import Figure
 
@@ -35,7 +38,7 @@ def draw(table: Table) -> bytes | None:
     for axes, block in zip(figure.subplots(1, len(blocks), squeeze=False)[0], blocks, strict=True):
         _panel(axes, table, block, x, y)
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, metadata={"Software": None})
+    figure.savefig(buffer, dpi=110, metadata={"Software": None, "Description": f"Provenance: {table.provenance}"})
     return buffer.getvalue()
 
 

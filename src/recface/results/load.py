@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,11 @@ class Entry:
     record: RunRecord
     path: Path
     predictions: Path | None = None
+
+    def value(self, block: str, metric: str) -> float | None:
+        """A recorded value; None where the run has none, or none that is a number (a mean face recognises nobody)."""
+        value = self.record.metrics.get(block, {}).get(metric)
+        return None if value is None or not math.isfinite(value) else value
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Predictions in the archive's reduced form, so that a fresh clone computes what the first machine did."""

@@ -1,15 +1,13 @@
-"""A table as Markdown, for people: values, differences with intervals, seeds, what was changed, where it is from."""
+"""A table as Markdown, for people: values, differences with their statistics, seeds, changed keys, provenance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from recface.results.differences import BOOTSTRAP, STUDENT, Difference
-from recface.results.spec import Column, Row
-from recface.results.table import BlockTable, Cell, Table
-
-MISSING = "×"
+from recface.results.cells import UNDEFINED, heading, hole, interval, legend, number, p_value, probability, verdict
+from recface.results.spec import Row
+from recface.results.table import BlockTable, Table
 
 
 def to_markdown(table: Table) -> str:
@@ -21,25 +19,25 @@ def to_markdown(table: Table) -> str:
     Returns:
         Markdown text; only its line that begins with "Provenance:" changes when the same results are made again.
     """
-    parts = [f"# {table.spec.title}", _legend(table)]
+    parts = []
     for block in table.blocks:
         parts.append(f"## {block.block.title or block.block.name} (`{block.block.name}`)")
-        parts.append(_values(table.spec.rows, block) if block.cells else f"No finished runs: `{block.block.command}`")
-        parts += _differences(table.spec.rows, block)
+        parts.append(_values(table.spec.rows, block) if block.cells else no_runs(block))
+        parts += _comparisons(table.spec.rows, block)
         parts += _seeds(table.spec.rows, block)
         parts += _protocols(block)
         parts += [f"- {note}" for note in block.runs.notes]
     parts += _changes(table)
-    parts.append(f"Provenance: {table.provenance}")
-    return "\n\n".join(parts) + "\n"
+    symbols = [f"- {symbol.mark}: {symbol.meaning}" for symbol in legend("\n\n".join(parts))]
+    head = [f"# {table.spec.title}"]
+    head += [f"Selection: {table.spec.selection}."] if table.spec.selection else []
+    head += ["\n".join(symbols)] if symbols else []
+    return "\n\n".join([*head, *parts, f"Provenance: {table.provenance}"]) + "\n"
 
 
-def _legend(table: Table) -> str:
-    rule = f"Selection: {table.spec.selection}. " if table.spec.selection else ""
-    return (
-        f"{rule}Cells: mean ± standard error over seeds; **bold** is best; {MISSING} is missing. "
-        "Arrows tell what is better."
-    )
+def no_runs(block: BlockTable) -> str:
+    """What stands in place of a block without any value."""
+    return "No finished runs" + (f": `{block.block.command}`" if block.block.command else ".")
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -55,20 +53,6 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([text(lines[0]), "|" + "|".join(f" {r} " for r in rule) + "|", *map(text, lines[1:])])
 
 
-def heading(column: Column) -> str:
-    """Title of a column with what is better."""
-    arrow = {"lower": " ↓", "higher": " ↑"}.get(column.direction, "")
-    return (column.title or column.metric) + (f" → {column.target:g}" if column.target is not None else arrow)
-
-
-def number(cell: Cell | None, digits: int) -> str:
-    """Mean ± standard error, without any mark."""
-    if cell is None:
-        return MISSING
-    error = "" if cell.error is None else f" ± {cell.error:.{digits}f}"
-    return f"{cell.mean:.{digits}f}{error}"
-
-
 def _values(rows: list[Row], block: BlockTable) -> str:
     lines = []
     for row in rows:
@@ -77,8 +61,12 @@ def _values(rows: list[Row], block: BlockTable) -> str:
         line = [(row.title or row.experiment) + (" (outdated)" if outdated else ""), str(len(found))]
         for column in block.columns:
             cell = block.cells.get((row.experiment, column.metric))
+            if cell is None:
+                line.append(hole(block, row.experiment))
+                continue
             text = number(cell, column.digits)
-            line.append(f"**{text}**" if cell is not None and cell.best else text)
+            mark = verdict(block, row.experiment, column)
+            line.append((f"**{text}**" if cell.best else text) + (f" {mark}" if mark else ""))
         lines.append(line)
     if block.reference:
         line = [
@@ -88,41 +76,27 @@ def _values(rows: list[Row], block: BlockTable) -> str:
     return grid(["", "seeds", *map(heading, block.columns)], lines)
 
 
-def interval(difference: Difference | None, digits: int) -> str:
-    """Signed difference with its interval; `t` marks a t interval over seeds."""
-    if difference is None:
-        return MISSING
-    text = f"{difference.value:+.{digits}f}"
-    if difference.low is None or difference.high is None:
-        return text
-    text += f" [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]"
-    return text + (" t" if difference.method == STUDENT else "")
-
-
-def _differences(rows: list[Row], block: BlockTable) -> list[str]:
+def _comparisons(rows: list[Row], block: BlockTable) -> list[str]:
+    """One line a difference: many columns side by side could not be read."""
     titles = {row.experiment: row.title or row.experiment for row in rows}
     lines = []
     for row in rows:
-        found = [block.differences.get((row.experiment, column.metric)) for column in block.columns]
-        if row.parent is None or not any(found):
-            continue
-        cells = [interval(d, c.digits + 1) for d, c in zip(found, block.columns, strict=True)]
-        cells = [
-            f"**{text}**" if d is not None and d.excludes_zero else text for d, text in zip(found, cells, strict=True)
-        ]
-        lines.append([f"{titles[row.experiment]} − {titles[row.parent]}", *cells])
-    if not lines:
-        return []
-    methods = {difference.method for difference in block.differences.values()}
-    legend = "### Difference to the parent row, 95% interval\n\n**Bold** where the interval excludes 0."
-    if BOOTSTRAP in methods:
-        legend += (
-            " Paired bootstrap over seeds and identities; for geometry verification by root mean square"
-            " vertex distance (the value itself: by mean distance)."
-        )
-    if STUDENT in methods:
-        legend += " `t`: Student's t over per-seed differences alone, where stored predictions do not give the value."
-    return [legend, grid(["", *map(heading, block.columns)], lines)]
+        for column in block.columns:
+            found = block.differences.get((row.experiment, column.metric))
+            if found is None or row.parent is None:
+                continue
+            mark = verdict(block, row.experiment, column)
+            lines.append(
+                [
+                    f"{titles[row.experiment]} − {titles[row.parent]}",
+                    heading(column),
+                    interval(found, column.digits + 1) + (f" {mark}" if mark else ""),
+                    probability(found.improvement),
+                    p_value(found.holm),
+                ]
+            )
+    header = ["", "column", "difference [95%]", "P(better) [95%]", "p (Holm)"]
+    return ["### Against the parent row", grid(header, lines)] if lines else []
 
 
 def _seeds(rows: list[Row], block: BlockTable) -> list[str]:
@@ -136,7 +110,7 @@ def _seeds(rows: list[Row], block: BlockTable) -> list[str]:
         for column in block.columns:
             cell = block.cells.get((row.experiment, column.metric))
             values = [cell.per_seed.get(seed) if cell else None for seed in seeds]
-            line.append(" / ".join(MISSING if v is None else f"{v:.{column.digits}f}" for v in values))
+            line.append(" / ".join(UNDEFINED if v is None else f"{v:.{column.digits}f}" for v in values))
         lines.append(line)
     return ["### Per seed", grid(["", "seeds", *map(heading, block.columns)], lines)] if lines else []
 

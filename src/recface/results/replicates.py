@@ -88,6 +88,40 @@ def photo_values(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     return values
 
 
+def verification_spaces(arrays: Mapping[str, Array], parameters: Array) -> dict[str, Array]:
+    """Coordinates in which Euclidean distance orders pairs as a verification does.
+
+    Args:
+        arrays: Predictions.
+        parameters: (N, K) of the photos.
+
+    Returns:
+        `geometry` (N, K): distance is RMS vertex distance in mm; `param` (N, K): unit vectors of sigma-weighted
+        parameters, whose distance orders as the cosine does. Those whose arrays are missing are left out.
+    """
+    spaces: dict[str, Array] = {}
+    if "basis_gram" in arrays:
+        spaces["geometry"] = parameters @ factor(arrays["basis_gram"])
+    if "identity_sigma" in arrays:
+        weighted = parameters * arrays["identity_sigma"].astype(np.float64)
+        spaces["param"] = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-12)
+    return spaces
+
+
+def pair_distances(points: Array, pairs: Pairs) -> tuple[Array, Array]:
+    """Distances of genuine and impostor pairs of points, (G,) and (I,)."""
+    genuine, impostor = (
+        np.linalg.norm(points[chosen[:, 0]] - points[chosen[:, 1]], axis=1)
+        for chosen in (pairs.genuine, pairs.impostor)
+    )
+    return genuine, impostor
+
+
+def is_whole(arrays: Mapping[str, Array]) -> bool:
+    """Whether every mode was kept: where not, metrics in which each mode counts alike are others."""
+    return int(arrays.get("modes_kept", 0)) == int(arrays.get("modes_total", 0))
+
+
 class Replicator:
     """Recomputes metrics of one block's records under the same draws of identities.
 
@@ -123,37 +157,36 @@ class Replicator:
         """
         if not self.signature(arrays):
             return {}
-        groups = np.unique(arrays[f"{self.prefix}_identity"], return_inverse=True)[1]
-        weights, pairs = self._drawn(arrays, groups)
+        groups, weights, pairs = self.drawn(arrays)
         parameters = arrays[f"{self.prefix}_parameters"].astype(np.float64)
         result = {
             metric: statistics.grouped_mean(values, groups, weights)
             for metric, values in photo_values(arrays, self.prefix).items()
         }
-        spaces: dict[str, Array] = {}
-        if "basis_gram" in arrays:
-            spaces["geometry"] = parameters @ factor(arrays["basis_gram"])
+        spaces = verification_spaces(arrays, parameters)
+        if "geometry" in spaces:
             result["nmcd_geometry"] = statistics.nmcd(spaces["geometry"], groups, weights)
-        if "identity_sigma" in arrays:
-            weighted = parameters * arrays["identity_sigma"].astype(np.float64)
-            # On unit vectors the Euclidean distance orders pairs as the cosine does.
-            spaces["param"] = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-12)
         for name, points in spaces.items():
-            genuine, impostor = (
-                np.linalg.norm(points[chosen[:, 0]] - points[chosen[:, 1]], axis=1)
-                for chosen in (pairs.genuine, pairs.impostor)
-            )
+            genuine, impostor = pair_distances(points, pairs)
             owners = groups[pairs.genuine[:, 0]]
             result[f"{name}_auc"] = statistics.auc(genuine, impostor, owners, groups[pairs.impostor], weights)
-        if int(arrays.get("modes_kept", 0)) == int(arrays.get("modes_total", 0)):
+        if is_whole(arrays):
             result["nmcd_param"] = statistics.nmcd(parameters, groups, weights)
             result["prior_kl"] = statistics.prior_kl(parameters, groups, weights)
         else:  # every mode counts alike in these, so that leading modes alone would be another metric
             result.pop("param_energy")
         return result
 
-    def _drawn(self, arrays: Mapping[str, Array], groups: Array) -> tuple[Array, Pairs]:
-        """Identity weights and pairs of a set of photos, drawn once."""
+    def drawn(self, arrays: Mapping[str, Array]) -> tuple[Array, Array, Pairs]:
+        """People, identity weights and pairs of a set of photos; the last two drawn once.
+
+        Args:
+            arrays: Reduced predictions with a signature.
+
+        Returns:
+            (N,) person of each photo as 0 .. P-1, (P, 1 + R) multiplicities, and the pairs to verify.
+        """
+        groups = np.unique(arrays[f"{self.prefix}_identity"], return_inverse=True)[1]
         key = self.signature(arrays)
         if key not in self._draws:
             people = int(groups.max()) + 1
@@ -163,4 +196,4 @@ class Replicator:
             folds = max(1, min(10, people // 2))
             pairs = verification_pairs(groups, folds) if expression is None else cross_pairs(groups, expression)
             self._draws[key] = weights, pairs
-        return self._draws[key]
+        return groups, *self._draws[key]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.results.differences import Comparer, Difference
+from recface.results.differences import Cache, Comparer, Difference
 from recface.results.load import BlockRuns, Entry, flatten, select_block
+from recface.results.significance import holm
 from recface.results.spec import Block, Column, TableSpec
 from recface.results.statistics import mean_and_error
 from recface.tracking.config_hash import IGNORED, normalised, without
@@ -73,13 +74,19 @@ class Table:
     provenance: str
 
 
-def build(spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] | None = None) -> Table:
+def build(
+    spec: TableSpec,
+    entries: Iterable[Entry],
+    current: Mapping[str, Any] | None = None,
+    cache: Cache | None = None,
+) -> Table:
     """Fill a table from records.
 
     Args:
         spec: The table.
         entries: All records there are.
         current: Version keys of the code, to mark outdated records by.
+        cache: Of what was recomputed of records, to share with other tables.
 
     Returns:
         The table; rows without runs have no cells.
@@ -89,18 +96,19 @@ def build(spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] 
     """
     entries = list(entries)
     experiments = [row.experiment for row in spec.rows]
-    blocks = [_block(spec, block, select_block(entries, block, experiments, current)) for block in spec.blocks]
+    cache = cache or Cache()
+    blocks = [_block(spec, block, select_block(entries, block, experiments, current), cache) for block in spec.blocks]
     used = {str(entry.path): entry for table in blocks for entry in table.runs.entries()}
     return Table(spec, blocks, _changes(spec, blocks), _provenance([used[key] for key in sorted(used)]))
 
 
-def _block(spec: TableSpec, block: Block, runs: BlockRuns) -> BlockTable:
+def _block(spec: TableSpec, block: Block, runs: BlockRuns, cache: Cache) -> BlockTable:
     wanted = [column for column in spec.columns if block.columns is None or column.metric in block.columns]
     values = {
         (experiment, column.metric): {
             seed: value
             for seed, entry in sorted(found.items())
-            if (value := entry.record.metrics[block.metrics].get(column.metric)) is not None
+            if (value := entry.value(block.metrics, column.metric)) is not None
         }
         for experiment, found in runs.finished.items()
         for column in wanted
@@ -115,16 +123,23 @@ def _block(spec: TableSpec, block: Block, runs: BlockRuns) -> BlockTable:
         table.protocols[column.metric] = _protocol(spec, block, runs, column.metric)
         _mark_best(table, column)
         _add_reference(table, column)
-    comparer = Comparer(block, spec.statistics)
-    for row in spec.rows:
-        if row.parent is None:
-            continue
-        for column in columns:
-            own, parent = runs.finished[row.experiment], runs.finished[row.parent]
-            difference = comparer.compare(own, parent, column.metric)
-            if difference is not None:
-                table.differences[row.experiment, column.metric] = difference
+    comparer = Comparer(block, spec.statistics, cache)
+    for column in columns:
+        found = {
+            row.experiment: difference
+            for row in spec.rows
+            if row.parent is not None
+            and (difference := comparer.compare(runs.finished[row.experiment], runs.finished[row.parent], column))
+        }
+        table.differences |= {(name, column.metric): item for name, item in _correct(found).items()}
     return table
+
+
+def _correct(differences: dict[str, Difference]) -> dict[str, Difference]:
+    """Holm's correction over the rows of one column in one block."""
+    family = {name: item.p for name, item in differences.items() if item.p is not None}
+    corrected = dict(zip(family, holm(list(family.values())), strict=True))
+    return {name: replace(item, holm=corrected.get(name), family=len(family)) for name, item in differences.items()}
 
 
 def _protocol(spec: TableSpec, block: Block, runs: BlockRuns, metric: str) -> str:
@@ -132,7 +147,7 @@ def _protocol(spec: TableSpec, block: Block, runs: BlockRuns, metric: str) -> st
     seen: dict[str, str] = {}
     for entry in runs.entries():
         record = entry.record
-        if record.metrics[block.metrics].get(metric) is not None:
+        if entry.value(block.metrics, metric) is not None:
             seen.setdefault(record.protocol(block.metrics, metric), f"{record.experiment} seed {record.seed}")
     if len(seen) > 1:
         which = ", ".join(f"{name or 'none'} ({who})" for name, who in sorted(seen.items()))
@@ -159,8 +174,8 @@ def _mark_best(table: BlockTable, column: Column) -> None:
 def _add_reference(table: BlockTable, column: Column) -> None:
     if column.reference is None:
         return
-    metrics = [entry.record.metrics[table.block.metrics] for entry in table.runs.entries()]
-    values = [value for values in metrics if (value := values.get(column.reference)) is not None]
+    found = [entry.value(table.block.metrics, column.reference) for entry in table.runs.entries()]
+    values = [value for value in found if value is not None]
     if values:
         table.reference[column.metric] = mean_and_error(values)[0]
 

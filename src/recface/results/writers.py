@@ -5,10 +5,16 @@ from __future__ import annotations
 import csv
 import io
 
-from recface.results.markdown import MISSING, number
-from recface.results.table import Cell, Table
+from recface.results.cells import BETTER, MISSING, OTHER, WORSE, hole, number, verdict
+from recface.results.spec import Column
+from recface.results.table import BlockTable, Table
 
-LONG_HEADER = ["experiment", "block", "protocol", "metric", "seed", "value"]
+LONG_HEADER = ["experiment", "block", "protocol", "metric", "seed", "value", "hash"]
+DIFFERENCES_HEADER = [
+    *("experiment", "parent", "block", "protocol", "metric", "seeds", "difference", "low", "high", "method"),
+    *("p", "p_holm", "family", "improvement", "improvement_low", "improvement_high", "improvement_people"),
+]
+_TEX_MARKS = {BETTER: "^{+}", WORSE: "^{-}", OTHER: r"^{\neq}", "": ""}
 
 
 def to_csv(table: Table) -> str:
@@ -20,13 +26,13 @@ def to_csv(table: Table) -> str:
             line = [block.block.name, row.experiment, str(len(block.runs.finished[row.experiment]))]
             for column in table.spec.columns:
                 cell = block.cells.get((row.experiment, column.metric))
-                line.append(MISSING if cell is None else f"{cell.mean:.{column.digits}f}")
+                line.append(hole(block, row.experiment) if cell is None else f"{cell.mean:.{column.digits}f}")
             lines.append(line)
     return _csv(lines)
 
 
 def to_long_csv(table: Table) -> str:
-    """One line a value: experiment, block, protocol, metric, seed, value (eight significant digits)."""
+    """One line a value, with eight significant digits, and the hash of its run."""
     lines = [LONG_HEADER]
     for block in table.blocks:
         for row in table.spec.rows:
@@ -34,13 +40,39 @@ def to_long_csv(table: Table) -> str:
                 cell = block.cells.get((row.experiment, column.metric))
                 for seed, value in sorted(cell.per_seed.items()) if cell else ():
                     protocol = block.protocols.get(column.metric, "")
-                    lines.append([row.experiment, block.block.name, protocol, column.metric, str(seed), f"{value:.8g}"])
+                    run = block.runs.finished[row.experiment][seed].record.hash
+                    line = [row.experiment, block.block.name, protocol, column.metric, str(seed), f"{value:.8g}", run]
+                    lines.append(line)
+    return _csv(lines)
+
+
+def to_differences_csv(table: Table) -> str:
+    """One line a difference to the parent row, with everything that is known of it; what there is not is empty."""
+    lines = [DIFFERENCES_HEADER]
+    for block in table.blocks:
+        for row in table.spec.rows:
+            for column in block.columns:
+                found = block.differences.get((row.experiment, column.metric))
+                if found is None:
+                    continue
+                better = found.improvement
+                numbers = [found.value, found.low, found.high, found.p, found.holm]
+                chances = [better.value, better.low, better.high] if better else [None] * 3
+                value, low, high, p, corrected, *chances = (
+                    "" if number is None else f"{number:.6g}" for number in (*numbers, *chances)
+                )
+                line = [row.experiment, row.parent or "", block.block.name, block.protocols.get(column.metric, "")]
+                line += [column.metric, str(len(found.per_seed)), value, low, high, found.method, p, corrected]
+                line += [str(found.family), *chances, str(better.people) if better else ""]
+                lines.append(line)
     return _csv(lines)
 
 
 def to_tex(table: Table) -> str:
     """A booktabs tabular for each block that has any run, to be included in a paper."""
     parts = [f"% {table.spec.title}. Needs \\usepackage{{booktabs}}.", f"% Provenance: {table.provenance}"]
+    if any(found.significant for block in table.blocks for found in block.differences.values()):
+        parts.append("% ^+ better, ^- worse than the parent row (Holm-corrected p < 0.05)")
     for block in table.blocks:
         if not block.cells:
             continue
@@ -53,7 +85,7 @@ def to_tex(table: Table) -> str:
         parts += [f"% block {block.block.name}", rf"\begin{{tabular}}{{l{'r' * len(titles)}}}", r"\toprule"]
         parts += [" & ".join(["", *titles]) + r" \\", r"\midrule"]
         for row in table.spec.rows:
-            cells = [_tex_cell(block.cells.get((row.experiment, c.metric)), c.digits) for c in block.columns]
+            cells = [_tex_cell(block, row.experiment, column) for column in block.columns]
             parts.append(" & ".join([escape(row.title or row.experiment), *cells]) + r" \\")
         if block.reference:
             cells = [
@@ -72,11 +104,13 @@ def escape(text: str) -> str:
     return "".join(special.get(character, character) for character in text)
 
 
-def _tex_cell(cell: Cell | None, digits: int) -> str:
+def _tex_cell(block: BlockTable, experiment: str, column: Column) -> str:
+    cell = block.cells.get((experiment, column.metric))
     if cell is None:
-        return r"$\times$"
-    text = number(cell, digits).replace("±", r"\pm")
-    return rf"$\mathbf{{{text}}}$" if cell.best else f"${text}$"
+        return r"$\times$" if hole(block, experiment) == MISSING else "--"
+    text = number(cell, column.digits).replace("±", r"\pm")
+    mark = _TEX_MARKS[verdict(block, experiment, column)]
+    return rf"$\mathbf{{{text}}}{mark}$" if cell.best else f"${text}{mark}$"
 
 
 def _csv(lines: list[list[str]]) -> str:
