@@ -1,0 +1,275 @@
+"""Metrics of finished runs, computed again from their stored predictions and compared with their records."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recface.errors import RecfaceError
+from recface.metrics.protocols import (
+    BENCHMARKS,
+    PHOTO_PROTOCOLS,
+    PROTOCOLS,
+    BenchmarkProtocol,
+    Predictions,
+    Protocol,
+    Truth,
+)
+from recface.metrics.readers import match
+from recface.metrics.readers.face_model import Region, read_region, with_region
+from recface.results.load import Entry
+from recface.tracking.record import read_record
+
+BLOCKS = {"benchmark": PROTOCOLS, "photos": PHOTO_PROTOCOLS}
+PARTS = {
+    "test": ("benchmark", "benchmark-shapes/v1"),
+    "control_shape": ("benchmark", "benchmark-control-shape/v1"),
+    "control_albedo": ("benchmark", "benchmark-control-albedo/v1"),
+    "photos": ("photos", "benchmark-photos/v1"),
+}
+"""Prefix of the arrays to the record's block and the protocol that makes its numbers."""
+SMOOTH_BOUND = {"float32": 1e-5, "float16": 1e-4}
+COUNTED_BOUND = {"float32": 1e-3, "float16": 4e-3}
+COUNTED = ("_acc", "_tar", "rank1", "rank1_decoded")
+"""Metrics that count photos or pairs beside a threshold, and so move by whole ones."""
+
+
+@dataclass
+class Comparison:
+    """One metric over all runs.
+
+    Attributes:
+        block: Block of the records.
+        metric: Its key.
+        runs: How many records were compared.
+        largest: The largest difference found, as a share of what rounding explains it is `largest / bound`.
+        bound: What rounding of the stored predictions explains, for the run of the largest share.
+        where: That run.
+    """
+
+    block: str
+    metric: str
+    runs: int = 0
+    largest: float = 0.0
+    bound: float = 0.0
+    where: str = ""
+
+    @property
+    def off(self) -> bool:
+        """Whether rounding does not explain the difference."""
+        return not self.largest <= self.bound
+
+
+@dataclass
+class Recomputed:
+    """What came out of comparing all runs.
+
+    Attributes:
+        comparisons: One a metric.
+        values: Run to block to metric to value, as computed again.
+        skipped: What was not compared, with the reason, and how many times.
+    """
+
+    comparisons: dict[tuple[str, str], Comparison] = field(default_factory=dict)
+    values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+
+
+def run_name(entry: Entry) -> str:
+    """Experiment, hash and seed of a run."""
+    return f"{entry.record.experiment}/{entry.record.hash}/seed={entry.record.seed}"
+
+
+def run_predictions(arrays: Mapping[str, np.ndarray], part: str, where: str) -> tuple[Predictions, Truth]:
+    """One part of a run's predictions.npz, as any method's predictions and manifest.
+
+    Args:
+        arrays: Content of predictions.npz.
+        part: A key of `PARTS`.
+        where: Its path, for messages.
+
+    Returns:
+        Predictions with parameters and weights, and their truth.
+
+    Raises:
+        RecfaceError: The part is not stored.
+    """
+    import pandas as pd
+
+    if f"{part}_parameters" not in arrays:
+        raise RecfaceError(f"{where}: holds no {part}_parameters")
+    parameters = np.asarray(arrays[f"{part}_parameters"], np.float32)
+    ids = [f"{part}-{row:05d}" for row in range(len(parameters))]
+    columns: dict[str, Any] = {"id": ids, "identity": arrays[f"{part}_identity"].astype(np.int64)}
+    if part == "photos":
+        columns["expression"] = np.where(arrays["photos_expression"], "neutral", "other")
+    elif part != "test":
+        columns["albedo"] = arrays[f"{part}_group"].astype(np.int64)
+    elif "test_true" in arrays:
+        people = arrays["test_people"].astype(np.int64)
+        order = np.argsort(people)
+        true = arrays["test_true"][order[np.searchsorted(people, columns["identity"], sorter=order)]]
+        columns |= {f"true_{k + 1}": true[:, k].astype(np.float32) for k in range(true.shape[1])}
+    predictions = Predictions(
+        tuple(ids), parameters=parameters, weights=np.asarray(arrays["identity_sigma"], np.float32), where=where
+    )
+    return predictions, Truth(pd.DataFrame(columns), where=where)
+
+
+def recompute(arrays: Mapping[str, np.ndarray], region: Region, where: str) -> dict[str, dict[str, float]]:
+    """All numbers of a run that its predictions determine.
+
+    Args:
+        arrays: Content of predictions.npz.
+        region: The face region of the run's face model.
+        where: Its path, for messages.
+
+    Returns:
+        Block to metric to value.
+    """
+    blocks: dict[str, dict[str, float]] = {}
+    for part, (block, protocol) in PARTS.items():
+        if f"{part}_parameters" not in arrays:
+            continue
+        predictions, truth = run_predictions(arrays, part, where)
+        # The stored weights are float32 and may be the model's leading modes: the model's own are taken.
+        predictions = with_region(replace(predictions, weights=None), region)
+        matched = match(predictions, truth, BENCHMARKS[protocol])
+        blocks.setdefault(block, {}).update(BENCHMARKS[protocol].evaluate(matched.predictions, matched.truth))
+    if "test_nme" in arrays:  # landmarks are not stored, only each photo's error
+        blocks.setdefault("benchmark", {})["nme"] = float(arrays["test_nme"].astype(np.float64).mean())
+    return blocks
+
+
+def compare_runs(entries: Iterable[Entry], paths: Mapping[str, str] | None = None) -> Recomputed:
+    """Compute every finished run's metrics again and compare them with its record.
+
+    Args:
+        entries: Runs, as `find_records` finds them.
+        paths: Face model name to the path of its data, where it is not the path that the run used.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        RecfaceError: A run's predictions cannot be read.
+    """
+    result, regions = Recomputed(), {}
+    for entry in entries:
+        record = entry.record
+        if record.state != "finished":
+            _skip(result, f"runs that are not finished ({record.state})")
+            continue
+        own = entry.path.parent / "predictions.npz"  # tables read the archived copy, which is rounded
+        path = own if own.is_file() else entry.predictions
+        if path is None:
+            _skip(result, "runs without predictions (such as the shared first stage)")
+            continue
+        arrays = _arrays(path)
+        if int(arrays.get("modes_kept", 0)) != int(arrays.get("modes_total", 0)):
+            _skip(result, "archived runs of which only the leading modes are kept")
+            continue
+        used = record.config.get("face_model", {})
+        name = str(used.get("name", ""))
+        key = (name, (paths or {}).get(name) or used.get("path"))
+        if key not in regions:
+            try:
+                regions[key] = read_region(*key)
+            except RecfaceError as error:
+                regions[key] = str(error)
+        if isinstance(regions[key], str):
+            _skip(result, f"runs whose face model cannot be had: {regions[key]}")
+            continue
+        values = recompute(arrays, regions[key], str(path))
+        result.values[run_name(entry)] = values
+        stored_as = arrays["test_parameters"].dtype.name
+        for block, columns in BLOCKS.items():
+            _compare(result, entry, block, columns, values.get(block, {}), stored_as)
+    return result
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise RecfaceError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); run it again") from None
+
+
+def _skip(result: Recomputed, reason: str) -> None:
+    result.skipped[reason] = result.skipped.get(reason, 0) + 1
+
+
+def _compare(
+    result: Recomputed,
+    entry: Entry,
+    block: str,
+    columns: Mapping[str, Protocol],
+    values: Mapping[str, float],
+    stored: str,
+) -> None:
+    for metric, recorded in entry.record.metrics.get(block, {}).items():
+        if metric not in values:
+            kind = "archived without their control sets" if metric.startswith("control_") else "not stored by runs"
+            _skip(result, f"{metric}: its inputs are {kind}")
+            continue
+        if metric in columns and entry.record.protocol(block, metric) != columns[metric].id:
+            _skip(result, f"{metric}: recorded under {entry.record.protocol(block, metric)}, now {columns[metric].id}")
+            continue
+        found = values[metric]
+        number = float("nan") if recorded is None else float(recorded)
+        same_nan = np.isnan(found) and np.isnan(number)
+        difference = 0.0 if same_nan else abs(found - number)
+        bound = rounding_bound(metric, number, stored)
+        comparison = result.comparisons.setdefault((block, metric), Comparison(block, metric))
+        comparison.runs += 1
+        if not comparison.where or not difference / bound <= comparison.largest / comparison.bound:
+            comparison.largest, comparison.bound, comparison.where = difference, bound, run_name(entry)
+
+
+def rounding_bound(metric: str, value: float, stored: str) -> float:
+    """How far a metric may move because its predictions were stored rounded.
+
+    Rounding to float16 moves each parameter by at most 2^-11 of itself, at random, so that means over photos move far
+    less. On all runs of the ablation the largest move was a fifth of these bounds; a change of the code moves more.
+
+    Args:
+        metric: Its key.
+        value: Its recorded value.
+        stored: Type of the stored predictions, "float16" or "float32".
+
+    Returns:
+        An absolute bound. Smooth metrics are bound relative to their value, where that is above 1.
+    """
+    if metric.endswith(COUNTED):
+        return COUNTED_BOUND[stored]
+    return SMOOTH_BOUND[stored] * max(1.0, abs(value) if np.isfinite(value) else 1.0)
+
+
+def read_run(folder: Path, protocol: BenchmarkProtocol, region: Region | None) -> tuple[Predictions, Truth, Region]:
+    """The predictions of a run as any method's, with the truth that they hold.
+
+    Args:
+        folder: Of the run.
+        protocol: Says which part is meant: a control set, the photographs, or else the test set.
+        region: In place of the run's own face model's.
+
+    Returns:
+        Predictions, truth, and the region of the run's face model.
+
+    Raises:
+        RecfaceError: There is no predictions.npz, it lacks the part, or the face model cannot be had.
+    """
+    record, path = read_record(folder), folder / "predictions.npz"
+    if not path.is_file():
+        raise RecfaceError(f"{folder}: no predictions.npz; the run is {record.state}")
+    arrays = _arrays(path)
+    part = next((name for name, (_, id) in PARTS.items() if id == protocol.id), "test")
+    used = record.config.get("face_model", {})
+    region = region or read_region(str(used.get("name", "")), used.get("path"))
+    return *run_predictions(arrays, part, str(path)), region
