@@ -9,7 +9,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from recface.output import quiet_pipe
-from recface.results.evaluate import main
+from recface.results.evaluate_command import main
 
 if __name__ == "__main__":
     sys.exit(quiet_pipe(main))
