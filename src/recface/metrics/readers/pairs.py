@@ -78,8 +78,9 @@ def _csv(path: Path, folds: bool) -> pd.DataFrame:
 def _plain(path: Path) -> pd.DataFrame:
     table = _parsed(path, sep=r"\s+", header=None, skip_blank_lines=False)
     table.columns = ["first", "second", "same"][: table.shape[1]] + [f"more{i}" for i in range(3, table.shape[1])]
-    table = table.assign(line=np.arange(len(table)) + 1).dropna(how="all", subset=table.columns)
-    short = table.isna().any(axis=1) if table.shape[1] == 4 else np.ones(len(table), bool)
+    table = table.assign(line=np.arange(len(table)) + 1)
+    table = table[table["first"].fillna("") != ""]  # blank lines
+    short = (table.isna() | (table == "")).any(axis=1) if table.shape[1] == 4 else np.ones(len(table), bool)
     if np.any(short):
         line = table["line"].iloc[int(np.flatnonzero(short)[0])]
         raise RecfaceError(f"{path}: line {line}: expected 'first second same' (docs/protocols.md has the forms)")
