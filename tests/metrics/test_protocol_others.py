@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy.spatial.transform import Rotation
 from sklearn import metrics
+from tests.metrics.test_protocol_verification import scene
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
 from recface.metrics.protocols.landmarks import LANDMARK_COLUMNS
-from tests.metrics.test_protocol_verification import scene
 
 
 def test_every_protocol_states_what_it_is() -> None:

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_curve
+from tests.metrics.test_protocol_verification import plain_scores, plain_ten_fold
 
 from recface.errors import RecfaceError
 from recface.metrics.functional.templates import identification, pool
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
 from recface.metrics.protocols.similarity import SIMILARITIES
-from tests.metrics.test_protocol_verification import plain_scores, plain_ten_fold
 
 
 def templates(seed: int = 0, people: int = 30, each: int = 4):

@@ -53,7 +53,12 @@ def test_ply_folder_without_ids_takes_file_names(tmp_path, shapes) -> None:
 
 
 def test_npz_in_a_folder_and_alone(tmp_path, shapes) -> None:
-    arrays = {"parameters": np.eye(3, 5), "vertices": shapes, "weights": np.arange(1, 6), "landmarks": np.ones((3, 68, 2))}
+    arrays = {
+        "parameters": np.eye(3, 5),
+        "vertices": shapes,
+        "weights": np.arange(1, 6),
+        "landmarks": np.ones((3, 68, 2)),
+    }
     np.savez(tmp_path / "predictions.npz", **arrays)
     (tmp_path / "ids.csv").write_text("id\nann\nbob\nzoe\n")
     for path in (tmp_path, tmp_path / "predictions.npz"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.metrics.test_readers import lfw_list, write_obj
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, Predictions
@@ -9,7 +10,6 @@ from recface.metrics.protocols.landmarks import LANDMARK_COLUMNS
 from recface.metrics.readers import match, read_predictions, read_truth
 from recface.metrics.readers.face_model import Region, with_region
 from recface.metrics.readers.shapes import read_shapes
-from tests.metrics.test_readers import lfw_list, write_obj
 
 SHAPES = (np.random.default_rng(0).normal(size=(3, 50, 3)) * 40).astype(np.float32)
 IDS = np.array(["ann", "bob", "zoe"])

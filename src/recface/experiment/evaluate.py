@@ -77,6 +77,7 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
     source, geometry = embedded_source(bench.benchmark, split), Geometry(bench)
     output = predict(variant, source)
     person, true = torch.from_numpy(source.identity), torch.from_numpy(source.identity_parameters)
+    yaw, expression = torch.from_numpy(source.extra["angles"][:, 1]).abs(), output["expression"].norm(dim=1)
     metrics = evaluate_shapes(
         output["identity"],
         person,
@@ -84,8 +85,8 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
         geometry.mean,
         geometry.sigma,
         true,
-        yaw_abs=torch.from_numpy(source.extra["angles"][:, 1]).abs(),
-        expression_norm=output["expression"].norm(dim=1),
+        yaw_abs=yaw,
+        expression_norm=expression,
     )
     nme = landmark_nme(output["landmarks"], torch.from_numpy(source.landmarks))
     errors = shape_errors(output["identity"], true, geometry.basis, geometry.mean)
@@ -98,6 +99,8 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
         f"{split}_true": source.identity_parameters[first],
         f"{split}_shape_error": errors.numpy(),
         f"{split}_nme": nme.numpy(),
+        f"{split}_yaw_abs": yaw.numpy(),
+        f"{split}_expression_norm": expression.numpy(),
     }
 
 

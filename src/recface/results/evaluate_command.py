@@ -9,7 +9,7 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.results.evaluate import SCHEMA, evaluate, split_model
-from recface.results.listing import listing
+from recface.results.listing import listing, markdown
 from recface.tracking.atomic import write_json
 
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.list:
-            print(listing())
+            print(markdown() if options.markdown else listing(), end="\n" * (not options.markdown))
             return 0
         if options.all:
             return _all(options)
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--predictions", type=Path, metavar="DIR", help="a method's output: npz, npy, OBJ or PLY; or a run"
     )
+    parser.add_argument("--markdown", action="store_true", help="of --list: the table of docs/protocols.md")
     parser.add_argument("--protocol", metavar="ID", help="such as lfw-10fold-cos/v1")
     parser.add_argument("--data", type=Path, metavar="MANIFEST", help="CSV, pair list, or folder; of a run: not needed")
     parser.add_argument("--face-model", metavar="NAME[=PATH]", help="measure in the face region of this face model")

@@ -69,6 +69,9 @@ def run_predictions(arrays: Mapping[str, np.ndarray], part: str, where: str) -> 
         order = np.argsort(people)
         true = arrays["test_true"][order[np.searchsorted(people, columns["identity"], sorter=order)]]
         columns |= {f"true_{k + 1}": true[:, k].astype(np.float32) for k in range(true.shape[1])}
+    for name in ("yaw_abs", "expression_norm"):  # of the test set; runs before these were stored lack them
+        if f"{part}_{name}" in arrays:
+            columns[name] = arrays[f"{part}_{name}"].astype(np.float32)
     predictions = Predictions(
         tuple(ids), parameters=parameters, weights=np.asarray(arrays["identity_sigma"], np.float32), where=where
     )

@@ -13,7 +13,8 @@ from recface.metrics.protocols.columns import PHOTO_PROTOCOLS, PROTOCOLS
 from recface.metrics.protocols.similarity import tensor
 
 TRUE_COLUMN = re.compile(r"true_(\d+)")
-_ELSEWHERE = ("control_", "nme", "sir_decoded", "rank1_decoded")
+_ELSEWHERE = ("control_", "nme")
+_DECODED = ("yaw_abs", "expression_norm")
 
 
 def _codes(truth: Truth, column: str):
@@ -25,6 +26,18 @@ def _codes(truth: Truth, column: str):
     values = values.to_numpy(copy=True)
     values = values if values.dtype == np.int64 else values.astype(str)
     return torch.from_numpy(np.unique(values, return_inverse=True)[1])
+
+
+def _numbers(truth: Truth, columns: list[str]):
+    """(N, C) float32 of columns that a manifest may leave out, and that are therefore not checked as it is read."""
+    import pandas as pd
+    import torch
+
+    values = truth.table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+    if (bad := np.argwhere(~np.isfinite(values))).size:
+        row, column = bad[0]
+        raise RecfaceError(f"{truth.where}: {columns[column]} of {truth.table['id'].iloc[row]} is not a number")
+    return torch.from_numpy(np.ascontiguousarray(values))
 
 
 class _Benchmark(BenchmarkProtocol):
@@ -42,7 +55,8 @@ class BenchmarkShapes(_Benchmark):
     Source: ours (DESIGN.md, "Metrics"); every number has an id, direction and unit of its own in `columns.PROTOCOLS`.
     Alignment: similarity for the error, none elsewhere. Crop: face region of the face model. Similarity: cosine of
     sigma-weighted parameters, mean vertex distance. Unit: of each number. The manifest's columns true_1, true_2, ...
-    hold the true whitened parameters; without them the numbers that need them are left out.
+    hold the true whitened parameters; yaw_abs (radians) and expression_norm (how far from neutral, as the method predicts)
+    say which photo of a person is the decoded reference. Without them the numbers that need them are left out.
     """
 
     id = "benchmark-shapes/v1"
@@ -52,27 +66,18 @@ class BenchmarkShapes(_Benchmark):
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Measure; see the base class."""
-        import pandas as pd
-        import torch
-
         from recface.metrics.evaluation import evaluate_shapes
 
         names = sorted((name for name in truth.table if TRUE_COLUMN.fullmatch(name)), key=lambda name: int(name[5:]))
-        true = None
-        if names:
-            values = truth.table[names].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
-            if (bad := np.flatnonzero(~np.isfinite(values).all(axis=1))).size:
-                raise RecfaceError(
-                    f"{truth.where}: {truth.table['id'].iloc[bad[0]]}: its true parameters are not all numbers"
-                )
-            true = torch.from_numpy(np.ascontiguousarray(values))
+        frontal = {name: _numbers(truth, [name])[:, 0] for name in _DECODED if name in truth.table}
         return evaluate_shapes(
             tensor(predictions.parameters).float(),
             _codes(truth, "identity"),
             tensor(predictions.basis).float(),
             tensor(predictions.mean).float(),
             tensor(predictions.weights).float(),
-            true,
+            _numbers(truth, names) if names else None,
+            **frontal,
         )
 
 
