@@ -102,6 +102,7 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
     source, geometry = embedded_source(bench.benchmark, split), Geometry(bench, variant)
     output = predict(variant, source)
     person, true = torch.from_numpy(source.identity), torch.from_numpy(source.identity_parameters)
+    yaw, expression = torch.from_numpy(source.extra["angles"][:, 1]).abs(), output["expression"].norm(dim=1)
     metrics = evaluate_shapes(
         output["identity"],
         person,
@@ -110,8 +111,8 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
         geometry.sigma,
         true,
         joint=geometry.joint,
-        yaw_abs=torch.from_numpy(source.extra["angles"][:, 1]).abs(),
-        expression_norm=output["expression"].norm(dim=1),
+        yaw_abs=yaw,
+        expression_norm=expression,
     )
     nme = landmark_nme(output["landmarks"], torch.from_numpy(source.landmarks))
     errors = geometry.errors(output["identity"], true)
@@ -124,6 +125,8 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
         f"{split}_true": geometry.nearest(source.identity_parameters[first]),
         f"{split}_shape_error": errors.numpy(),
         f"{split}_nme": nme.numpy(),
+        f"{split}_yaw_abs": yaw.numpy(),
+        f"{split}_expression_norm": expression.numpy(),
     }
 
 

@@ -25,6 +25,7 @@ MODES_LAST = (
 )
 # A Gram matrix in float16 would no longer be positive definite.
 KEEP_FLOAT32 = ("basis_gram", "identity_sigma")
+DROPPED_FIRST = ("control_", "test_yaw_abs", "test_expression_norm")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -69,7 +70,7 @@ def _cut(arrays: Mapping[str, np.ndarray], modes: int) -> dict[str, np.ndarray]:
 
 
 def reduce_predictions(arrays: Mapping[str, np.ndarray], limit: int = LIMIT_BYTES) -> dict[str, np.ndarray]:
-    """Shrink predictions until their npz fits: float16 first, then without the control sets, then fewer modes.
+    """Shrink predictions until their npz fits: float16 first, then without control sets, poses and expressions, then fewer modes.
 
     Args:
         arrays: Content of predictions.npz; `test_parameters` (N, K) must be there.
@@ -95,7 +96,7 @@ def reduce_predictions(arrays: Mapping[str, np.ndarray], limit: int = LIMIT_BYTE
 
     if fits(whole := _cut(small, total)):
         return whole
-    small = {name: array for name, array in small.items() if not name.startswith("control_")}
+    small = {name: array for name, array in small.items() if not name.startswith(DROPPED_FIRST)}
     low, high = 0, total + 1  # invariant: `low` modes fit (0 is a sentinel), `high` do not
     while high - low > 1:
         middle = (low + high) // 2

@@ -20,6 +20,7 @@ from recface.metrics.functional.sir import (
 from recface.metrics.functional.verification import (
     auc,
     cosine_scores,
+    fold_accuracies,
     fold_accuracy,
     geometry_scores,
     tar_at_far,
@@ -34,6 +35,7 @@ __all__ = [
     "cosine_scores",
     "cross_verification",
     "decoded_recognition",
+    "fold_accuracies",
     "fold_accuracy",
     "geometry_coordinates",
     "geometry_distance_pairs",

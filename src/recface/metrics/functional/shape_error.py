@@ -4,11 +4,13 @@ from torch import Tensor
 
 from recface.errors import RecfaceError
 from recface.metrics.functional._checks import require_finite, require_same_length
-from recface.metrics.functional.alignment import similarity_align
+from recface.metrics.functional.alignment import rigid_align, similarity_align
 
 
-def per_vertex_error(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean per-vertex distance after similarity alignment.
+def per_vertex_error(
+    predicted: Tensor, target: Tensor, mask: Tensor | None = None, *, with_scale: bool = True
+) -> Tensor:
+    """Mean per-vertex distance after similarity (or rigid) alignment.
 
     Source: the mean per-vertex error of METHODS.md, "SFM", metrics [C]; taking it on the face mask only, after a
     similarity alignment of that mask, is ours. With known correspondence no ICP is needed, whose errors correlate
@@ -18,6 +20,7 @@ def per_vertex_error(predicted: Tensor, target: Tensor, mask: Tensor | None = No
         predicted: (B, V, 3) mm.
         target: (B, V, 3) mm, or (V, 3) for all.
         mask: (V,) bool, the vertices that are aligned and measured; None takes all.
+        with_scale: whether the alignment may change the size.
 
     Returns:
         (B,) mm.
@@ -33,4 +36,5 @@ def per_vertex_error(predicted: Tensor, target: Tensor, mask: Tensor | None = No
         predicted, target = predicted[:, mask], target[..., mask, :]
     require_finite("predicted vertices", predicted)
     require_finite("target vertices", target)
-    return (similarity_align(predicted, target) - target).norm(dim=-1).mean(dim=-1)
+    align = similarity_align if with_scale else rigid_align
+    return (align(predicted, target) - target).norm(dim=-1).mean(dim=-1)

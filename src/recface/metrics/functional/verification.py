@@ -14,6 +14,7 @@ __all__ = [
     "Pairs",
     "auc",
     "cosine_scores",
+    "fold_accuracies",
     "fold_accuracy",
     "geometry_distance_pairs",
     "geometry_scores",
@@ -109,8 +110,8 @@ def _best_threshold(scores: Tensor, same: Tensor) -> float:
     return float(ordered[best]) if gain[best] > 0 else float("inf")
 
 
-def fold_accuracy(scores: Tensor, same: Tensor, fold: Tensor) -> float:
-    """Mean over folds of the accuracy under the threshold that is best on the other folds.
+def fold_accuracies(scores: Tensor, same: Tensor, fold: Tensor) -> Tensor:
+    """Accuracy on each fold under the threshold that is best on the other folds.
 
     Source: LFW's protocol (METHODS.md, "Evaluation protocols" [C]). The threshold is one of the scores, so the
     result does not change under a monotone map.
@@ -119,6 +120,9 @@ def fold_accuracy(scores: Tensor, same: Tensor, fold: Tensor) -> float:
         scores: (P,) larger = more alike.
         same: (P,) bool.
         fold: (P,) int64, two folds or more.
+
+    Returns:
+        (F,) float64, folds ascending.
     """
     _check_scores(scores, same)
     require_same_length(scores=scores, fold=fold)
@@ -130,7 +134,12 @@ def fold_accuracy(scores: Tensor, same: Tensor, fold: Tensor) -> float:
         held_out = fold == name
         threshold = _best_threshold(scores[~held_out], same[~held_out])
         accuracies.append(((scores[held_out] >= threshold) == same[held_out]).double().mean())
-    return float(torch.stack(accuracies).mean())
+    return torch.stack(accuracies)
+
+
+def fold_accuracy(scores: Tensor, same: Tensor, fold: Tensor) -> float:
+    """Mean of `fold_accuracies` over the folds. Arguments and errors as there."""
+    return float(fold_accuracies(scores, same, fold).mean())
 
 
 def verification(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]:

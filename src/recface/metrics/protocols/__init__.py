@@ -1,4 +1,11 @@
-"""What every number means: the columns of our own benchmark, and the protocols of the field."""
+"""What every number means: the columns of our own benchmark, and the protocols of the field.
+
+Importing this package imports every module in it, so that each protocol registers itself. These modules import torch
+and other heavy packages inside functions only: a list of protocols is to appear at once.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from recface.metrics.protocols.base import BENCHMARKS, BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.columns import PHOTO_PROTOCOLS, PROTOCOLS, Protocol, protocol_ids
@@ -14,3 +21,6 @@ __all__ = [
     "protocol_ids",
     "register",
 ]
+
+for _module in sorted(module.name for module in iter_modules(__path__)):
+    import_module(f"{__name__}.{_module}")

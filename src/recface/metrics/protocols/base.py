@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:  # so that listing protocols imports nothing heavy; their modules import torch inside functions
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class Predictions:
         triangles: (F, 3) of that topology.
         points: (N, P, 3) named 3D points in mm, such as the seven landmarks of NoW, in the order of the protocol.
         landmarks: (N, 68, 2) projected landmarks in pixels of the original photo.
+        basis: (M, 3, K) mm, what a unit of each parameter moves at the M vertices of the face model's face region. With
+            `mean` it stands in for `vertices`, which are then never decoded all at once.
+        mean: (M, 3) mm of that region.
+        region: (V,) bool with M true, where vertices or basis were cut to a face region: true shapes are cut alike.
         where: the file or folder they come from, for messages.
     """
 
@@ -33,6 +39,9 @@ class Predictions:
     triangles: np.ndarray | None = None
     points: np.ndarray | None = None
     landmarks: np.ndarray | None = None
+    basis: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    region: np.ndarray | None = None
     where: str = "predictions"
 
     def __len__(self) -> int:
@@ -45,11 +54,14 @@ class Truth:
 
     Attributes:
         table: N rows; its columns are at least the protocol's.
+        pairs: P pairs of a protocol with a pair list, None for others: `first` and `second` are rows of the table (or
+            template names where the protocol pools templates), `same` whether they show one person, and `fold`.
         folder: Where the files that the table names lie.
         where: The manifest's path, for messages.
     """
 
     table: pd.DataFrame
+    pairs: pd.DataFrame | None = None
     folder: Path = Path()
     where: str = "manifest"
 
@@ -68,6 +80,9 @@ class BenchmarkProtocol(ABC):
         needs: Fields of `Predictions` that it reads.
         columns: Columns that the manifest must have, beside `id`.
         values: Names of its numbers, the main one first, each with what it is.
+        numbers: Those of the columns that hold numbers; the others hold names.
+        pairs: Number of pairs in the protocol's list; 0 if it takes a list of any length, None if it takes none.
+        templates: Whether pairs name templates (column `template`), not samples.
     """
 
     id: ClassVar[str]
@@ -77,6 +92,9 @@ class BenchmarkProtocol(ABC):
     needs: ClassVar[tuple[str, ...]]
     columns: ClassVar[tuple[str, ...]]
     values: ClassVar[dict[str, str]]
+    numbers: ClassVar[tuple[str, ...]] = ()
+    pairs: ClassVar[int | None] = None
+    templates: ClassVar[bool] = False
 
     @abstractmethod
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:

@@ -1,0 +1,88 @@
+"""Similarities of pairs of predictions: cosine and Euclidean, on parameters and on neutral geometry."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from recface.errors import RecfaceError
+from recface.metrics.functional._checks import require_finite
+from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
+from recface.metrics.functional.pairs import Pairs
+from recface.metrics.functional.verification import geometry_scores
+
+CHUNK = 65_536
+
+
+def vector_scores(vectors: Tensor, pairs: Pairs, *, cosine: bool) -> Tensor:
+    """Cosine, or minus the Euclidean distance, of each pair's vectors, in float64.
+
+    Source: METHODS.md, "Evaluation protocols" [C]. Pairs are taken a chunk at a time: IJB-C has 15.7 million.
+
+    Args:
+        vectors: (N, D).
+        pairs: P pairs of rows.
+        cosine: which of the two.
+
+    Returns:
+        (P,) larger = more alike; the cosine is 0 where a vector is zero.
+
+    Raises:
+        RecfaceError: for vectors that are not (N, D) or not finite.
+    """
+    if vectors.ndim != 2:
+        raise RecfaceError(f"parameters have shape {tuple(vectors.shape)}, expected (N, K): one row per sample")
+    require_finite("parameters", vectors)
+    x = vectors.double()
+    if cosine:
+        x = torch.nn.functional.normalize(x, dim=1)
+    parts = []
+    for first, second in zip(pairs.first.split(CHUNK), pairs.second.split(CHUNK), strict=True):
+        parts.append((x[first] * x[second]).sum(1) if cosine else -(x[first] - x[second]).norm(dim=1))
+    return torch.cat(parts)
+
+
+def linear_geometry_scores(parameters: Tensor, basis: Tensor, pairs: Pairs, *, cosine: bool) -> Tensor:
+    """`mesh_scores` of the neutral shapes of a linear face model, without decoding them.
+
+    Source: `geometry_distance_pairs` and `geometry_coordinates`.
+
+    Args:
+        parameters: (N, K).
+        basis: (M, 3, K) mm per unit of parameter.
+        pairs: P pairs of rows.
+        cosine: which of the two.
+
+    Returns:
+        (P,) larger = more alike.
+    """
+    if cosine:
+        return vector_scores(geometry_coordinates(parameters - parameters.mean(dim=0), basis), pairs, cosine=True)
+    return -geometry_distance_pairs(parameters, pairs.first, pairs.second, basis)
+
+
+def mesh_scores(decode: Callable[[Tensor], Tensor], count: int, pairs: Pairs, *, cosine: bool) -> Tensor:
+    """Minus the mean per-vertex distance, or the cosine of the offsets from the mean shape of all predictions.
+
+    Source: the distance is ours (DESIGN.md, "Metrics"); the cosine of shapes needs an origin, and that this is the mean
+    of the method's own predictions is ours [O], as a method's mean face is not always known.
+
+    Args:
+        decode: From rows (C,) int64 to neutral shapes (C, V, 3) in mm, of one topology.
+        count: number of shapes N.
+        pairs: P pairs of rows.
+        cosine: which of the two.
+
+    Returns:
+        (P,) larger = more alike.
+    """
+    if not cosine:
+        return geometry_scores(decode, pairs)
+    chunks = torch.arange(count).split(512)
+    centre = torch.stack([decode(rows).double().sum(dim=0) for rows in chunks]).sum(dim=0) / count
+    # Products of all pairs of rows that occur would need every shape at once; a chunk of pairs needs two chunks.
+    parts = []
+    for first, second in zip(pairs.first.split(512), pairs.second.split(512), strict=True):
+        a, b = (decode(rows).double().sub(centre).flatten(1) for rows in (first, second))
+        parts.append(torch.cosine_similarity(a, b, dim=1))
+    return torch.cat(parts)
