@@ -101,7 +101,7 @@ def icp(
     with_scale: bool,
     overlap_only: bool = False,
     iterations: int = 100,
-    tolerance: float = 1e-6,
+    tolerance: float = 1e-7,
 ) -> Fit:
     """Moves a mesh so that the sum of squared distances of scan points to it is least.
 
@@ -120,7 +120,7 @@ def icp(
         with_scale: Whether the mesh may change its size.
         overlap_only: Leaves out points that are nearest to an open edge of the mesh.
         iterations: Steps at most.
-        tolerance: Movement in mm below which it stands still.
+        tolerance: Movement, or gain in root mean square distance, in mm below which it stands still.
 
     Returns:
         The fit; its rotation is proper and its scale positive by construction, so it never reflects.
@@ -135,10 +135,11 @@ def icp(
         step, moved = _step(planes, centre, damping, with_scale)
         candidate = step.after(transform)
         trial = _planes(mesh, points, candidate, overlap_only)
-        if trial.cost < planes.cost:
+        gain = planes.cost**0.5 - trial.cost**0.5
+        if gain > 0:
             transform, planes, damping = candidate, trial, max(damping / 10, 1e-9)
         else:
             damping *= 10
-        if moved < tolerance:
+        if moved < tolerance or 0 < gain < tolerance:
             return Fit(transform, planes.cost**0.5, iteration, True)
     return Fit(transform, planes.cost**0.5, iterations, False)
