@@ -1,0 +1,143 @@
+"""Scans, their landmarks and their regions, from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import trimesh
+
+from recface.errors import RecfaceError
+from recface.metrics.scan.checks import require_millimetres, require_points
+
+MESH_SUFFIXES = (".npz", ".obj", ".ply")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A raw scan or a registered mesh.
+
+    Attributes:
+        vertices: (N, 3) float64, mm.
+        triangles: (F, 3), or None for a point cloud.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray | None = None
+
+
+def read_scan(path: Path) -> Scan:
+    """Reads vertices and triangles in the order of the file.
+
+    Args:
+        path: `.npz` with `vertices` (N, 3) and, if there are any, `triangles` (F, 3) counted from 0; or `.obj`, `.ply`.
+
+    Returns:
+        The scan.
+
+    Raises:
+        RecfaceError: For a missing or unreadable file, no vertices, values that are not finite, or another unit
+            than millimetres.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in MESH_SUFFIXES:
+        raise RecfaceError(f"{path}: a scan is a file ending in {', '.join(MESH_SUFFIXES)}")
+    if not path.is_file():
+        raise RecfaceError(f"{path}: no such file; correct the manifest's column, whose paths start at its folder")
+    try:
+        scan = _read_npz(path) if path.suffix.lower() == ".npz" else _read_mesh(path)
+    except RecfaceError:
+        raise
+    except Exception as error:  # every reader fails in its own way
+        raise RecfaceError(f"{path}: not a readable scan ({type(error).__name__}: {str(error)[:80]})") from None
+    vertices = require_points(scan.vertices, f"{path}: vertices")
+    require_millimetres(vertices, str(path))
+    return Scan(vertices, scan.triangles)
+
+
+def _read_npz(path: Path) -> Scan:
+    with np.load(path, allow_pickle=False) as file:
+        if "vertices" not in file:
+            raise RecfaceError(f"{path}: no array 'vertices' (it has {', '.join(file) or 'none'})")
+        return Scan(file["vertices"], file.get("triangles"))
+
+
+def _read_mesh(path: Path) -> Scan:
+    # Unprocessed and in order: masks and correspondences count the file's own vertices.
+    loaded = trimesh.load(path, process=False, maintain_order=True, skip_materials=True)
+    if isinstance(loaded, trimesh.Scene):
+        loaded = loaded.to_geometry()
+    faces = getattr(loaded, "faces", None)
+    return Scan(np.asarray(loaded.vertices), None if faces is None or not len(faces) else np.asarray(faces))
+
+
+def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:
+    """Reads named points.
+
+    Args:
+        path: A CSV with columns name, x, y, z in mm, in the frame of the scan; more names than asked for are fine.
+        names: The landmarks to take.
+
+    Returns:
+        (P, 3) in the order of `names`.
+
+    Raises:
+        RecfaceError: For a missing or unreadable file, a missing, doubled or not finite landmark; its name and row are
+            given.
+    """
+    try:
+        table = pd.read_csv(path)
+        table.columns = [str(column).strip() for column in table.columns]
+    except (OSError, ValueError) as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else f"not a readable CSV ({str(error)[:60]})"
+        raise RecfaceError(f"{path}: {what}; expected landmarks with columns name,x,y,z") from None
+    if missing := [column for column in ("name", "x", "y", "z") if column not in table]:
+        raise RecfaceError(f"{path}: no column {missing[0]!r}; expected landmarks with columns name,x,y,z")
+    table["name"] = table["name"].astype(str).str.strip()
+    if table["name"].duplicated().any():
+        row = int(table["name"].duplicated().to_numpy().argmax())
+        raise RecfaceError(f"{path}, row {row + 2}: landmark {table['name'][row]} is there twice; keep one")
+    if absent := [name for name in names if name not in set(table["name"])]:
+        raise RecfaceError(f"{path}: landmark {absent[0]} is missing; the protocol needs {', '.join(names)}")
+    rows = [int(np.flatnonzero(table["name"] == name)[0]) for name in names]
+    points = table.loc[rows, ["x", "y", "z"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    if not np.isfinite(points).all():
+        bad = int((~np.isfinite(points)).any(axis=1).argmax())
+        raise RecfaceError(f"{path}, row {rows[bad] + 2}: landmark {names[bad]} is not finite; measure it")
+    return points
+
+
+def read_rows(path: Path, count: int) -> np.ndarray:
+    """Reads which of `count` vertices a region holds.
+
+    Args:
+        path: `.npy` with (count,) booleans or with vertex numbers, or `.txt` with vertex numbers, counted from 0.
+        count: Vertices of the scan.
+
+    Returns:
+        (R,) int64 vertex numbers, ascending.
+
+    Raises:
+        RecfaceError: For a missing or unreadable file, a mask of another length, an unknown vertex, or an empty region.
+    """
+    try:
+        values = (
+            np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, dtype=np.int64, ndmin=1)
+        )
+    except (OSError, ValueError) as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({str(error)[:60]})"
+        raise RecfaceError(f"{path}: {what}; expected a mask or vertex numbers in .npy or .txt") from None
+    if values.ndim != 1 or values.dtype.kind not in "biu":
+        raise RecfaceError(f"{path}: holds {values.dtype} {values.shape}; expected booleans or integers in one row")
+    if values.dtype == bool:
+        if len(values) != count:
+            raise RecfaceError(f"{path}: a mask of {len(values)} vertices for a scan of {count}; make it for this scan")
+        values = np.flatnonzero(values)
+    elif len(values) and (values.min() < 0 or values.max() >= count):
+        row = int(((values < 0) | (values >= count)).argmax())
+        raise RecfaceError(f"{path}, row {row + 1}: vertex {values[row]} of a scan of {count}; count from 0")
+    if not len(values):
+        raise RecfaceError(f"{path}: the region is empty; give at least one vertex")
+    return np.unique(values).astype(np.int64)

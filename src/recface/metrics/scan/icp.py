@@ -1,0 +1,145 @@
+"""Point-to-plane ICP that moves a mesh onto scan points, rigidly or with one scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from recface.errors import RecfaceError
+from recface.metrics.scan.checks import require_points
+from recface.metrics.scan.distance import SearchMesh
+from recface.metrics.scan.transform import Similarity
+
+TOUCHING = (
+    1e-6  # mm; nearer than this, the direction to the mesh is rounding, and the triangle's normal takes its place
+)
+SAMPLES = 10_000
+"""Scan points that an alignment looks at; ours. All points are measured afterwards."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What ICP found.
+
+    Attributes:
+        transform: Moves the mesh onto the scan.
+        rms: Root mean square distance in mm of the points that counted.
+        iterations: Steps tried.
+        converged: Whether it ended because it stood still, not because the iterations ran out.
+    """
+
+    transform: Similarity
+    rms: float
+    iterations: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """The planes that points are compared with: offsets (N,) along unit directions (N, 3) at (N, 3) of the mesh."""
+
+    offset: np.ndarray
+    direction: np.ndarray
+    foot: np.ndarray
+
+    @property
+    def cost(self) -> float:
+        return float(np.mean(self.offset**2))
+
+
+def thin(points: np.ndarray, count: int = SAMPLES) -> np.ndarray:
+    """At most `count` of the points, the same ones every time.
+
+    Source: ours; a random choice, as scan lines make a regular one uneven.
+    """
+    if len(points) <= count:
+        return points
+    return points[np.sort(np.random.default_rng(0).choice(len(points), count, replace=False))]
+
+
+def _planes(mesh: SearchMesh, points: np.ndarray, transform: Similarity, overlap_only: bool) -> _Planes:
+    local = transform.inverse()(points)  # the tree stays where it is; the points come to it
+    nearest = mesh.nearest(local)
+    away = local - nearest.point
+    direction = mesh.normals[nearest.triangle].copy()
+    far = nearest.distance * transform.scale > TOUCHING
+    direction[far] = away[far] / nearest.distance[far, None]
+    keep = ~mesh.on_rim(nearest) if overlap_only else slice(None)
+    away, direction, foot = away[keep], direction[keep], nearest.point[keep]
+    if len(foot) < 7:  # unknowns of a similarity
+        raise RecfaceError(
+            f"ICP: only {len(foot)} scan points lie over the mesh; are the landmarks in the right order?"
+        )
+    offset = transform.scale * np.einsum("ij,ij->i", away, direction)
+    return _Planes(offset, direction @ transform.rotation.T, transform(foot))
+
+
+def _step(planes: _Planes, centre: np.ndarray, damping: float, with_scale: bool) -> tuple[Similarity, float]:
+    """One damped Gauss-Newton step, and how far it moves the mesh (root mean square, mm)."""
+    arm = planes.foot - centre
+    size = float(np.sqrt(np.mean(np.sum(arm**2, axis=1))))
+    columns = [np.cross(arm, planes.direction) / size, planes.direction]
+    if with_scale:
+        columns.append(np.einsum("ij,ij->i", arm, planes.direction)[:, None] / size)
+    jacobian = np.hstack(columns)
+    normal = jacobian.T @ jacobian
+    # Damping also holds what the scan leaves open, such as the rotation of a sphere.
+    normal[np.diag_indices_from(normal)] += damping * len(jacobian)
+    move = np.linalg.solve(normal, jacobian.T @ planes.offset)
+    turn = Rotation.from_rotvec(move[:3] / size).as_matrix()
+    scale = float(np.exp(move[6] / size)) if with_scale else 1.0
+    return Similarity(scale, turn, centre + move[3:6] - scale * turn @ centre), float(np.linalg.norm(move))
+
+
+def icp(
+    mesh: SearchMesh,
+    points: np.ndarray,
+    start: Similarity,
+    *,
+    with_scale: bool,
+    overlap_only: bool = False,
+    iterations: int = 100,
+    tolerance: float = 1e-7,
+) -> Fit:
+    """Moves a mesh so that the sum of squared distances of scan points to it is least.
+
+    The distances are those of the scan's frame, so that shrinking does not pay. Each step compares every point with the
+    plane through its nearest point on the mesh, across the line to it: inside a triangle that is the triangle's plane,
+    and on edges and at the rim it makes the step that of Gauss-Newton on the true distance. Damping (Levenberg-
+    Marquardt) grows until a step lowers the sum. The result is a local minimum: the start decides which.
+
+    Source: Chen and Medioni 1992, "Object modelling by registration of multiple range images" (planes); Fitzgibbon
+    2003, "Robust registration of 2D and 3D point sets" (damping); leaving out points over the rim: Turk and Levoy 1994.
+
+    Args:
+        mesh: The mesh to move, in a frame of its own.
+        points: (N, 3) of the scan, mm.
+        start: A first guess, such as `procrustes` of landmarks.
+        with_scale: Whether the mesh may change its size.
+        overlap_only: Leaves out points that are nearest to an open edge of the mesh.
+        iterations: Steps at most.
+        tolerance: Movement, or gain in root mean square distance, in mm below which it stands still.
+
+    Returns:
+        The fit; its rotation is proper and its scale positive by construction, so it never reflects.
+
+    Raises:
+        RecfaceError: For points that are not finite, or fewer than seven over the mesh.
+    """
+    points = require_points(points, "scan points")
+    centre, transform, damping = points.mean(axis=0), start, 1e-9
+    planes = _planes(mesh, points, transform, overlap_only)
+    for iteration in range(1, iterations + 1):
+        step, moved = _step(planes, centre, damping, with_scale)
+        candidate = step.after(transform)
+        trial = _planes(mesh, points, candidate, overlap_only)
+        gain = planes.cost**0.5 - trial.cost**0.5
+        if gain > 0:
+            transform, planes, damping = candidate, trial, max(damping / 10, 1e-9)
+        else:
+            damping *= 10
+        if moved < tolerance or 0 < gain < tolerance:
+            return Fit(transform, planes.cost**0.5, iteration, True)
+    return Fit(transform, planes.cost**0.5, iterations, False)
