@@ -10,3 +10,6 @@ PROTOCOL_VERSION = 1
 """Raised whenever the same predictions would give other metrics."""
 
 VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protocol": PROTOCOL_VERSION}
+
+PEER_VERSION = 1
+"""Raised whenever the same settings would make a method that is not ours predict otherwise; only its records carry it."""

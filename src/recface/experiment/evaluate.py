@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,32 @@ from recface.render import project
 from recface.variants import Reconstruction
 
 Predictions = dict[str, np.ndarray]
+Predictor = Callable[[Source], dict[str, Tensor]]
+"""Anything that reconstructs N photos of a source: identity (N, K), expression (N, E), landmarks (N, 68, 2)."""
 CHUNK = 128
+
+
+class Timed:
+    """A predictor that counts photos and seconds.
+
+    Args:
+        predictor: What predicts.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor, self.photos, self.seconds = predictor, 0, 0.0
+
+    def __call__(self, source: Source) -> dict[str, Tensor]:
+        """Predict a source."""
+        begin = time.perf_counter()
+        output = self.predictor(source)
+        self.seconds, self.photos = self.seconds + time.perf_counter() - begin, self.photos + len(source)
+        return output
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds per photo, as records hold them; from all photos so far."""
+        return {"image_seconds": self.seconds / self.photos} if self.photos else {}
 
 
 @torch.no_grad()
@@ -63,11 +90,16 @@ class Geometry:
         return flat.T @ flat / len(self.basis)
 
 
-def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tuple[dict[str, float], Predictions]:
+def finite(metrics: dict[str, float]) -> dict[str, float]:
+    """Leave out what is undefined for these predictions, such as the clusters of shapes that are all equal."""
+    return {key: value for key, value in metrics.items() if np.isfinite(value)}
+
+
+def evaluate_split(predictor: Predictor, bench: Workbench, split: str) -> tuple[dict[str, float], Predictions]:
     """All metrics of a split with true shapes.
 
     Args:
-        variant: A trained variant.
+        predictor: What predicts: of a trained variant, `functools.partial(predict, variant)`.
         bench: Face model and benchmark.
         split: "validation" or "test".
 
@@ -75,7 +107,7 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
         Metrics by key; predictions as predictions.npz holds them, under names that begin with the split's.
     """
     source, geometry = embedded_source(bench.benchmark, split), Geometry(bench)
-    output = predict(variant, source)
+    output = predictor(source)
     person, true = torch.from_numpy(source.identity), torch.from_numpy(source.identity_parameters)
     metrics = evaluate_shapes(
         output["identity"],
@@ -91,7 +123,7 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
     errors = shape_errors(output["identity"], true, geometry.basis, geometry.mean)
     people = np.unique(source.identity)
     first = np.searchsorted(source.identity, people)
-    return metrics | {"nme": float(nme.mean())}, {
+    return finite(metrics | {"nme": float(nme.mean())}), {
         f"{split}_parameters": output["identity"].numpy(),
         f"{split}_identity": source.identity,
         f"{split}_people": people,
@@ -101,12 +133,12 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
     }
 
 
-def evaluate_controls(variant: Reconstruction, bench: Workbench) -> tuple[dict[str, float], Predictions]:
+def evaluate_controls(predictor: Predictor, bench: Workbench) -> tuple[dict[str, float], Predictions]:
     """Verification on the two control sets: do shapes recognise by appearance? See DESIGN.md, faithfulness."""
     geometry, metrics, predictions = Geometry(bench), {}, {}
     for control in ("shape", "albedo"):
         source = embedded_source(bench.benchmark, f"control_{control}")
-        parameters = predict(variant, source)["identity"]
+        parameters = predictor(source)["identity"]
         person, group = torch.from_numpy(source.identity), torch.from_numpy(source.extra["albedo"])
         metrics[f"control_{control}_auc"] = control_auc(parameters, person, group, geometry.basis, control)
         predictions |= {
@@ -114,18 +146,18 @@ def evaluate_controls(variant: Reconstruction, bench: Workbench) -> tuple[dict[s
             f"control_{control}_identity": source.identity,
             f"control_{control}_group": source.extra["albedo"],
         }
-    return metrics, predictions
+    return finite(metrics), predictions
 
 
-def evaluate_run(variant: Reconstruction, bench: Workbench) -> tuple[dict[str, dict[str, float]], Predictions]:
-    """Everything a run reports from the benchmark.
+def evaluate_run(predictor: Predictor, bench: Workbench) -> tuple[dict[str, dict[str, float]], Predictions]:
+    """Everything a run reports from the benchmark, whatever predicts.
 
     Returns:
         Metrics by block ("validation", "benchmark"), and the content of predictions.npz.
     """
-    validation, _ = evaluate_split(variant, bench, "validation")
-    test, predictions = evaluate_split(variant, bench, "test")
-    controls, control_predictions = evaluate_controls(variant, bench)
+    validation, _ = evaluate_split(predictor, bench, "validation")
+    test, predictions = evaluate_split(predictor, bench, "test")
+    controls, control_predictions = evaluate_controls(predictor, bench)
     geometry = Geometry(bench)
     shared: dict[str, Any] = {"basis_gram": geometry.gram.numpy(), "identity_sigma": geometry.sigma.numpy()}
     metrics = {"validation": validation, "benchmark": test | controls}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import time
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from recface.experiment.command_line import check_config
-from recface.experiment.evaluate import Predictions, evaluate_run
+from recface.experiment.evaluate import Predictions, Timed, evaluate_run, predict
 from recface.experiment.identity import Config, is_complete, is_trained, run_hash
 from recface.experiment.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.experiment.photos import evaluate_photos
@@ -88,11 +89,13 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     variant = train_stage2(bench, folder, stage1, logger)
     clock["stage2"] = time.monotonic()
     folder.stage("evaluation")
-    metrics, predictions = evaluate_run(variant, bench)
+    predictor = Timed(functools.partial(predict, variant))
+    metrics, predictions = evaluate_run(predictor, bench)
     write_predictions(folder.path / "predictions.npz", predictions)
     clock["evaluation"] = time.monotonic()
     names = list(clock)
     timings = {f"{name}_seconds": clock[name] - clock[before] for before, name in zip(names, names[1:], strict=False)}
+    timings |= predictor.timings
     folder.progress(total_steps(bench), total_steps(bench), phase="finished")
     folder.finish(metrics, {block: protocol_ids(values) for block, values in metrics.items()}, timings)
 
@@ -102,7 +105,7 @@ def _add_photos(config: Config, folder: RunFolder) -> None:
     bench = open_workbench(config)
     variant = build_variant(bench, stage=2)
     variant.load_state_dict(load_state(folder.path / "checkpoints" / "final.pt"), strict=False)
-    values, predictions = evaluate_photos(variant, bench, config["data"]["photos"])
+    values, predictions = evaluate_photos(functools.partial(predict, variant), bench, config["data"]["photos"])
     path = folder.path / "predictions.npz"
     with np.load(path) as stored:
         write_predictions(path, dict(stored) | predictions)
