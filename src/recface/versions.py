@@ -12,4 +12,4 @@ PROTOCOL_VERSION = 1
 VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protocol": PROTOCOL_VERSION}
 
 PEER_VERSION = 1
-"""Raised whenever the same settings would make a method that is not ours predict otherwise; only its records carry it."""
+"""Raised whenever the same settings would make a method that is not ours predict otherwise; only those carry it."""

@@ -16,7 +16,7 @@ from recface.results.table import build
 from recface.results.writers import to_csv, to_long_csv, to_tex
 from recface.tracking import archive
 from recface.tracking.atomic import write_bytes
-from recface.versions import VERSIONS
+from recface.versions import PEER_VERSION, VERSIONS
 
 _PROVENANCE = ("Provenance:", "% Provenance:")
 
@@ -47,7 +47,7 @@ def render(
     if not paths:
         raise RecfaceError(f"{configs}: no table YAML here")
     entries = find_records(runs, Path(results) / "records")
-    current = VERSIONS if current is None else current
+    current = VERSIONS | {"peer": PEER_VERSION} if current is None else current
     files: dict[str, bytes] = {}
     for path in paths:
         table = build(read_spec(path), entries, current)

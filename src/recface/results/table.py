@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.results.derived import derive
 from recface.results.differences import Comparer, Difference
 from recface.results.load import BlockRuns, Entry, flatten, select_block
 from recface.results.spec import Block, Column, TableSpec
@@ -87,7 +88,7 @@ def build(spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] 
     Raises:
         RecfaceError: Two records of one column name different protocols.
     """
-    entries = list(entries)
+    entries = derive(entries, spec.blocks)
     experiments = [row.experiment for row in spec.rows]
     blocks = [_block(spec, block, select_block(entries, block, experiments, current)) for block in spec.blocks]
     used = {str(entry.path): entry for table in blocks for entry in table.runs.entries()}
