@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.results import figure
+from recface.results import figure, published
 from recface.results.load import Entry, find_records, select_block
 from recface.results.markdown import to_markdown
 from recface.results.spec import read_spec
@@ -59,6 +59,8 @@ def render(
         picture = figure.draw(table) if with_figures else None
         if picture is not None:
             files[f"{name}.png"] = picture
+    if cards := published.read_cards(Path(configs).parents[1] / "external"):
+        files["published.md"] = published.to_markdown(cards).encode()
     return files
 
 
