@@ -28,7 +28,7 @@ def test_records_have_the_form_of_a_run_s(finished, benchmark):
     for name, folder in finished.items():
         record = json.loads(folder.record_path.read_text())
         assert record["state"] == "finished" and record["experiment"] == name
-        assert record["data_manifest"] == benchmark.manifest_hash and record["timings"]["image_seconds"] > 0
+        assert record["data_manifest"] == benchmark.manifest_hash and record["timings"]["image_cpu_seconds"] > 0
         metrics = record["metrics"]["benchmark"]
         assert {"shape_error_mm", "nme", "geometry_auc", "param_auc", "control_shape_auc"} <= set(metrics)
         assert all(np.isfinite(value) for value in metrics.values())

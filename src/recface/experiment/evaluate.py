@@ -25,7 +25,9 @@ CHUNK = 128
 
 
 class Timed:
-    """A predictor that counts photos and seconds.
+    """A predictor that counts photos and CPU seconds: wall-clock time would depend on what else the machine does.
+
+    On a CUDA device the seconds are those of the host, which waits for the result.
 
     Args:
         predictor: What predicts.
@@ -36,15 +38,15 @@ class Timed:
 
     def __call__(self, source: Source) -> dict[str, Tensor]:
         """Predict a source."""
-        begin = time.perf_counter()
+        begin = time.process_time()
         output = self.predictor(source)
-        self.seconds, self.photos = self.seconds + time.perf_counter() - begin, self.photos + len(source)
+        self.seconds, self.photos = self.seconds + time.process_time() - begin, self.photos + len(source)
         return output
 
     @property
     def timings(self) -> dict[str, float]:
-        """Seconds per photo, as records hold them; from all photos so far."""
-        return {"image_seconds": self.seconds / self.photos} if self.photos else {}
+        """CPU seconds per photo, as records hold them; from all photos so far."""
+        return {"image_cpu_seconds": self.seconds / self.photos} if self.photos else {}
 
 
 @torch.no_grad()

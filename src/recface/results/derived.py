@@ -20,8 +20,8 @@ Array = np.ndarray
 
 CONDITIONS = "conditions"
 """The block of metrics that is computed here; its metrics are named `<condition>/<metric>`."""
-TIME = "image_seconds"
-TIME_PROTOCOL = "seconds-per-image/v1"
+TIME = "image_cpu_seconds"
+TIME_PROTOCOL = "cpu-seconds-per-image/v1"
 PREFIX = "condition_"
 
 
