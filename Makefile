@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 ICT ?= ../shared/data/ict_face/ict_face.npz
+PHOTOS ?= ../shared/data/london
 
 .DEFAULT_GOAL := help
-.PHONY: help setup results results-ict tables smoke test lint format bench pictures clean
+.PHONY: help setup results results-ict results-comparison tables smoke test lint format bench pictures clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "make: needs Python 3.11: give its path, make PYTHON=/path/to/python3.11"; exit 1; }
@@ -27,6 +28,13 @@ results: $(STAMP) ## train every row of the ablation on the embedded benchmark (
 
 results-ict: $(STAMP) ## the same on scan statistics with real photographs (needs the ICT face model: ICT=path)
 	@$(BIN)/python src/sweep.py sweeps/ablation_ict.yaml face_model.path=$(ICT) --workers $(WORKERS)
+	@$(BIN)/python src/tables.py
+
+results-comparison: $(STAMP) ## also what is not ours: mean face, eos, fit (on scan statistics too where ICT and PHOTOS are found)
+	@for seed in 0 1 2; do $(BIN)/python src/peers.py eos_noisy seed=$$seed || exit 1; done
+	@$(BIN)/python src/peers.py mean_face,eos,fit
+	@if [ -e $(ICT) ]; then $(BIN)/python src/peers.py all face_model=ict face_model.path=$(ICT) $(if $(wildcard $(PHOTOS)),data.photos=$(PHOTOS)); fi
+	@$(BIN)/python src/sweep.py sweeps/comparison.yaml --workers $(WORKERS)
 	@$(BIN)/python src/tables.py
 
 tables: $(STAMP) ## rebuild results/ from the finished runs, without training

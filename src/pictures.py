@@ -1,4 +1,4 @@
-"""Draw docs/*.png again: the face models, and a page of the embedded benchmark."""
+"""Draw docs/*.png again: the face models, a page of the embedded benchmark, and methods side by side on its photos."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 from recface.data.page import draw_benchmark_page
 from recface.experiment.command_line import compose_config
+from recface.experiment.comparison_page import draw_comparison_page, page_methods
 from recface.experiment.setup import open_workbench
 from recface.render import face_model_page
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 
 
 def main() -> None:
@@ -18,7 +20,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", help="folder that holds ict_face/, to draw that face model too")
     options = parser.parse_args()
-    draw_benchmark_page(open_workbench(compose_config("+experiment=baseline")).benchmark, DOCS / "benchmark.png")
+    bench = open_workbench(compose_config("+experiment=baseline"))
+    draw_benchmark_page(bench.benchmark, DOCS / "benchmark.png")
+    methods = page_methods(ROOT / "runs", ROOT / "results" / "records", bench.benchmark.manifest_hash)
+    draw_comparison_page(bench, methods, DOCS / "comparison.png")
     face_model_page.main(["--out", str(DOCS / "face_models.png"), *(["--data", options.data] if options.data else [])])
 
 

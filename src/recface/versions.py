@@ -13,3 +13,6 @@ VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protoco
 
 SCAN_VERSION = 1
 """Raised whenever the same configuration would learn another scan model; in the records of the scan stage alone."""
+
+PEER_VERSION = 1
+"""Raised whenever the same settings would make a method that is not ours predict otherwise; only those carry it."""

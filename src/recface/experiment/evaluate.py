@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor
 from recface.data import Source
 from recface.data.sources import embedded_source
 from recface.experiment.setup import Workbench
+from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
 from recface.metrics import evaluate_shapes, masked_basis, shape_errors
 from recface.metrics.functional import control_auc, landmark_nme
@@ -19,7 +22,34 @@ from recface.render import project
 from recface.variants import Reconstruction
 
 Predictions = dict[str, np.ndarray]
+Predictor = Callable[[Source], dict[str, Tensor]]
+"""Anything that reconstructs N photos of a source: identity (N, K), expression (N, E), landmarks (N, 68, 2)."""
 CHUNK = 128
+
+
+class Timed:
+    """A predictor that counts photos and CPU seconds: wall-clock time would depend on what else the machine does.
+
+    On a CUDA device the seconds are those of the host, which waits for the result.
+
+    Args:
+        predictor: What predicts.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor, self.photos, self.seconds = predictor, 0, 0.0
+
+    def __call__(self, source: Source) -> dict[str, Tensor]:
+        """Predict a source."""
+        begin = time.process_time()
+        output = self.predictor(source)
+        self.seconds, self.photos = self.seconds + time.process_time() - begin, self.photos + len(source)
+        return output
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """CPU seconds per photo, as records hold them; from all photos so far."""
+        return {"image_cpu_seconds": self.seconds / self.photos} if self.photos else {}
 
 
 @torch.no_grad()
@@ -48,7 +78,11 @@ def predict(variant: Reconstruction, source: Source) -> dict[str, Tensor]:
 
 
 class Geometry:
-    """The face region of the model that a variant predicts with, as the metrics take it.
+    """The face region of the model that predictions are made with, as the metrics take it.
+
+    Args:
+        bench: Face model of the truth.
+        face_model: That of the predictions, where it is another one.
 
     Attributes:
         basis: (M, 3, K) mm, from whitened parameters, at the masked vertices.
@@ -57,8 +91,8 @@ class Geometry:
         joint: Where the benchmark's truth is of another model: the space that holds both.
     """
 
-    def __init__(self, bench: Workbench, variant: Reconstruction) -> None:
-        true, model = bench.face_model, variant.exported()[0]
+    def __init__(self, bench: Workbench, face_model: FaceModel | None = None) -> None:
+        true, model = bench.face_model, face_model or bench.face_model
         self.basis = masked_basis(model.identity_basis, model.identity_sigma, true.face_mask)
         self.mean, self.sigma = true.mean[true.face_mask], model.identity_sigma
         self.joint: JointSpace | None = None
@@ -88,19 +122,27 @@ class Geometry:
         return flat.T @ flat / len(self.basis)
 
 
-def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tuple[dict[str, float], Predictions]:
+def finite(metrics: dict[str, float]) -> dict[str, float]:
+    """Leave out what is undefined for these predictions, such as the clusters of shapes that are all equal."""
+    return {key: value for key, value in metrics.items() if np.isfinite(value)}
+
+
+def evaluate_split(
+    predictor: Predictor, bench: Workbench, split: str, face_model: FaceModel | None = None
+) -> tuple[dict[str, float], Predictions]:
     """All metrics of a split with true shapes.
 
     Args:
-        variant: A trained variant.
+        predictor: What predicts: of a trained variant, `functools.partial(predict, variant)`.
         bench: Face model and benchmark.
         split: "validation" or "test".
+        face_model: That of the predictions, where it is another one.
 
     Returns:
         Metrics by key; predictions as predictions.npz holds them, under names that begin with the split's.
     """
-    source, geometry = embedded_source(bench.benchmark, split), Geometry(bench, variant)
-    output = predict(variant, source)
+    source, geometry = embedded_source(bench.benchmark, split), Geometry(bench, face_model)
+    output = predictor(source)
     person, true = torch.from_numpy(source.identity), torch.from_numpy(source.identity_parameters)
     yaw, expression = torch.from_numpy(source.extra["angles"][:, 1]).abs(), output["expression"].norm(dim=1)
     metrics = evaluate_shapes(
@@ -118,7 +160,7 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
     errors = geometry.errors(output["identity"], true)
     people = np.unique(source.identity)
     first = np.searchsorted(source.identity, people)
-    return metrics | {"nme": float(nme.mean())}, {
+    return finite(metrics | {"nme": float(nme.mean())}), {
         f"{split}_parameters": output["identity"].numpy(),
         f"{split}_identity": source.identity,
         f"{split}_people": people,
@@ -130,12 +172,14 @@ def evaluate_split(variant: Reconstruction, bench: Workbench, split: str) -> tup
     }
 
 
-def evaluate_controls(variant: Reconstruction, bench: Workbench) -> tuple[dict[str, float], Predictions]:
+def evaluate_controls(
+    predictor: Predictor, bench: Workbench, face_model: FaceModel | None = None
+) -> tuple[dict[str, float], Predictions]:
     """Verification on the two control sets: do shapes recognise by appearance? See DESIGN.md, faithfulness."""
-    geometry, metrics, predictions = Geometry(bench, variant), {}, {}
+    geometry, metrics, predictions = Geometry(bench, face_model), {}, {}
     for control in ("shape", "albedo"):
         source = embedded_source(bench.benchmark, f"control_{control}")
-        parameters = predict(variant, source)["identity"]
+        parameters = predictor(source)["identity"]
         person, group = torch.from_numpy(source.identity), torch.from_numpy(source.extra["albedo"])
         metrics[f"control_{control}_auc"] = control_auc(parameters, person, group, geometry.basis, control)
         predictions |= {
@@ -143,19 +187,26 @@ def evaluate_controls(variant: Reconstruction, bench: Workbench) -> tuple[dict[s
             f"control_{control}_identity": source.identity,
             f"control_{control}_group": source.extra["albedo"],
         }
-    return metrics, predictions
+    return finite(metrics), predictions
 
 
-def evaluate_run(variant: Reconstruction, bench: Workbench) -> tuple[dict[str, dict[str, float]], Predictions]:
-    """Everything a run reports from the benchmark.
+def evaluate_run(
+    predictor: Predictor, bench: Workbench, face_model: FaceModel | None = None
+) -> tuple[dict[str, dict[str, float]], Predictions]:
+    """Everything a run reports from the benchmark, whatever predicts.
+
+    Args:
+        predictor: As for `evaluate_split`.
+        bench: Face model and benchmark.
+        face_model: That of the predictions, where it is another one.
 
     Returns:
         Metrics by block ("validation", "benchmark"), and the content of predictions.npz.
     """
-    validation, _ = evaluate_split(variant, bench, "validation")
-    test, predictions = evaluate_split(variant, bench, "test")
-    controls, control_predictions = evaluate_controls(variant, bench)
-    geometry = Geometry(bench, variant)
+    validation, _ = evaluate_split(predictor, bench, "validation", face_model)
+    test, predictions = evaluate_split(predictor, bench, "test", face_model)
+    controls, control_predictions = evaluate_controls(predictor, bench, face_model)
+    geometry = Geometry(bench, face_model)
     shared: dict[str, Any] = {"basis_gram": geometry.gram.numpy(), "identity_sigma": geometry.sigma.numpy()}
     metrics = {"validation": validation, "benchmark": test | controls}
     return metrics, predictions | control_predictions | shared

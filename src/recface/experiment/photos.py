@@ -8,19 +8,22 @@ import torch
 from recface.data.framing import canonical_landmarks
 from recface.data.sources import manifest_source
 from recface.errors import RecfaceError
-from recface.experiment.evaluate import Geometry, Predictions, predict
+from recface.experiment.evaluate import Geometry, Predictions, Predictor, finite
 from recface.experiment.setup import Workbench
+from recface.face_model import FaceModel
 from recface.metrics.functional import cross_verification
-from recface.variants import Reconstruction
 
 
-def evaluate_photos(variant: Reconstruction, bench: Workbench, path: str) -> tuple[dict[str, float], Predictions]:
+def evaluate_photos(
+    predictor: Predictor, bench: Workbench, path: str, face_model: FaceModel | None = None
+) -> tuple[dict[str, float], Predictions]:
     """Verify real people by the shapes of their photographs. Nothing is ever tuned on these.
 
     Args:
-        variant: A trained variant.
+        predictor: As for `evaluate_split`.
         bench: Face model and image size.
         path: Folder with faces.csv, whose columns identity and expression say who and "neutral" or other.
+        face_model: That of the predictions, where it is another one.
 
     Returns:
         Metrics of the block "photos"; predictions under names that begin with photos_.
@@ -37,7 +40,7 @@ def evaluate_photos(variant: Reconstruction, bench: Workbench, path: str) -> tup
     gallery, probes = np.flatnonzero(neutral), np.flatnonzero(~neutral)
     if not np.intersect1d(source.identity[gallery], source.identity[probes]).size:
         raise RecfaceError(f"data.photos: {path}: nobody has both a photo marked 'neutral' and another")
-    parameters, geometry = predict(variant, source)["identity"], Geometry(bench, variant)
+    parameters, geometry = predictor(source)["identity"], Geometry(bench, face_model)
     metrics = cross_verification(
         parameters[gallery],
         torch.from_numpy(source.identity[gallery]),
@@ -46,7 +49,7 @@ def evaluate_photos(variant: Reconstruction, bench: Workbench, path: str) -> tup
         geometry.basis,
         geometry.sigma,
     )
-    return metrics, {
+    return finite(metrics), {
         "photos_parameters": parameters.numpy(),
         "photos_identity": source.identity,
         "photos_expression": neutral,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import time
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from recface.experiment.command_line import check_config
-from recface.experiment.evaluate import Predictions, evaluate_run
+from recface.experiment.evaluate import Predictions, Timed, evaluate_run, predict
 from recface.experiment.identity import Config, is_complete, is_trained, run_hash
 from recface.experiment.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.experiment.photos import evaluate_photos
@@ -94,14 +95,16 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     clock["stage2"] = time.monotonic()
     folder.stage("evaluation")
     if isinstance(variant.face_model, ResidualFaceModel):
-        save(variant.face_model.exported()[0], folder.path / "sfm.npz")
-    metrics, predictions = evaluate_run(variant, bench)
+        save(variant.exported()[0], folder.path / "sfm.npz")
+    predictor = Timed(functools.partial(predict, variant))
+    metrics, predictions = evaluate_run(predictor, bench, variant.exported()[0])
     if curves := conflict_curves(folder.path / "conflict.jsonl"):
         metrics["conflict"], predictions = conflict_metrics(curves), predictions | curves
     write_predictions(folder.path / "predictions.npz", predictions)
     clock["evaluation"] = time.monotonic()
     names = list(clock)
     timings = {f"{name}_seconds": clock[name] - clock[before] for before, name in zip(names, names[1:], strict=False)}
+    timings |= predictor.timings
     folder.progress(total_steps(bench), total_steps(bench), phase="finished")
     folder.finish(metrics, {block: protocol_ids(values) for block, values in metrics.items()}, timings)
 
@@ -112,7 +115,9 @@ def _add_photos(config: Config, folder: RunFolder) -> None:
     scans = shared_scan_model(bench, folder) if "sfm" in config else None
     variant = build_variant(bench, stage=2, face_model=scans and scans.face_model)
     variant.load_state_dict(load_state(folder.path / "checkpoints" / "final.pt"), strict=False)
-    values, predictions = evaluate_photos(variant, bench, config["data"]["photos"])
+    values, predictions = evaluate_photos(
+        functools.partial(predict, variant), bench, config["data"]["photos"], variant.exported()[0]
+    )
     path = folder.path / "predictions.npz"
     with np.load(path) as stored:
         write_predictions(path, dict(stored) | predictions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 import warnings
@@ -15,7 +16,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from recface.data.sources import embedded_source
 from recface.experiment.callbacks import Checkpoint, Follow, Validate
 from recface.experiment.details import Details
-from recface.experiment.evaluate import evaluate_split
+from recface.experiment.evaluate import evaluate_split, predict
 from recface.experiment.identity import is_trained, run_hash
 from recface.experiment.logger import RunLogger
 from recface.experiment.scan_stage import ScanModel
@@ -63,7 +64,14 @@ def fit(
         logger.begin_stage(before, variant.first_step)
         callbacks += [LearningRateMonitor("step"), _details(bench, stage, logger)]
     if trainer_settings["validate"] and stage == 2:
-        callbacks.insert(0, Validate(lambda module: evaluate_split(module, bench, "validation")[0]))
+        callbacks.insert(
+            0,
+            Validate(
+                lambda module: evaluate_split(
+                    functools.partial(predict, module), bench, "validation", module.exported()[0]
+                )[0]
+            ),
+        )
     trainer = lightning.Trainer(
         accelerator=trainer_settings["accelerator"],
         devices=trainer_settings["devices"],

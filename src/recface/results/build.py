@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.results import figure, index
+from recface.results import figure, index, published
 from recface.results.curves import draw_curves
 from recface.results.differences import Cache
 from recface.results.load import Entry, find_records, select_block
@@ -18,7 +18,7 @@ from recface.results.table import Table, build
 from recface.results.writers import to_csv, to_differences_csv, to_long_csv, to_tex
 from recface.tracking import archive
 from recface.tracking.atomic import write_bytes
-from recface.versions import VERSIONS
+from recface.versions import PEER_VERSION, VERSIONS
 
 _PROVENANCE = ("Provenance:", "% Provenance:")
 
@@ -49,7 +49,7 @@ def render(
     if not paths:
         raise RecfaceError(f"{configs}: no table YAML here")
     entries = find_records(runs, Path(results) / "records")
-    current = VERSIONS if current is None else current
+    current = VERSIONS | {"peer": PEER_VERSION} if current is None else current
     files: dict[str, bytes] = {}
     tables: list[Table] = []
     cache = Cache()
@@ -67,6 +67,8 @@ def render(
         if picture is not None:
             files[f"{name}.png"] = picture
         tables.append(table)
+    if cards := published.read_cards(Path(configs).parents[1] / "external"):
+        files["published.md"] = published.to_markdown(cards).encode()
     pages = {table.spec.name: files[f"{table.spec.name}.md"].decode() for table in tables}
     files[index.NAME] = index.to_index(tables, pages).encode()
     return files

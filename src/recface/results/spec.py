@@ -89,7 +89,7 @@ class TableSpec:
 T = TypeVar("T")
 
 
-def _make(kind: type[T], content: Any, where: str) -> T:
+def make(kind: type[T], content: Any, where: str) -> T:
     """Build a dataclass from a mapping; say which key is unknown or missing."""
     if not isinstance(content, dict):
         raise RecfaceError(f"{where}: expected keys and values, got {content!r}")
@@ -121,12 +121,12 @@ def read_spec(path: str | Path) -> TableSpec:
         content = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise RecfaceError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    spec = _make(TableSpec, content, str(path))
+    spec = make(TableSpec, content, str(path))
     parts = {
-        "blocks": [_make(Block, item, f"{path}: block {i + 1}") for i, item in enumerate(content["blocks"])],
-        "rows": [_make(Row, item, f"{path}: row {i + 1}") for i, item in enumerate(content["rows"])],
-        "columns": [_make(Column, item, f"{path}: column {i + 1}") for i, item in enumerate(content["columns"])],
-        "statistics": _make(Statistics, content.get("statistics", {}), f"{path}: statistics"),
+        "blocks": [make(Block, item, f"{path}: block {i + 1}") for i, item in enumerate(content["blocks"])],
+        "rows": [make(Row, item, f"{path}: row {i + 1}") for i, item in enumerate(content["rows"])],
+        "columns": [make(Column, item, f"{path}: column {i + 1}") for i, item in enumerate(content["columns"])],
+        "statistics": make(Statistics, content.get("statistics", {}), f"{path}: statistics"),
     }
     spec = TableSpec(**{**{f.name: getattr(spec, f.name) for f in fields(TableSpec)}, **parts})
     _check(spec, path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.results.derived import derive
 from recface.results.differences import Cache, Comparer, Difference
 from recface.results.load import BlockRuns, Entry, flatten, select_block
 from recface.results.significance import holm
@@ -94,7 +95,7 @@ def build(
     Raises:
         RecfaceError: Two records of one column name different protocols.
     """
-    entries = list(entries)
+    entries = derive(entries, spec.blocks)
     experiments = [row.experiment for row in spec.rows]
     cache = cache or Cache()
     blocks = [_block(spec, block, select_block(entries, block, experiments, current), cache) for block in spec.blocks]

@@ -1,0 +1,55 @@
+"""Evaluate methods that are not ours on the same photos: python src/peers.py eos [face_model=ict ...].
+
+NAME is one of configs/peer/, several separated by commas, or `all`. The overrides are those of src/run.py. The record
+goes to the folder of runs, where src/tables.py finds it; what is finished already is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+# Small problems, one photo after the other: threads would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from recface.errors import RecfaceError
+from recface.output import quiet_pipe
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; by default the process's own.
+
+    Returns:
+        Exit code: 0, 1 after a mistake, 130 after an interrupt.
+    """
+    parser = argparse.ArgumentParser(
+        prog="peers.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="a peer, several separated by commas, or all")
+    parser.add_argument("overrides", nargs="*", help="key=value, as for run.py; peer.KEY=value sets the method's own")
+    options = parser.parse_args(arguments)
+    try:
+        from recface.experiment.peers import known_peers, peer_config, run_peer
+
+        names = known_peers() if options.name == "all" else options.name.split(",")
+        for config in [peer_config(name, options.overrides) for name in names]:
+            print(run_peer(config, options.overrides).record_path, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        from recface.experiment.command_line import explain
+
+        if os.environ.get("RECFACE_DEBUG"):
+            raise
+        print(f"peers.py: {error if isinstance(error, RecfaceError) else explain(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(quiet_pipe(main))

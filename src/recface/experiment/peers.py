@@ -1,0 +1,133 @@
+"""A method that is not ours, from its configuration to a record of the form that a network's run leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from recface.data.benchmark import BenchmarkConfig
+from recface.data.benchmark.conditions import named_conditions
+from recface.errors import RecfaceError
+from recface.experiment.command_line import CONFIGS, check_overrides, compose_config
+from recface.experiment.evaluate import Timed, evaluate_run
+from recface.experiment.identity import Config, face_model_digest
+from recface.experiment.photos import evaluate_photos
+from recface.experiment.run import write_predictions
+from recface.experiment.setup import open_workbench
+from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
+from recface.peers import build_peer, check_settings
+from recface.tracking import RunFolder, new_record, run_path
+from recface.tracking.config_hash import config_hash, without
+from recface.versions import BENCHMARK_VERSION, PEER_VERSION, PROTOCOL_VERSION
+
+PEER_VERSIONS = {"benchmark": BENCHMARK_VERSION, "peer": PEER_VERSION, "protocol": PROTOCOL_VERSION}
+READ = (
+    "peer.",
+    "face_model",
+    "data.seed",
+    "data.albedo_modes",
+    "data.photos",
+    "scale",
+    "seed",
+    "paths",
+    "trainer.threads",
+)
+"""Beginnings of the keys that a peer's result can depend on; others would be set in vain."""
+IGNORED = ("seed", "name", "parent", "paths", "trainer", "data.photos", "face_model.path", "peer.batch")
+
+
+def known_peers() -> list[str]:
+    """Names of configs/peer/."""
+    return sorted(path.stem for path in (CONFIGS / "peer").glob("*.yaml"))
+
+
+def peer_config(name: str, overrides: Sequence[str] = ()) -> Config:
+    """Compose a peer's configuration: what it shares with a run, and its own settings, without what only networks read.
+
+    Args:
+        name: One of `known_peers`.
+        overrides: Hydra's, as src/run.py takes them.
+
+    Returns:
+        The resolved configuration, plain.
+
+    Raises:
+        RecfaceError: An unknown peer, or a key that no peer reads.
+    """
+    if name not in known_peers():
+        raise RecfaceError(f"no peer '{name}': known are {', '.join(known_peers())}")
+    check_overrides(overrides)
+    for override in overrides:
+        if not override.lstrip("+").startswith(READ):
+            raise RecfaceError(f"{override}: no peer reads this key; peers read {', '.join(READ)}")
+    whole = compose_config(f"+peer={name}", *overrides)
+    check_settings(whole["peer"])
+    sizes = {
+        key: value for key, value in whole["scale"].items() if key in ("name", *BenchmarkConfig.__dataclass_fields__)
+    }
+    kept = {key: whole[key] for key in ("name", "parent", "seed", "peer", "face_model", "paths")}
+    data = {key: whole["data"][key] for key in ("seed", "albedo_modes", "photos")}
+    return kept | {"data": data, "scale": sizes, "trainer": {"threads": whole["trainer"]["threads"]}}
+
+
+def peer_hash(config: Config) -> str:
+    """Hash over the method, its settings, the face model and the benchmark."""
+    return config_hash(without(config, IGNORED) | {"face_model_digest": face_model_digest(config)})
+
+
+def run_peer(config: Config, overrides: Sequence[str] = ()) -> RunFolder:
+    """Predict and evaluate with a peer and write the record; what is finished already is not done again.
+
+    Args:
+        config: From `peer_config`.
+        overrides: What was given on the command line, for the record.
+
+    Returns:
+        The finished run's folder.
+
+    Raises:
+        RecfaceError: A mistake in configuration or data; the record then says "failed" and why.
+    """
+    torch.set_num_threads(config["trainer"]["threads"])
+    digest = peer_hash(config)
+    folder = RunFolder.open(run_path(config["paths"]["runs"], config["name"], digest, config["seed"]))
+    record = new_record(
+        config["name"],
+        digest,
+        config["seed"],
+        config,
+        parent=config["parent"],
+        overrides=overrides,
+        versions=PEER_VERSIONS,
+    )
+    with folder.lock():
+        done, photos = folder.record, config["data"]["photos"]
+        current = folder.is_finished and done.versions == PEER_VERSIONS
+        if not (current and (not photos or "photos" in done.metrics)):
+            with folder.running(record):
+                _evaluate(config, folder)
+    return folder
+
+
+def _evaluate(config: Config, folder: RunFolder) -> None:
+    """All metrics of the benchmark, and of photographs where they are given."""
+    begin = time.monotonic()
+    folder.stage("evaluation")
+    bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
+    folder.update(data_manifest=bench.benchmark.manifest_hash)
+    peer = build_peer(bench.face_model, bench.benchmark.albedo_model, config["peer"], config["seed"])
+    timed = Timed(peer)
+    metrics, predictions = evaluate_run(timed, bench)
+    protocols: dict[str, Any] = {block: protocol_ids(values) for block, values in metrics.items()}
+    for name, chosen in named_conditions(bench.benchmark.labels("test")).items():
+        predictions[f"condition_{name}"] = chosen
+    if config["data"]["photos"]:
+        metrics["photos"], found = evaluate_photos(peer, bench, config["data"]["photos"])
+        protocols["photos"] = {key: PHOTO_PROTOCOLS[key].id for key in metrics["photos"]}
+        predictions |= found
+    write_predictions(folder.path / "predictions.npz", {key: np.asarray(value) for key, value in predictions.items()})
+    folder.finish(metrics, protocols, timed.timings | {"evaluation_seconds": time.monotonic() - begin})
