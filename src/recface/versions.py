@@ -13,3 +13,6 @@ VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protoco
 
 SCAN_VERSION = 1
 """Raised whenever the same configuration would learn another scan model; in the records of the scan stage alone."""
+
+SHAPE_MODEL_VERSION = 1
+"""Raised whenever the same scan models would give other numbers in the table sfm_model; in its records alone."""

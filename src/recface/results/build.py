@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.results import figure
+from recface.results import figure, sfm_model
 from recface.results.load import Entry, find_records, select_block
 from recface.results.markdown import to_markdown
 from recface.results.spec import read_spec
@@ -59,7 +59,7 @@ def render(
         picture = figure.draw(table) if with_figures else None
         if picture is not None:
             files[f"{name}.png"] = picture
-    return files
+    return files | sfm_model.render(entries, with_figures)
 
 
 def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> list[Path]:
@@ -116,6 +116,7 @@ def _used(configs: str | Path, entries: list[Entry]) -> Iterator[Entry]:
         rows = [row.experiment for row in spec.rows]
         for block in spec.blocks:
             yield from select_block(entries, block, rows).entries()
+    yield from sfm_model.model_entries(entries)
 
 
 def check_tables(configs: str | Path, runs: str | Path, results: str | Path) -> None:
