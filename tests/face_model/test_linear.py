@@ -13,10 +13,12 @@ from recface.face_model import FaceModel, load, save
 from recface.face_model.linear import export_basis, fit_coefficients
 
 
+BASES = arrays(np.float64, (12, 3), elements=st.floats(-100, 100))
+LATENTS = arrays(np.float64, (5, 3), elements=st.floats(-9, 9))
+
+
 @settings(max_examples=30, deadline=None)
-@given(
-    arrays(np.float64, (12, 3), elements=st.floats(-100, 100)), arrays(np.float64, (5, 3), elements=st.floats(-9, 9))
-)
+@given(BASES, LATENTS)
 def test_export_decodes_alike_and_keeps_norms_and_angles(basis, latents):
     columns, sigma, parameters = export_basis(basis, latents)
     np.testing.assert_allclose((parameters * sigma) @ columns.T, latents @ basis.T, atol=1e-4)
