@@ -2,15 +2,17 @@
 
     python src/scan_model.py sfm.scan.people=500 seed=0 [key=value ...]
     python src/scan_model.py evaluate seed=0,1,2 [key=value ...]
+    python src/scan_model.py eos sfm.npz sfm.bin
 
-The first prints the folder of sfm.npz, which any run takes as face_model=npz face_model.path=...; the second prints the
-records that results/sfm_model.md is built from (python src/tables.py).
+The first prints the path of sfm.npz, which any run takes as face_model=npz face_model.path=...; the second prints the
+records that results/sfm_model.md is built from (python src/tables.py); the third writes a face model for eos.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from recface.errors import RecfaceError
 from recface.experiment.command_line import check_overrides, compose_config, explain
@@ -28,6 +30,16 @@ def configurations(overrides: list[str]) -> Iterator[dict]:
         yield compose_config(*GROUPS, *rest, f"seed={seed}")
 
 
+def export_eos(paths: list[str]) -> Path:
+    """Write the face model of the first path in eos's format to the second."""
+    if len(paths) != 2:
+        raise RecfaceError("eos needs two paths: the face model's npz, and the file to write")
+    from recface.face_model import load
+    from recface.face_model.eos_format import save_eos
+
+    return save_eos(load(paths[0]), paths[1])
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -43,6 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     evaluate = arguments[:1] == ["evaluate"]
     try:
+        if arguments[:1] == ["eos"]:
+            print(export_eos(arguments[1:]))
+            return 0
         for config in configurations(arguments[evaluate:]):
             from recface.experiment.run import set_up_torch  # torch is imported only when there is something to train
             from recface.experiment.scan_evaluation import evaluate_scan_models

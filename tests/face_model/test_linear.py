@@ -12,7 +12,6 @@ from recface.errors import RecfaceError
 from recface.face_model import FaceModel, load, save
 from recface.face_model.linear import export_basis, fit_coefficients
 
-
 BASES = arrays(np.float64, (12, 3), elements=st.floats(-100, 100))
 LATENTS = arrays(np.float64, (5, 3), elements=st.floats(-9, 9))
 

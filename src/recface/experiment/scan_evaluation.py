@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from recface.data.benchmark import Benchmark
-from recface.data.scans import DecodedScans, ScanSet, check_scans, draw_scans, split_people
+from recface.data.scans import DecodedScans, MappedScans, ScanSet, check_scans, draw_scans, split_people
 from recface.data.scans.principal import Principal, principal_scores
 from recface.experiment.identity import Config
 from recface.experiment.scan_stage import open_scans, scan_counts, scan_hash, scan_model
@@ -26,6 +26,7 @@ from recface.versions import SCAN_VERSION, SHAPE_MODEL_VERSION
 
 EXPERIMENT = "sfm_model"
 VERSIONS = {"scan": SCAN_VERSION, "shape_model": SHAPE_MODEL_VERSION}
+KEEP_BYTES = 1_000_000_000
 Array = np.ndarray
 
 
@@ -65,6 +66,8 @@ def open_splits(config: Config, face_model: FaceModel, benchmark: Benchmark | No
     else:
         train, validation, test = split_people(train, (sizes["validation_people"], sizes["test_people"]), seed)
     truth = test.clean(slice(None)).reshape(len(test), -1) if isinstance(test, DecodedScans) else None
+    if 12 * len(train) * train.num_vertices <= KEEP_BYTES:
+        train = MappedScans(train[:], train.identity)  # every row reads them all: decode them once
     return ScanSplits(train, _flat(validation), validation.identity, _flat(test), test.identity, truth)
 
 
