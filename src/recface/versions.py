@@ -16,3 +16,6 @@ SCAN_VERSION = 1
 
 PEER_VERSION = 1
 """Raised whenever the same settings would make a method that is not ours predict otherwise; only those carry it."""
+
+SHAPE_MODEL_VERSION = 1
+"""Raised whenever the same scan models would give other numbers in the table sfm_model; in its records alone."""

@@ -13,20 +13,18 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from torch import Tensor
 
 from recface.data.benchmark import Benchmark
 from recface.data.scans import ScanBatches, ScanSet, benchmark_scans, check_scans, draw_scans, folder_scans
-from recface.data.scans.principal import principal_scores
+from recface.data.scans.principal import Principal, principal_scores
 from recface.errors import RecfaceError
 from recface.experiment.identity import Config
-from recface.experiment.setup import Workbench
-from recface.face_model import FaceModel, load, save
+from recface.experiment.setup import Workbench, open_workbench
+from recface.face_model import FaceModel, get, load, save
 from recface.face_model.linear import export_basis
-from recface.face_model.transfer import graph_laplacian
 from recface.tracking import RunFolder, config_hash, new_record, run_path
 from recface.variants.scan_decoder import ScanDecoder
-from recface.variants.scan_start import SPARE, two_part_start
+from recface.variants.scan_start import SPARE, ScanStart, two_part_start
 from recface.versions import SCAN_VERSION
 
 CHECKPOINT_STEPS = 100
@@ -72,7 +70,13 @@ def shared_scan_model(bench: Workbench, run: RunFolder) -> ScanModel:
 
 
 def scan_model(
-    config: Config, face_model: FaceModel, scans: ScanSet, run: RunFolder | None = None, manifest: str | None = None
+    config: Config,
+    face_model: FaceModel,
+    scans: ScanSet,
+    follow: RunFolder | None = None,
+    manifest: str | None = None,
+    principal: Principal | None = None,
+    part: str | None = None,
 ) -> ScanModel:
     """As `shared_scan_model`, without a benchmark: face model and scans are given.
 
@@ -80,10 +84,12 @@ def scan_model(
         config: Resolved configuration with the group `sfm`.
         face_model: Gives topology, landmarks, mirror and, unless one is learned, the expression basis.
         scans: What `open_scans` gave for this configuration.
-        run: The run that asks, or None.
+        follow: The run that asks and shows the progress, or None.
         manifest: Hash of the benchmark, for the record.
+        principal: The scans in principal coordinates, where they are known already.
+        part: Says which part of the configuration's scans these are, where they are not all.
     """
-    settings, digest = config["sfm"]["scan"], scan_hash(config, face_model, manifest)
+    settings, digest = config["sfm"]["scan"], scan_hash(config, face_model, manifest, part)
     folder = RunFolder.open(run_path(config["paths"]["runs"], "scans", digest, config["seed"]))
     with folder.lock():
         if not is_scan_trained(folder):
@@ -98,24 +104,49 @@ def scan_model(
             with folder.running(record):
                 folder.stage("scans")
                 begin = time.monotonic()
-                _train(settings, face_model, scans, config["seed"], folder, run or folder)
+                _train(settings, face_model, scans, config["seed"], folder, follow or folder, principal)
                 folder.finish({}, timings={"scans_seconds": time.monotonic() - begin})
     with np.load(folder.path / "latents.npz") as stored:
         arrays = {name: stored[name] for name in ("identity", "latents", "expression")}
     return ScanModel(load(folder.path / "sfm.npz"), **arrays, scans=scans, path=folder.path)
 
 
-def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None) -> str:
+def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None, part: str | None = None) -> str:
     """Hash over all that determines the scan stage: its keys, the face model, and the benchmark where it is read."""
     settings = dict(config["sfm"]["scan"])
     own = {"scan": settings, "face_model": face_model.checksum, "version": SCAN_VERSION}
-    return config_hash(own | ({"benchmark": manifest} if settings["source"] == "benchmark" else {}))
+    own |= {"benchmark": manifest} if settings["source"] == "benchmark" else {}
+    own |= {"part": part} if part else {}
+    return config_hash(own)
+
+
+def scan_counts(settings: Config, face_model: FaceModel) -> tuple[int, int, np.ndarray | None]:
+    """Identity modes, expression modes, and the known expression basis (3V, E) unless one is learned.
+
+    Raises:
+        RecfaceError: An unknown kind of expression basis.
+    """
+    modes = settings["modes"] or face_model.num_identity
+    if settings["expression"] == "learned":
+        return modes, settings["expression_modes"], None
+    if settings["expression"] == "model":
+        return modes, face_model.num_expressions, face_model.arrays()["expression_basis"]
+    raise RecfaceError(f"sfm.scan.expression: no '{settings['expression']}'; known are model, learned")
 
 
 def is_scan_trained(folder: RunFolder) -> bool:
     """Whether a folder holds a finished scan model of this code's version."""
     done = folder.is_finished and folder.record.versions == {"scan": SCAN_VERSION}
     return done and (folder.path / "sfm.npz").exists() and (folder.path / "latents.npz").exists()
+
+
+def open_scan_bench(config: Config) -> tuple[FaceModel, Benchmark | None]:
+    """The face model of a configuration, and the benchmark where the scans are its own: photos are not needed."""
+    if config["sfm"]["scan"]["source"] == "benchmark":
+        bench = open_workbench(config)
+        return bench.face_model, bench.benchmark
+    settings = config["face_model"]
+    return get(settings["name"], settings["path"], Path(config["paths"]["cache"])), None
 
 
 def open_scans(config: Config, face_model: FaceModel, benchmark: Benchmark | None) -> ScanSet:
@@ -137,22 +168,28 @@ def open_scans(config: Config, face_model: FaceModel, benchmark: Benchmark | Non
 
 
 def _train(
-    settings: Config, face_model: FaceModel, scans: ScanSet, seed: int, folder: RunFolder, follow: RunFolder
+    settings: Config,
+    face_model: FaceModel,
+    scans: ScanSet,
+    seed: int,
+    folder: RunFolder,
+    follow: RunFolder,
+    principal: Principal | None,
 ) -> None:
     """Start from PCA, train, and write sfm.npz and latents.npz."""
-    learned = settings["expression"] == "learned"
-    modes = settings["modes"] or face_model.num_identity
-    units = settings["expression_modes"] if learned else face_model.num_expressions
-    check_scans(scans, modes, settings["expression_modes"] if learned else 0)
-    blend = None if learned else face_model.arrays()["expression_basis"]
-    principal = principal_scores(scans, modes + units + SPARE, seed)
+    modes, units, blend = scan_counts(settings, face_model)
+    learned = blend is None
+    check_scans(scans, modes, units if learned else 0)
+    if principal is None:
+        principal = principal_scores(scans, modes + units + SPARE, seed)
     start = two_part_start(principal, scans.identity, modes, units, blend)
+    source = face_model.arrays()
+    roughness, reflection = principal.roughness(source["triangles"]), principal.reflection(source["mirror"])
     torch.manual_seed(seed)
-    decoder = ScanDecoder(
-        settings, start, scans.identity, sparse_laplacian(face_model), face_model.mirror.cpu().numpy(), learned
-    )
-    fit_scans(decoder, scans, seed, folder, follow)
-    model, latents = export_model(decoder, face_model)
+    decoder = ScanDecoder(settings, start, scans.identity, roughness, reflection, face_model.num_vertices, learned)
+    batches = ScanBatches(principal.scores, scans.identity, settings["batch_size"], seed, 0, settings["steps"])
+    fit_scans(decoder, batches, folder, follow)
+    model, latents = export_model(decoder, face_model, principal, start)
     save(model, folder.path / "sfm.npz")
     arrays = {
         "identity": scans.identity,
@@ -164,22 +201,15 @@ def _train(
     os.replace(part, folder.path / "latents.npz")
 
 
-def sparse_laplacian(face_model: FaceModel) -> Tensor:
-    """Uniform graph Laplacian of a face model's mesh, (V, V) sparse float32."""
-    matrix = graph_laplacian(face_model.triangles.cpu().numpy(), face_model.num_vertices).tocoo()
-    index = torch.from_numpy(np.stack([matrix.row, matrix.col]).astype(np.int64))
-    return torch.sparse_coo_tensor(index, torch.from_numpy(matrix.data).float(), matrix.shape).coalesce()
-
-
-def fit_scans(decoder: ScanDecoder, scans: ScanSet, seed: int, folder: RunFolder, follow: RunFolder) -> None:
+def fit_scans(decoder: ScanDecoder, batches: ScanBatches, folder: RunFolder, follow: RunFolder) -> None:
     """Train the auto-decoder; goes on from the last checkpoint where a killed run left one."""
     last = folder.path / "checkpoints" / "scans-last.ckpt"
     if last.exists():
         decoder.resume(torch.load(last, map_location="cpu", weights_only=True))
-    batches = ScanBatches(scans, decoder.settings["batch_size"], seed, decoder.step, decoder.steps)
+    batches.start = decoder.step
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(
-        accelerator="cpu",  # small linear algebra on scans that are read from disk
+        accelerator="cpu",  # a step is small linear algebra
         max_epochs=1,
         callbacks=[ScanProgress(folder, follow, last)],
         logger=False,
@@ -222,20 +252,24 @@ class ScanProgress(lightning.Callback):
             os.replace(self.last.with_suffix(".part"), self.last)
 
 
-def export_model(decoder: ScanDecoder, face_model: FaceModel) -> tuple[FaceModel, np.ndarray]:
+def export_model(
+    decoder: ScanDecoder, face_model: FaceModel, principal: Principal, start: ScanStart
+) -> tuple[FaceModel, np.ndarray]:
     """The trained decoder in the face-model schema, and its latents (N, K) in that schema's convention."""
     basis, latents = decoder.basis.detach().numpy(), decoder.latents.weight.detach().numpy()
-    columns, sigma, parameters = export_basis(basis, latents)
-    blend = decoder.blend.detach().numpy()
-    learned = decoder.blend.requires_grad
-    source = face_model.arrays()
+    columns, sigma, parameters = export_basis(basis, latents, principal.axes)
+    source, learned = face_model.arrays(), decoder.blend.requires_grad
+    blend, names = source["expression_basis"], face_model.expression_names
+    if learned:
+        blend = principal.axes @ decoder.blend.detach().numpy()
+        names = [f"learned{k:02d}" for k in range(blend.shape[1])]
     model = FaceModel(
-        mean=decoder.mean.numpy().reshape(-1, 3),
+        mean=start.mean.reshape(-1, 3),
         triangles=source["triangles"],
         identity_basis=columns,
         identity_sigma=sigma,
         expression_basis=blend,
-        expression_names=[f"learned{k:02d}" for k in range(blend.shape[1])] if learned else face_model.expression_names,
+        expression_names=names,
         landmarks68=source["landmarks68"],
         mirror=source["mirror"],
         face_mask=source["face_mask"],

@@ -27,19 +27,23 @@ def fit_coefficients(offsets: np.ndarray, basis: np.ndarray, precision: np.ndarr
     return np.linalg.solve(gram, basis.T @ offsets.T).T
 
 
-def export_basis(basis: np.ndarray, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def export_basis(
+    basis: np.ndarray, latents: np.ndarray, axes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A free basis as orthonormal columns with standard deviations, and latents to match: A x = U diag(sigma) a.
 
     The thin SVD A = U diag(sigma) W^T gives a = W^T x. W is a rotation, so norms and angles of latents stay, and with
     them a hypersphere. Exact for every A of full rank: docs/sfm.md, stage 1.
 
     Args:
-        basis: (D, K) free basis A, in mm per unit of latent.
+        basis: (M, K) free basis A, in mm per unit of latent.
         latents: (N, K) latents x.
+        axes: (D, M) orthonormal axes of the coordinates that the basis is given in; None where it is given on the mesh.
 
     Returns:
         U (D, K) with orthonormal columns, sigma (K,) descending in mm, a (N, K). Source: ours, elementary.
     """
     columns, sigma, rotation = np.linalg.svd(np.asarray(basis, np.float64), full_matrices=False)
+    columns = columns if axes is None else axes @ columns
     signs = fix_signs(columns)
     return columns * signs, sigma, np.asarray(latents, np.float64) @ rotation.T * signs

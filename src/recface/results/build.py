@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.results import figure, index, published
+from recface.results import figure, index, published, sfm_model
 from recface.results.curves import draw_curves
 from recface.results.differences import Cache
 from recface.results.load import Entry, find_records, select_block
@@ -71,7 +71,7 @@ def render(
         files["published.md"] = published.to_markdown(cards).encode()
     pages = {table.spec.name: files[f"{table.spec.name}.md"].decode() for table in tables}
     files[index.NAME] = index.to_index(tables, pages).encode()
-    return files
+    return files | sfm_model.render(entries, with_figures)
 
 
 def _picture(table: Table) -> bytes | None:
@@ -133,6 +133,7 @@ def _used(configs: str | Path, entries: list[Entry]) -> Iterator[Entry]:
         rows = [row.experiment for row in spec.rows]
         for block in spec.blocks:
             yield from select_block(entries, block, rows).entries()
+    yield from sfm_model.model_entries(entries)
 
 
 def check_tables(configs: str | Path, runs: str | Path, results: str | Path) -> None:

@@ -18,6 +18,9 @@ from recface.variants.scan_start import ScanStart
 class ScanDecoder(lightning.LightningModule):
     """S_i = mean + A x_i + B e_i with a free latent x_i and expression e_i for each scan, and a free basis A.
 
+    It is trained in the M principal coordinates of the scans, where all terms are what they are on the mesh, at a
+    hundredth of the cost (docs/sfm.md, stage 1).
+
     With `sphere`, latents lie near the sphere of radius sqrt(K) and the directions of people are separated by a margin;
     without, a batch's latents follow N(0, I) instead (the KL of SIR's prior). All other terms are the same.
 
@@ -25,8 +28,9 @@ class ScanDecoder(lightning.LightningModule):
         settings: The configuration's `sfm.scan`.
         start: Where to start from.
         identity: (N,) person of each scan.
-        laplacian: (V, V) sparse mesh Laplacian.
-        mirror: (V,) index of each vertex's mirror image.
+        roughness: (M, M) of `Principal.roughness`.
+        reflection: (M, M) of `Principal.reflection`.
+        vertices: Number of vertices V.
         learn_expression: Whether B is learned too.
     """
 
@@ -35,22 +39,23 @@ class ScanDecoder(lightning.LightningModule):
         settings: dict[str, Any],
         start: ScanStart,
         identity: np.ndarray,
-        laplacian: Tensor,
-        mirror: np.ndarray,
+        roughness: np.ndarray,
+        reflection: np.ndarray,
+        vertices: int,
         learn_expression: bool,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # two optimisers: latents move only when their scan is in the batch
-        self.settings, self.steps = settings, settings["steps"]
+        self.settings, self.steps, self.vertices = settings, settings["steps"], vertices
         self.radius = math.sqrt(start.latents.shape[1])
         self.sphere = settings["sphere"]
         names = ("vertex", "center", "orthogonality", "smoothness", "symmetry", "expression")
         own = ("sphere", "separation") if self.sphere else ("prior",)
         self.weights = {name: settings["weights"][name] for name in (*names, *own)}
-        self.register_buffer("mean", _tensor(start.mean), persistent=False)
+        self.register_buffer("shift", _tensor(start.shift), persistent=False)
         self.register_buffer("identity", torch.from_numpy(np.asarray(identity)), persistent=False)
-        self.register_buffer("laplacian", laplacian, persistent=False)
-        self.register_buffer("mirror", torch.from_numpy(np.asarray(mirror)), persistent=False)
+        self.register_buffer("roughness", _tensor(roughness), persistent=False)
+        self.register_buffer("reflection", _tensor(reflection), persistent=False)
         spread = np.maximum(start.expression.std(axis=0), 1e-3)
         self.register_buffer("expression_spread", _tensor(spread), persistent=False)
         self.basis = nn.Parameter(_tensor(start.identity_basis))
@@ -73,7 +78,7 @@ class ScanDecoder(lightning.LightningModule):
         return sums / torch.bincount(self.identity)[:, None]
 
     def forward(self, latents: Tensor, expression: Tensor) -> Tensor:
-        """Offsets (B, 3V) from the mean, in mm."""
+        """Offsets (B, M) from the mean in principal coordinates, in mm."""
         return latents @ self.basis.T + expression @ self.blend.T
 
     def terms(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -82,11 +87,11 @@ class ScanDecoder(lightning.LightningModule):
         latents, expression = self.latents(row), self.expression(row)
         known = torch.ones_like(person, dtype=torch.bool)
         terms = {
-            "vertex": vertex_loss(self(latents, expression), batch["vertices"] - self.mean),
+            "vertex": vertex_loss(self(latents, expression), batch["scores"] - self.shift, self.vertices),
             "center": centre_loss(latents, self.centres(), known, person),
             "orthogonality": orthogonality_loss(self.basis),
-            "smoothness": smoothness_loss(self.basis, self.laplacian),
-            "symmetry": symmetry_loss(self.basis, self.mirror),
+            "smoothness": smoothness_loss(self.basis, self.roughness, self.vertices),
+            "symmetry": symmetry_loss(self.basis, self.reflection, self.vertices),
             "expression": (expression / self.expression_spread).square().mean(),
         }
         if not self.sphere:

@@ -15,17 +15,19 @@ SPARE = 40  # components kept beside those of identity and expression: what a st
 
 @dataclass
 class ScanStart:
-    """S_i = mean + identity_basis x_i + expression_basis e_i, all in mm; x ~ N(0, I).
+    """score_i = shift + identity_basis x_i + expression_basis e_i in M principal coordinates, in mm; x ~ N(0, I).
 
     Attributes:
-        mean: (3V,).
-        identity_basis: (3V, K).
-        expression_basis: (3V, E).
+        mean: (3V,) the shape at x = 0, e = 0.
+        shift: (M,) its principal coordinates.
+        identity_basis: (M, K).
+        expression_basis: (M, E).
         latents: (N, K) x of each scan.
         expression: (N, E) e of each scan.
     """
 
     mean: np.ndarray
+    shift: np.ndarray
     identity_basis: np.ndarray
     expression_basis: np.ndarray
     latents: np.ndarray
@@ -68,7 +70,7 @@ def two_part_start(
     if blend is None:
         axes = leading(within, expression_modes, max(len(within) - people, 1))
     else:
-        axes = principal.basis.T.astype(np.float64) @ blend
+        axes = principal.axes.T.astype(np.float64) @ blend
     noise = max(principal.rest, 1e-6)
     expression = fit_coefficients(within, axes, np.full(axes.shape[1], noise))
     for _ in range(ROUNDS):
@@ -78,12 +80,10 @@ def two_part_start(
         precision = noise * np.concatenate([np.ones(modes), 1 / spread])
         both = fit_coefficients(scores, np.concatenate([shape, axes], axis=1), precision)
         latents, expression = both[:, :modes], both[:, modes:]
-    mean = principal.mean.astype(np.float64)
+    mean, shift = principal.mean.astype(np.float64), np.zeros(scores.shape[1])
     if blend is not None:
         # Few scans move a given unit, and all others leave it at rest: the median is the unit's zero, where the mean of
         # the scans is a face that moves every unit a little.
         rest = np.median(expression, axis=0)
-        mean, expression = mean + blend @ rest, expression - rest
-    return ScanStart(
-        mean, principal.basis @ shape, principal.basis @ axes if blend is None else blend, latents, expression
-    )
+        mean, shift, expression = mean + blend @ rest, axes @ rest, expression - rest
+    return ScanStart(mean, shift, shape, axes, latents, expression)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from recface.errors import RecfaceError
+
 BLOCK = 128  # scans decoded at a time: 77 MB at 50,000 vertices
 
 
@@ -44,3 +46,44 @@ class ScanSet(ABC):
     @abstractmethod
     def _read(self, rows: np.ndarray) -> np.ndarray:
         """Vertices (B, V, 3) float32 of rows (B,)."""
+
+
+class PeopleSubset(ScanSet):
+    """The scans of some people of a set, who are numbered anew.
+
+    Args:
+        scans: The whole set.
+        people: (Q,) numbers of the people kept.
+    """
+
+    def __init__(self, scans: ScanSet, people: np.ndarray) -> None:
+        self.scans, self.row = scans, np.flatnonzero(np.isin(scans.identity, people))
+        self.identity = np.unique(scans.identity[self.row], return_inverse=True)[1]
+        self.num_vertices = scans.num_vertices
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        return self.scans[self.row[rows]]
+
+
+def split_people(scans: ScanSet, sizes: tuple[int, int], seed: int) -> tuple[ScanSet, ScanSet, ScanSet]:
+    """Split a set into training, validation and test people, nobody in two of them.
+
+    Args:
+        scans: The whole set.
+        sizes: Validation and test people.
+        seed: Decides who.
+
+    Returns:
+        The three sets.
+
+    Raises:
+        RecfaceError: Fewer than two training people would be left.
+    """
+    if sum(sizes) > scans.num_people - 2:
+        raise RecfaceError(
+            f"sfm_model: {sizes[0]} validation and {sizes[1]} test people of {scans.num_people} leave too few to train "
+            "on; lower sfm_model.validation_people and sfm_model.test_people"
+        )
+    order = np.random.default_rng(seed).permutation(scans.num_people)
+    parts = np.split(order, np.cumsum(sizes))
+    return PeopleSubset(scans, parts[2]), PeopleSubset(scans, parts[0]), PeopleSubset(scans, parts[1])
