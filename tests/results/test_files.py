@@ -37,12 +37,12 @@ def test_every_file_is_made(files):
 def test_long_csv_holds_every_value(files):
     header, *lines = rows(files["ablation.long.csv"])
     assert header == LONG_HEADER
-    found = {(e, b, m, int(s)): float(v) for e, b, _, m, s, v in lines}
+    found = {(e, b, m, int(s)): float(v) for e, b, _, m, s, v, _ in lines}
     assert len(found) == len(lines)
     expected = synthetic.metrics_of(synthetic.predictions(1, 0.6))
     for metric in ("shape_error_mm", "geometry_auc", "prior_kl"):
         assert found["sir", "embedded", metric, 1] == pytest.approx(expected[metric], rel=1e-7)
-    assert ["sir", "photos", "geometry-auc/v1", "geometry_auc", "2", "0.92"] in lines
+    assert ["sir", "photos", "geometry-auc/v1", "geometry_auc", "2", "0.92", "sir-ict"] in lines
     assert not [line for line in lines if line[3] == "mean_face_error_mm"]
 
 
@@ -53,7 +53,7 @@ def test_wide_csv_is_for_a_terminal(files):
     assert {len(line) for line in lines} == {len(header)}
     assert max(len(cell) for line in lines for cell in line) <= 9
     assert all(cell for line in lines for cell in line)  # `column` would close up empty ones
-    assert lines[8][header.index("shape_error_mm")] == "×"
+    assert lines[8][header.index("shape_error_mm")] == "–"
 
 
 def test_markdown_reads_as_a_person_would(files):
@@ -61,11 +61,48 @@ def test_markdown_reads_as_a_person_would(files):
     assert "nothing is selected on the test people" in text
     assert re.search(r"\| SIR +\| +3 \| +\*\*2\.65\d ± 0\.\d{3}\*\*", text)
     assert "*mean face, for reference*" in text
-    assert re.search(r"SIR − baseline \(w/o SIR\) +\|.*\*\*\+0\.\d{4} \[\+0\.\d{4}, \+0\.\d{4}\]\*\*", text)
+    assert re.search(r"\| SIR +\| +3 \|.* \**\d\.\d{3} ± \d\.\d{3}\** ▲ ", text)
+    compared = re.search(r"SIR − baseline \(w/o SIR\) +\| +AUC geometry ↑ \|([^|]*)\|([^|]*)\|([^|]*)\|", text)
+    assert re.fullmatch(r" +\+\d\.\d{4} \[\+\d\.\d{4}, \+\d\.\d{4}\] ▲ ", compared[1])
+    assert re.fullmatch(r" +[01]\.\d\d \[[01]\.\d\d, [01]\.\d\d\] ", compared[2])
+    assert 0 < float(compared[3]) < 0.05
     assert "0 / 1 / 2" in text
     assert "- SIR w/o prior (no_kl) against sir: `loss.kl`: 0.5 → 0" in text
     assert "geometry_auc `geometry-auc/v1`" in text
     assert len([line for line in text.splitlines() if line.startswith("Provenance:")]) == 1
+
+
+def test_differences_csv_holds_what_the_page_rounds(files, made, table_configs):
+    from recface.results.load import find_records
+    from recface.results.table import build
+
+    header, *lines = rows(files["ablation.differences.csv"])
+    found = {tuple(line[header.index(key)] for key in ("experiment", "block", "metric")): line for line in lines}
+    assert len(found) == len(lines)
+    table = build(read_spec(table_configs / "ablation.yaml"), find_records(*made))
+    difference = table.blocks[0].differences["sir", "geometry_auc"]
+    line = dict(zip(header, found["sir", "embedded", "geometry_auc"], strict=True))
+    assert (line["parent"], line["method"], line["seeds"], line["family"]) == ("baseline", "bootstrap", "3", "3")
+    for key, value in (
+        ("difference", difference.value),
+        ("high", difference.high),
+        ("p_holm", difference.holm),
+        ("improvement", difference.improvement.value),
+    ):
+        assert float(line[key]) == pytest.approx(value, rel=1e-5), key
+    line = dict(zip(header, found["sir", "embedded", "prior_kl"], strict=True))
+    assert line["improvement_people"] == "0"  # a property of the whole test set, not of people
+
+
+def test_every_file_that_can_says_where_it_is_from(files, made, table_configs):
+    import io
+
+    from PIL import Image
+
+    provenance = next(line for line in files["ablation.md"].decode().splitlines() if line.startswith("Provenance: "))
+    assert f"% {provenance}" in files["ablation.tex"].decode().splitlines()
+    assert Image.open(io.BytesIO(files["ablation.png"])).text["Description"] == provenance
+    assert provenance in render(table_configs, *made, with_figures=False)["README.md"].decode().splitlines()
 
 
 def test_tex_is_balanced(files):
@@ -93,6 +130,8 @@ def test_empty_tables_say_what_to_run(table_configs, tmp_path):
     assert "No finished runs: `python src/sweep.py sweeps/ablation.yaml`" in text
     assert "Provenance: no records" in text
     assert not (tmp_path / "ablation.png").exists()
+    index = (tmp_path / "README.md").read_text()
+    assert "to fill it: `python src/sweep.py sweeps/ablation.yaml`" in index and "ablation.png" not in index
 
 
 def test_check_sees_new_results_but_not_new_dates(made, table_configs, tmp_path):
