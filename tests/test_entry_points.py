@@ -25,6 +25,8 @@ print(json.dumps([code, [name for name in {heavy!r} if name in sys.modules]]))
     "argv",
     [
         ["src/run.py", "--help"],
+        ["src/evaluate.py", "--help"],
+        ["src/evaluate.py", "--list"],
         ["src/sweep.py", "--help"],
         ["src/sweep.py", "sweeps/ablation.yaml", "--dry-run"],
         ["src/sweep.py", "sweeps/search.yaml", "--dry-run"],
@@ -44,6 +46,7 @@ def test_nothing_heavy_is_imported_to_answer_at_once(argv):
         ["src/run.py", "--help"],
         ["src/sweep.py", "sweeps/ablation.yaml", "--dry-run"],
         ["src/tables.py", "--runs", "none", "--results", "{tmp}"],
+        ["src/evaluate.py", "--list"],
     ],
 )
 def test_a_reader_that_leaves_is_no_error(line, tmp_path):

@@ -14,8 +14,6 @@ from recface.results.evaluate import find_protocol
 from recface.results.evaluate_command import main
 from recface.results.listing import listing, markdown
 
-HEAVY = ("torch", "pandas", "scipy", "sklearn", "trimesh", "matplotlib")
-
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "src/evaluate.py", *map(str, arguments)]
@@ -32,17 +30,6 @@ def task(tmp_path):
         parameters[i + 1] = parameters[i] + 0.1 * random.normal(size=5)
     np.savez(tmp_path / "predictions.npz", ids=[f"p{i}" for i in range(41)], parameters=parameters)
     return tmp_path
-
-
-def test_list_and_help_import_nothing_heavy() -> None:
-    for flag in ("--list", "--help"):
-        script = (
-            f"import runpy, sys\nsys.argv = ['src/evaluate.py', {flag!r}]\nsys.path.insert(0, 'src')\n"
-            "try:\n    runpy.run_path('src/evaluate.py', run_name='__main__')\nexcept SystemExit:\n    pass\n"
-            f"print([name for name in {HEAVY!r} if name in sys.modules])"
-        )
-        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-        assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 def test_every_protocol_and_column_is_listed() -> None:

@@ -70,7 +70,7 @@ def _cut(arrays: Mapping[str, np.ndarray], modes: int) -> dict[str, np.ndarray]:
 
 
 def reduce_predictions(arrays: Mapping[str, np.ndarray], limit: int = LIMIT_BYTES) -> dict[str, np.ndarray]:
-    """Shrink predictions until their npz fits: float16 first, then without control sets, poses and expressions, then fewer modes.
+    """Shrink predictions until their npz fits: float16, then without control sets and poses, then fewer modes.
 
     Args:
         arrays: Content of predictions.npz; `test_parameters` (N, K) must be there.

@@ -55,8 +55,8 @@ class BenchmarkShapes(_Benchmark):
     Source: ours (DESIGN.md, "Metrics"); every number has an id, direction and unit of its own in `columns.PROTOCOLS`.
     Alignment: similarity for the error, none elsewhere. Crop: face region of the face model. Similarity: cosine of
     sigma-weighted parameters, mean vertex distance. Unit: of each number. The manifest's columns true_1, true_2, ...
-    hold the true whitened parameters; yaw_abs (radians) and expression_norm (how far from neutral, as the method predicts)
-    say which photo of a person is the decoded reference. Without them the numbers that need them are left out.
+    hold the true whitened parameters; yaw_abs (radians) and expression_norm (how far from neutral the method finds the
+    photo) say which photo of a person is the decoded reference. Numbers that need absent columns are left out.
     """
 
     id = "benchmark-shapes/v1"
