@@ -87,7 +87,7 @@ def test_landmarks_come_in_the_order_of_the_names(tmp_path) -> None:
     [
         (
             "name,x,y,z\nnose_tip,1,2,3\n",
-            r"a.csv: landmark nose_base is missing; the protocol needs nose_tip, nose_base",
+            r"a.csv: landmark nose_base is missing; the protocol needs nose_tip",
         ),
         ("name,x,y,z\nnose_tip,1,2,3\nnose_base,4,,6\n", r"a.csv, row 3: landmark nose_base is not finite"),
         ("name,x,y,z\nnose_tip,1,2,3\nnose_base,4,five,6\n", r"a.csv, row 3: landmark nose_base is not finite"),
