@@ -1,7 +1,12 @@
-"""What every number means: the columns of our own benchmark, and the protocols of the field."""
+"""What every number means: the columns of our own benchmark, and the protocols of the field.
 
-# Importing a family registers its protocols, in the order in which they are listed.
-from recface.metrics.protocols import bosphorus, facewarehouse, micc, now, realy
+Importing this package imports every module in it, so that each protocol registers itself. These modules import torch
+and other heavy packages inside functions only: a list of protocols is to appear at once.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
 from recface.metrics.protocols.base import BENCHMARKS, BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.columns import PHOTO_PROTOCOLS, PROTOCOLS, Protocol, protocol_ids
 
@@ -13,11 +18,9 @@ __all__ = [
     "Predictions",
     "Protocol",
     "Truth",
-    "bosphorus",
-    "facewarehouse",
-    "micc",
-    "now",
     "protocol_ids",
-    "realy",
     "register",
 ]
+
+for _module in sorted(module.name for module in iter_modules(__path__)):
+    import_module(f"{__name__}.{_module}")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from recface.errors import RecfaceError
-from recface.metrics.functional.shape_error import per_vertex_error
 from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import named, path_of, require_fields, required_path, row_name
-from recface.metrics.scan import read_rows, read_scan, require_millimetres, require_points
 
 
 def corresponding(predicted: np.ndarray, vertex_of: np.ndarray | None, count: int) -> np.ndarray:
@@ -78,6 +76,11 @@ class FaceWarehouse(BenchmarkProtocol):
         return {"error": float(np.mean(errors)), "std": float(np.std(errors))}
 
     def _error(self, predictions: Predictions, truth: Truth, row: int) -> float:
+        import torch
+
+        from recface.metrics.functional.shape_error import per_vertex_error
+        from recface.metrics.scan import read_rows, read_scan, require_millimetres, require_points
+
         name = f"{predictions.where}, {predictions.ids[row]}"
         target = read_scan(required_path(truth, row, "scan")).vertices
         vertices = require_points(predictions.vertices[row], f"{name}: vertices")
@@ -94,7 +97,7 @@ class FaceWarehouse(BenchmarkProtocol):
         return float(per_vertex_error(predicted[None], true))
 
 
-def _read_integers(path) -> np.ndarray:
+def _read_integers(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
