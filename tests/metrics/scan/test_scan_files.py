@@ -127,6 +127,11 @@ def test_wrong_regions_are_named(tmp_path) -> None:
         with pytest.raises(RecfaceError, match=message):
             read_rows(tmp_path / name, 5)
     (tmp_path / "e.txt").write_text("nose\n")
-    for name, message in (("e.txt", "e.txt: not readable"), ("none.npy", "none.npy: no such file")):
+    (tmp_path / "f.npy").touch()
+    for name, message in (
+        ("f.npy", "f.npy: not readable"),
+        ("e.txt", "e.txt: not readable"),
+        ("none.npy", "none.npy: no such file"),
+    ):
         with pytest.raises(RecfaceError, match=message):
             read_rows(tmp_path / name, 5)

@@ -149,10 +149,9 @@ def _flag(truth: Truth, row: int) -> bool:
 
 
 def _read_reference(path: Path, modes: int) -> np.ndarray:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise RecfaceError(f"{path}: not a readable .npy ({str(error)[:60]})") from None
-    if values.shape != (modes,) or not np.isfinite(values).all():
+    from recface.metrics.scan import read_array
+
+    values = read_array(path)
+    if values.shape != (modes,) or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise RecfaceError(f"{path}: reference of shape {values.shape}, expected {modes} finite parameters")
     return values.astype(np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -79,7 +78,7 @@ class FaceWarehouse(BenchmarkProtocol):
         import torch
 
         from recface.metrics.functional.shape_error import per_vertex_error
-        from recface.metrics.scan import read_rows, read_scan, require_millimetres, require_points
+        from recface.metrics.scan import read_array, read_rows, read_scan, require_millimetres, require_points
 
         name = f"{predictions.where}, {predictions.ids[row]}"
         target = read_scan(required_path(truth, row, "scan")).vertices
@@ -87,7 +86,7 @@ class FaceWarehouse(BenchmarkProtocol):
         require_millimetres(vertices, name)
         path = path_of(truth, row, "correspondence")
         with named(name):
-            vertices = corresponding(vertices, None if path is None else _read_integers(path), len(target))
+            vertices = corresponding(vertices, None if path is None else read_array(path), len(target))
         counts = np.isfinite(vertices).all(axis=1)
         if (mask := path_of(truth, row, "mask")) is not None:
             counts &= np.isin(np.arange(len(target)), read_rows(mask, len(target)))
@@ -95,10 +94,3 @@ class FaceWarehouse(BenchmarkProtocol):
             raise RecfaceError(f"only {int(counts.sum())} vertices correspond; give a larger mask or correspondence")
         predicted, true = torch.from_numpy(vertices[counts]), torch.from_numpy(target[counts])
         return float(per_vertex_error(predicted[None], true))
-
-
-def _read_integers(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise RecfaceError(f"{path}: not a readable .npy ({str(error)[:60]})") from None
