@@ -87,7 +87,7 @@ def test_landmarks_come_in_the_order_of_the_names(tmp_path) -> None:
     [
         (
             "name,x,y,z\nnose_tip,1,2,3\n",
-            r"a.csv: landmark nose_base is missing; the protocol needs nose_tip, nose_base",
+            r"a.csv: landmark nose_base is missing; the protocol needs nose_tip",
         ),
         ("name,x,y,z\nnose_tip,1,2,3\nnose_base,4,,6\n", r"a.csv, row 3: landmark nose_base is not finite"),
         ("name,x,y,z\nnose_tip,1,2,3\nnose_base,4,five,6\n", r"a.csv, row 3: landmark nose_base is not finite"),
@@ -127,6 +127,11 @@ def test_wrong_regions_are_named(tmp_path) -> None:
         with pytest.raises(RecfaceError, match=message):
             read_rows(tmp_path / name, 5)
     (tmp_path / "e.txt").write_text("nose\n")
-    for name, message in (("e.txt", "e.txt: not readable"), ("none.npy", "none.npy: no such file")):
+    (tmp_path / "f.npy").touch()
+    for name, message in (
+        ("f.npy", "f.npy: not readable"),
+        ("e.txt", "e.txt: not readable"),
+        ("none.npy", "none.npy: no such file"),
+    ):
         with pytest.raises(RecfaceError, match=message):
             read_rows(tmp_path / name, 5)

@@ -7,8 +7,6 @@ and other heavy packages inside functions only: a list of protocols is to appear
 from importlib import import_module
 from pkgutil import iter_modules
 
-# Importing a family registers its protocols, in the order in which they are listed.
-from recface.metrics.protocols import bosphorus, facewarehouse, micc, now, realy
 from recface.metrics.protocols.base import BENCHMARKS, BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.columns import PHOTO_PROTOCOLS, PROTOCOLS, Protocol, protocol_ids
 
@@ -20,12 +18,7 @@ __all__ = [
     "Predictions",
     "Protocol",
     "Truth",
-    "bosphorus",
-    "facewarehouse",
-    "micc",
-    "now",
     "protocol_ids",
-    "realy",
     "register",
 ]
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import pandas as pd
-import torch
-from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.metrics.functional.sir import rank1, sir_metric
 from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import named, require_fields, required_path, row_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 YES, NO = ("1", "true", "yes", "neutral"), ("0", "false", "no", "nan", "")
 
@@ -32,6 +31,8 @@ def weighted_distances(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> Ten
     Returns:
         (N, M) mm, float64.
     """
+    import torch
+
     first, second = (torch.from_numpy(np.asarray(x, dtype=np.float64) * weights) for x in (a, b))
     return torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
 
@@ -54,12 +55,16 @@ def _identities(truth: Truth) -> np.ndarray:
     labels = truth.table["identity"]
     if labels.isna().any():
         raise RecfaceError(f"{row_name(truth, int(labels.isna().to_numpy().argmax()))}: no identity; name the person")
-    return pd.factorize(labels.astype(str), sort=True)[0].astype(np.int64)
+    return np.unique(labels.astype(str).to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
 
 
 def _values(
     parameters: np.ndarray, people: np.ndarray, references: np.ndarray, who: np.ndarray, weights: np.ndarray
 ) -> dict[str, float]:
+    import torch
+
+    from recface.metrics.functional.sir import rank1, sir_metric
+
     distances, apart = (weighted_distances(x, references, weights) for x in (parameters, references))
     people, who = torch.from_numpy(people), torch.from_numpy(who)
     return {"sir": sir_metric(distances, people, who, apart), "rank1": rank1(distances, people, who)}
@@ -144,10 +149,9 @@ def _flag(truth: Truth, row: int) -> bool:
 
 
 def _read_reference(path: Path, modes: int) -> np.ndarray:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise RecfaceError(f"{path}: not a readable .npy ({str(error)[:60]})") from None
-    if values.shape != (modes,) or not np.isfinite(values).all():
+    from recface.metrics.scan import read_array
+
+    values = read_array(path)
+    if values.shape != (modes,) or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise RecfaceError(f"{path}: reference of shape {values.shape}, expected {modes} finite parameters")
     return values.astype(np.float64)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from recface.errors import RecfaceError
-from recface.metrics.functional.shape_error import per_vertex_error
 from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import named, path_of, require_fields, required_path, row_name
-from recface.metrics.scan import read_rows, read_scan, require_millimetres, require_points
 
 
 def corresponding(predicted: np.ndarray, vertex_of: np.ndarray | None, count: int) -> np.ndarray:
@@ -78,13 +75,18 @@ class FaceWarehouse(BenchmarkProtocol):
         return {"error": float(np.mean(errors)), "std": float(np.std(errors))}
 
     def _error(self, predictions: Predictions, truth: Truth, row: int) -> float:
+        import torch
+
+        from recface.metrics.functional.shape_error import per_vertex_error
+        from recface.metrics.scan import read_array, read_rows, read_scan, require_millimetres, require_points
+
         name = f"{predictions.where}, {predictions.ids[row]}"
         target = read_scan(required_path(truth, row, "scan")).vertices
         vertices = require_points(predictions.vertices[row], f"{name}: vertices")
         require_millimetres(vertices, name)
         path = path_of(truth, row, "correspondence")
         with named(name):
-            vertices = corresponding(vertices, None if path is None else _read_integers(path), len(target))
+            vertices = corresponding(vertices, None if path is None else read_array(path), len(target))
         counts = np.isfinite(vertices).all(axis=1)
         if (mask := path_of(truth, row, "mask")) is not None:
             counts &= np.isin(np.arange(len(target)), read_rows(mask, len(target)))
@@ -92,10 +94,3 @@ class FaceWarehouse(BenchmarkProtocol):
             raise RecfaceError(f"only {int(counts.sum())} vertices correspond; give a larger mask or correspondence")
         predicted, true = torch.from_numpy(vertices[counts]), torch.from_numpy(target[counts])
         return float(per_vertex_error(predicted[None], true))
-
-
-def _read_integers(path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise RecfaceError(f"{path}: not a readable .npy ({str(error)[:60]})") from None

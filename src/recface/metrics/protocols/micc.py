@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import ScanRow, named, row_name, scan_rows
-from recface.metrics.scan import SearchMesh, Similarity, icp, sphere_crop, thin
+
+if TYPE_CHECKING:
+    from recface.metrics.scan import SearchMesh, Similarity
 
 CROP_MM = 95.0
 
@@ -21,6 +23,8 @@ def micc_face(row: ScanRow) -> np.ndarray:
     Raises:
         RecfaceError: Where nothing is left.
     """
+    from recface.metrics.scan import sphere_crop
+
     inside = sphere_crop(row.scan.vertices, row.landmarks[-1], CROP_MM) & row.mask("mask")
     if not inside.any():
         raise RecfaceError("the mask leaves no scan vertex within 95 mm of the nose tip; correct mask or landmark")
@@ -40,6 +44,8 @@ def deng_rmse(face: np.ndarray, mesh: SearchMesh, rough: Similarity) -> float:
     Returns:
         mm.
     """
+    from recface.metrics.scan import icp, thin
+
     fit = icp(mesh, thin(face), rough, with_scale=True).transform
     return fit.scale * float(np.sqrt(np.mean(mesh.nearest(fit.inverse()(face)).distance ** 2)))
 
@@ -69,6 +75,8 @@ def genova_error(face: np.ndarray, mesh: SearchMesh, start: Similarity) -> Overl
     Raises:
         RecfaceError: Where there is no intersection.
     """
+    from recface.metrics.scan import icp, thin
+
     fit = icp(mesh, thin(face), start, with_scale=False, overlap_only=True).transform
     nearest = mesh.nearest(fit.inverse()(face))
     inside = ~mesh.on_rim(nearest)
@@ -137,6 +145,8 @@ class MICCGenova(_MICC):
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Mean and standard deviation over rows in mm, the scale and the share; see the class and `base`."""
+        from recface.metrics.scan import icp, thin
+
         scales = []
         for row, one in scan_rows(self.id, predictions, truth, ("nose_tip",)):
             with named(row_name(truth, row)):
@@ -155,6 +165,8 @@ class MICCGenova(_MICC):
 
 def scaled_start(row: ScanRow, scale: float) -> Similarity:
     """Moves a prediction onto the scan's landmarks with a given scale, by their centroids and the best rotation."""
+    from recface.metrics.scan import Similarity
+
     rotation = row.rough(with_scale=False).rotation
     landmarks = row.landmarks[: len(row.points)]
     return Similarity(scale, rotation, landmarks.mean(axis=0) - scale * rotation @ row.points.mean(axis=0))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from recface.errors import RecfaceError
 from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import named, row_name, scan_rows
-from recface.metrics.scan import SearchMesh, Similarity, icp, sphere_crop, thin
+
+if TYPE_CHECKING:
+    from recface.metrics.scan import SearchMesh, Similarity
 
 CROP = 1.4
 """Of the mean of outer eye distance and nose length."""
@@ -35,6 +36,8 @@ def now_crop(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     Raises:
         RecfaceError: Where nothing is inside.
     """
+    from recface.metrics.scan import sphere_crop
+
     base, bridge = landmarks[4], (landmarks[1] + landmarks[2]) / 2
     eyes, nose = np.linalg.norm(landmarks[0] - landmarks[3]), np.linalg.norm(bridge - base)
     return sphere_crop(vertices, base + RAISED * (bridge - base), CROP * (eyes + nose) / 2)
@@ -60,6 +63,8 @@ def now_distances(
     Raises:
         RecfaceError: For an empty crop.
     """
+    from recface.metrics.scan import icp, thin
+
     face = vertices[now_crop(vertices, landmarks)]
     fit = icp(mesh, thin(face), rough, with_scale=with_scale).transform
     return fit.scale * mesh.nearest(fit.inverse()(face)).distance
@@ -86,8 +91,6 @@ class _NoW(BenchmarkProtocol):
                 distances = now_distances(one.scan.vertices, one.landmarks, one.mesh, rough, with_scale=self.with_scale)
             pooled.append(distances.astype(np.float32))  # a whole challenge of float64 does not fit
         values = np.concatenate(pooled)
-        if not len(values):
-            raise RecfaceError(f"{truth.where}: no scan vertex to measure")
         return {
             "median": float(np.median(values)),
             "mean": float(values.mean(dtype=np.float64)),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import ScanRow, named, required_path, row_name, scan_rows
-from recface.metrics.scan import MESH_SUFFIXES, SearchMesh, Similarity, icp, read_rows, read_scan, thin
+
+if TYPE_CHECKING:
+    from recface.metrics.scan import SearchMesh, Similarity
 
 REGIONS = ("nose", "mouth", "forehead", "cheek")
 
@@ -26,12 +28,16 @@ def region_error(region: np.ndarray, mesh: SearchMesh, rough: Similarity) -> flo
     Returns:
         mm.
     """
+    from recface.metrics.scan import icp, thin
+
     fit = icp(mesh, thin(region), rough, with_scale=False).transform
     return fit.scale * float(mesh.nearest(fit.inverse()(region)).distance.mean())
 
 
 def region_points(row: ScanRow, region: str, truth: Truth, number: int) -> np.ndarray:
     """(R, 3) scan points of a region: rows of the scan, or a scan file of the region alone, as REALY gives them."""
+    from recface.metrics.scan import MESH_SUFFIXES, read_rows, read_scan
+
     path = required_path(truth, number, region)
     if path.suffix.lower() in MESH_SUFFIXES:
         return read_scan(path).vertices

@@ -7,22 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.base import Predictions, Truth
-from recface.metrics.scan import (
-    Scan,
-    SearchMesh,
-    Similarity,
-    procrustes,
-    read_landmarks,
-    read_rows,
-    read_scan,
-    require_millimetres,
-    require_points,
-)
+
+if TYPE_CHECKING:  # libigl, trimesh and torch load when the first scan is read
+    from recface.metrics.scan import Scan, SearchMesh, Similarity
 
 SEVEN = (
     "right_eye_outer",
@@ -61,14 +54,20 @@ class ScanRow:
     @cached_property
     def mesh(self) -> SearchMesh:
         """The predicted mesh with its search tree."""
+        from recface.metrics.scan import SearchMesh
+
         return SearchMesh(self.vertices, self.triangles, self.name)
 
     def rough(self, *, with_scale: bool) -> Similarity:
         """Moves the prediction onto the scan by the seven landmarks."""
+        from recface.metrics.scan import procrustes
+
         return procrustes(self.points, self.landmarks[: len(SEVEN)], with_scale=with_scale)
 
     def mask(self, column: str) -> np.ndarray:
         """(N,) bool: the scan's vertices that a column's file keeps; all of them where the manifest names none."""
+        from recface.metrics.scan import read_rows
+
         path, count = self.file(column), len(self.scan.vertices)
         kept = np.full(count, path is None)
         if path is not None:
@@ -145,6 +144,8 @@ def scan_rows(
     Raises:
         RecfaceError: For missing fields, unreadable files, bad values, or another unit than millimetres.
     """
+    from recface.metrics.scan import read_landmarks, read_scan, require_millimetres, require_points
+
     require_fields(protocol, ("vertices", "triangles", "points"), predictions, truth)
     if predictions.points.shape[1:] != (len(SEVEN), 3):
         raise RecfaceError(

@@ -3,7 +3,7 @@
 from recface.metrics.scan.checks import require_millimetres, require_points
 from recface.metrics.scan.crop import sphere_crop
 from recface.metrics.scan.distance import Nearest, SearchMesh, scan_to_mesh
-from recface.metrics.scan.files import MESH_SUFFIXES, Scan, read_landmarks, read_rows, read_scan
+from recface.metrics.scan.files import MESH_SUFFIXES, Scan, read_array, read_landmarks, read_rows, read_scan
 from recface.metrics.scan.icp import Fit, icp, thin
 from recface.metrics.scan.transform import Similarity, procrustes
 
@@ -16,6 +16,7 @@ __all__ = [
     "Similarity",
     "icp",
     "procrustes",
+    "read_array",
     "read_landmarks",
     "read_rows",
     "read_scan",

@@ -28,6 +28,10 @@ class Scan:
     triangles: np.ndarray | None = None
 
 
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:80]
+
+
 def read_scan(path: Path) -> Scan:
     """Reads vertices and triangles in the order of the file.
 
@@ -51,7 +55,7 @@ def read_scan(path: Path) -> Scan:
     except RecfaceError:
         raise
     except Exception as error:  # every reader fails in its own way
-        raise RecfaceError(f"{path}: not a readable scan ({type(error).__name__}: {str(error)[:80]})") from None
+        raise RecfaceError(f"{path}: not a readable scan ({type(error).__name__}: {_short(error)})") from None
     vertices = require_points(scan.vertices, f"{path}: vertices")
     require_millimetres(vertices, str(path))
     return Scan(vertices, scan.triangles)
@@ -91,7 +95,7 @@ def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:
         table = pd.read_csv(path)
         table.columns = [str(column).strip() for column in table.columns]
     except (OSError, ValueError) as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else f"not a readable CSV ({str(error)[:60]})"
+        what = "no such file" if isinstance(error, FileNotFoundError) else f"not a readable CSV ({_short(error)})"
         raise RecfaceError(f"{path}: {what}; expected landmarks with columns name,x,y,z") from None
     if missing := [column for column in ("name", "x", "y", "z") if column not in table]:
         raise RecfaceError(f"{path}: no column {missing[0]!r}; expected landmarks with columns name,x,y,z")
@@ -109,6 +113,19 @@ def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:
     return points
 
 
+def read_array(path: Path) -> np.ndarray:
+    """Reads an array of numbers from `.npy`.
+
+    Raises:
+        RecfaceError: For a missing or unreadable file.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({_short(error)})"
+        raise RecfaceError(f"{path}: {what}; expected an array in .npy") from None
+
+
 def read_rows(path: Path, count: int) -> np.ndarray:
     """Reads which of `count` vertices a region holds.
 
@@ -122,13 +139,7 @@ def read_rows(path: Path, count: int) -> np.ndarray:
     Raises:
         RecfaceError: For a missing or unreadable file, a mask of another length, an unknown vertex, or an empty region.
     """
-    try:
-        values = (
-            np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, dtype=np.int64, ndmin=1)
-        )
-    except (OSError, ValueError) as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({str(error)[:60]})"
-        raise RecfaceError(f"{path}: {what}; expected a mask or vertex numbers in .npy or .txt") from None
+    values = read_array(path) if path.suffix == ".npy" else _read_numbers(path)
     if values.ndim != 1 or values.dtype.kind not in "biu":
         raise RecfaceError(f"{path}: holds {values.dtype} {values.shape}; expected booleans or integers in one row")
     if values.dtype == bool:
@@ -141,3 +152,11 @@ def read_rows(path: Path, count: int) -> np.ndarray:
     if not len(values):
         raise RecfaceError(f"{path}: the region is empty; give at least one vertex")
     return np.unique(values).astype(np.int64)
+
+
+def _read_numbers(path: Path) -> np.ndarray:
+    try:
+        return np.loadtxt(path, dtype=np.int64, ndmin=1)
+    except (OSError, ValueError) as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({_short(error)})"
+        raise RecfaceError(f"{path}: {what}; expected vertex numbers, one a line") from None
