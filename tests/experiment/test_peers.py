@@ -61,8 +61,10 @@ def test_archived_records_keep_the_conditions(finished, tmp_path):
 
 def test_what_is_finished_is_not_done_again(finished, monkeypatch):
     monkeypatch.setattr("recface.experiment.peers.open_workbench", lambda config: pytest.fail("predicted again"))
-    before = finished["eos"].record.updated
-    assert run_peer(finished["eos"].record.config).record.updated == before
+    folder = finished["eos"]
+    assert "paths" not in folder.record.config  # records name no places
+    paths = {"runs": str(folder.path.parents[2]), "cache": "nowhere"}
+    assert run_peer(folder.record.config | {"paths": paths}).record.updated == folder.record.updated
 
 
 def test_the_hash_is_of_method_face_model_and_benchmark():

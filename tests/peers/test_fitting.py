@@ -81,11 +81,10 @@ def test_eos_recovers_shape_from_exact_frontal_landmarks_better_than_the_mean_fa
     assert np.abs(output["landmarks"].numpy() - frontal.landmarks).mean() * SIZE / 2 < 0.15
 
 
-@pytest.mark.parametrize("kind", ["blendshapes", "none"])
-def test_other_expression_models_of_eos(face_model, frontal, kind):
-    output = build_peer(face_model, None, settings("eos", expression=kind))(frontal)
+def test_blendshapes_in_eos_are_never_negative(face_model, frontal):
+    output = build_peer(face_model, None, settings("eos", expression="blendshapes", iterations=3))(frontal)
     assert output["expression"].shape == (6, face_model.num_expressions) and (output["expression"] >= 0).all()
-    assert torch.isfinite(output["identity"]).all()
+    assert output["expression"].max() > 0 and torch.isfinite(output["identity"]).all()
 
 
 def test_noise_has_the_stated_size_and_is_the_source_s_own():
@@ -106,6 +105,7 @@ def test_noise_reaches_rendered_faces_alone(face_model, frontal):
     )
 
 
+@pytest.mark.slow
 def test_fit_reduces_its_loss_in_both_parts_and_finds_the_shape(face_model, benchmark):
     source = few(benchmark)
     images = torch.from_numpy(np.array(source.images)).float() / 255

@@ -12,6 +12,7 @@ import torch
 from recface.data.benchmark import BenchmarkConfig
 from recface.data.benchmark.conditions import named_conditions
 from recface.errors import RecfaceError
+from recface.experiment.arguments import own_overrides
 from recface.experiment.command_line import CONFIGS, check_overrides, compose_config
 from recface.experiment.evaluate import Timed, evaluate_run
 from recface.experiment.identity import Config, face_model_digest
@@ -84,7 +85,7 @@ def run_peer(config: Config, overrides: Sequence[str] = ()) -> RunFolder:
 
     Args:
         config: From `peer_config`.
-        overrides: What was given on the command line, for the record.
+        overrides: What was given on the command line; the record keeps what is not about places.
 
     Returns:
         The finished run's folder.
@@ -99,9 +100,9 @@ def run_peer(config: Config, overrides: Sequence[str] = ()) -> RunFolder:
         config["name"],
         digest,
         config["seed"],
-        config,
+        without(config, ("paths",)),
         parent=config["parent"],
-        overrides=overrides,
+        overrides=own_overrides(overrides),
         versions=PEER_VERSIONS,
     )
     with folder.lock():

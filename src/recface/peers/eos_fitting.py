@@ -21,7 +21,7 @@ from recface.face_model.albedo import AlbedoModel
 from recface.peers.base import Peer, require_landmarks
 from recface.render.camera import from_pixels, to_pixels
 
-EXPRESSIONS = ("linear", "blendshapes", "none")
+EXPRESSIONS = ("linear", "blendshapes")
 
 
 def landmark_rows(face_model: FaceModel) -> np.ndarray:
@@ -38,7 +38,7 @@ def eos_model(face_model: FaceModel, expression: str) -> Any:
     Args:
         face_model: The 3DMM.
         expression: "blendshapes": units in eos' non-negative least squares, which has no prior. "linear": the units as
-            a basis with a prior, its weight `expression_weight`, of either sign. "none": identity alone.
+            a basis with a prior, its weight `expression_weight`, of either sign.
 
     Returns:
         An eos.morphablemodel.MorphableModel.
@@ -57,8 +57,6 @@ def eos_model(face_model: FaceModel, expression: str) -> Any:
     variance = face_model.identity_sigma.numpy() ** 2
     shape = kinds.PcaModel(mean, np.asfortranarray(face_model.identity_basis.numpy()[rows]), variance, unused)
     units = face_model.expression_basis.numpy()[rows]
-    if expression == "none":
-        return kinds.MorphableModel(shape, kinds.PcaModel())
     if expression == "blendshapes":
         names = face_model.expression_names
         moved = [kinds.Blendshape(name, np.ascontiguousarray(units[:, i])) for i, name in enumerate(names)]
@@ -79,7 +77,7 @@ def fit_landmarks(model: Any, marks: np.ndarray, size: int, settings: Mapping[st
         settings: `iterations`, `identity_weight`, `expression_weight`.
 
     Returns:
-        identity (K,), expression (E,) (or (0,)) and the fitted landmarks (68, 2) in pixels.
+        identity (K,), expression (E,) and the fitted landmarks (68, 2) in pixels.
     """
     import eos
 
@@ -141,8 +139,6 @@ def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[st
         pixels = to_pixels(torch.from_numpy(marks), size).numpy()
         fitted = [fit_landmarks(model, row, size, settings) for row in pixels]
         identity, expression, placed = (torch.from_numpy(np.stack(part)).float() for part in zip(*fitted, strict=True))
-        if expression.shape[1] == 0:
-            expression = torch.zeros(len(source), face_model.num_expressions)
         return {"identity": identity, "expression": expression, "landmarks": from_pixels(placed, size)}
 
     return peer
