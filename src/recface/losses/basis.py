@@ -7,6 +7,7 @@ from torch import Tensor
 
 from recface.face_model.residual import ResidualFaceModel
 from recface.losses.reduce import in_float32
+from recface.losses.scan import orthogonality_loss
 
 
 def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
@@ -32,14 +33,6 @@ def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
         "basis_smooth": (roughness(residual, model.triangles).square().mean(dim=0) / unit).mean(),
         "basis_symmetric": (asymmetry(residual, fixed, model.mirror).square().mean(dim=0) / unit).mean(),
     }
-
-
-def orthogonality_loss(basis: Tensor) -> Tensor:
-    """Mean square cosine between two different columns of a basis (N, K)."""
-    unit = torch.nn.functional.normalize(basis, dim=0)
-    cosine = unit.T @ unit
-    count = max(cosine.numel() - len(cosine), 1)
-    return (cosine.square().sum() - cosine.diagonal().square().sum()) / count
 
 
 def roughness(field: Tensor, triangles: Tensor) -> Tensor:

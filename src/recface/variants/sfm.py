@@ -14,7 +14,8 @@ from recface.face_model import FaceModel
 from recface.face_model.residual import ResidualFaceModel
 from recface.losses import Separation, WeightedCentre, centre_weight, prior_loss
 from recface.losses.basis import basis_terms, scan_loss
-from recface.losses.sphere import on_sphere, sphere_loss
+from recface.losses.scan import sphere_loss
+from recface.losses.sphere import on_sphere
 from recface.render import matrix_to_euler
 from recface.variants.baseline import Baseline
 from recface.variants.reconstruction import Reconstructed
@@ -68,7 +69,9 @@ class SFM(Baseline):
         directions = latents if self.config["sfm"]["separate"] == "latents" else self.face_model.weighted(latents)
         terms = super().terms(batch, face) | {"separation": self.separation(directions, person)}
         if self.weights["sphere"] > 0:
-            terms["sphere"] = sphere_loss(latents, self.radius)
+            terms["sphere"] = sphere_loss(
+                latents / self.radius, 1.0
+            )  # relative, as weights mean the same for every model
             terms["center"] = self.center(on_sphere(latents, self.radius), person, frontal)
         else:
             terms["prior"] = prior_loss(latents)
