@@ -62,8 +62,8 @@ SYMBOLS = (
         "p",
         r"p \(Holm\)",
         "two-sided, by the interval's method, corrected over the rows of the column; R bootstrap draws give none below "
-        "2 / (R + 1) before the correction. Where seeds scatter more than people, a bootstrap over few seeds is too "
-        "sure: in simulation it finds a difference where there is none in a quarter of cases with three seeds",
+        "2 / (R + 1) before the correction. Where differences scatter over seeds alone, few seeds make it too sure: "
+        "of simulated differences of zero, three seeds called a quarter significant",
     ),
 )
 

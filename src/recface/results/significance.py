@@ -19,9 +19,9 @@ def bootstrap_p(replicates: Array) -> float:
     number of draws is never zero (Davison and Hinkley, *Bootstrap Methods and their Application*, 1997, section 4.2).
     The smallest possible value is 2 / (R + 1): 0.001 for 2,000 replicates, before any correction.
 
-    Of a bootstrap over seeds and people it holds its level as long as people scatter as much as seeds: simulated with
-    three and with five seeds it rejected a true null at 0.05 in 4 to 7% of trials. Where seeds alone scatter it did so
-    in 24% with three seeds and 14% with five (they often agree by chance), and one seed says nothing about others.
+    Of a bootstrap over seeds and people it holds its level as long as seeds scatter no more than the mean over people:
+    simulated with three and with five seeds it rejected a true null at 0.05 in 3 to 7% of 300 trials. Where seeds alone
+    scatter it did so in 24% with three and 14% with five (they agree by chance); one seed says nothing about others.
 
     Args:
         replicates: (R,) replicates of the difference; NaN ones are left out, and count as no draw.
