@@ -11,7 +11,7 @@ PROTOCOL_VERSION = 1
 
 VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protocol": PROTOCOL_VERSION}
 
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 """Raised whenever the same configuration would learn another scan model; in the records of the scan stage alone."""
 
 PEER_VERSION = 1

@@ -42,10 +42,12 @@ def test_export_reloads_and_decodes_what_was_trained(trained, face_model):
     assert np.linalg.norm(rebuilt - model.scans[:], axis=2).mean() < 0.6 * spread
 
 
-def test_latents_lie_near_the_sphere(trained):
-    _, model = trained
-    norms = np.linalg.norm(model.latents, axis=1)
-    assert np.abs(norms - 6**0.5).mean() < 0.2 * 6**0.5
+def test_the_sphere_term_puts_latents_on_the_sphere(trained, face_model, tmp_path):
+    _, soft = trained
+    config = settings(tmp_path, "sfm.scan.weights.sphere=100")
+    hard = scan_model(config, face_model, soft.scans)
+    off = [np.abs(np.linalg.norm(model.latents, axis=1) / 6**0.5 - 1).mean() for model in (soft, hard)]
+    assert off[1] < 0.03 and off[1] < off[0]
 
 
 def test_trained_once_and_shared(trained, face_model, benchmark, monkeypatch):

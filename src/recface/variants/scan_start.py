@@ -10,6 +10,7 @@ from recface.data.scans.principal import Principal
 from recface.face_model.linear import fit_coefficients
 
 ROUNDS = 4
+UNIT_SPREAD = 0.3  # prior standard deviation of a known unit's coefficient, which lies in 0..1
 SPARE = 40  # components kept beside those of identity and expression: what a start is computed in
 
 
@@ -41,10 +42,14 @@ def person_means(values: np.ndarray, identity: np.ndarray) -> np.ndarray:
     return sums / np.bincount(identity)[:, None]
 
 
-def leading(rows: np.ndarray, modes: int, freedom: int) -> np.ndarray:
-    """Leading principal axes (D, modes) of rows about their origin, each as long as its standard deviation."""
+def leading(rows: np.ndarray, modes: int, freedom: int) -> tuple[np.ndarray, float]:
+    """Leading principal axes (D, modes) of rows about their origin, each as long as its standard deviation.
+
+    Returns:
+        The axes, and the variance that they leave.
+    """
     _, singular, axes = np.linalg.svd(rows, full_matrices=False)
-    return axes[:modes].T * (singular[:modes] / np.sqrt(freedom))
+    return axes[:modes].T * (singular[:modes] / np.sqrt(freedom)), float((singular[modes:] ** 2).sum() / freedom)
 
 
 def two_part_start(
@@ -68,17 +73,20 @@ def two_part_start(
     scores, people = principal.scores, int(identity.max()) + 1
     within = scores - person_means(scores, identity)[identity]
     if blend is None:
-        axes = leading(within, expression_modes, max(len(within) - people, 1))
+        axes, _ = leading(within, expression_modes, max(len(within) - people, 1))
     else:
         axes = principal.axes.T.astype(np.float64) @ blend
     noise = max(principal.rest, 1e-6)
-    expression = fit_coefficients(within, axes, np.full(axes.shape[1], noise))
+    spread = np.full(axes.shape[1], 1.0 if blend is None else UNIT_SPREAD)
+    expression = fit_coefficients(within, axes, noise / spread**2)
     for _ in range(ROUNDS):
         means = person_means(scores - expression @ axes.T, identity)
-        shape = leading(means - means.mean(axis=0), modes, people - 1)
-        spread = np.maximum(expression.var(axis=0), 1e-8)
-        precision = noise * np.concatenate([np.ones(modes), 1 / spread])
-        both = fit_coefficients(scores, np.concatenate([shape, axes], axis=1), precision)
+        shape, left = leading(means - means.mean(axis=0), modes, people - 1)
+        # What differs between people and has no mode is noise to the fit, else expressions would take it up.
+        noise = max(principal.rest, left / scores.shape[1], 1e-6)
+        both = fit_coefficients(
+            scores, np.concatenate([shape, axes], axis=1), noise / np.concatenate([np.ones(modes), spread]) ** 2
+        )
         latents, expression = both[:, :modes], both[:, modes:]
     mean, shift = principal.mean.astype(np.float64), np.zeros(scores.shape[1])
     if blend is not None:

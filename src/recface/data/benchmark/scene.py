@@ -57,7 +57,7 @@ def draw_expressions(names: list[str], count: int, generator: np.random.Generato
     expression = np.zeros((count, len(names)))
     for row in range(count):
         strength = 0.15 if generator.random() < 0.35 else 0.85
-        for group in generator.choice(len(groups), size=generator.integers(1, 5), replace=False):
+        for group in generator.choice(len(groups), size=min(generator.integers(1, 5), len(groups)), replace=False):
             side = 1 - 0.3 * generator.random(len(groups[group]))  # faces move unevenly
             expression[row, groups[group]] = strength * generator.random() * side
     return expression
