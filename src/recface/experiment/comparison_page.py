@@ -101,7 +101,7 @@ def shape_tile(face_model: FaceModel, vertices: Tensor, colour: Tensor | None = 
     light = torch.zeros(1, 9, 3)
     if colour is None:
         colour = torch.where(face_model.face_mask[:, None], 0.8, 0.55).expand(-1, 3)
-        light[0, 0], light[0, 1], light[0, 2], light[0, 3] = 0.62, 0.22, 0.28, 0.12
+        light[0, 0], light[0, 1], light[0, 2], light[0, 3] = 0.5, 0.2, 0.22, 0.12
     else:
         light[0, 0] = 1.0
     renderer = Renderer(face_model.triangles, 2 * TILE)
