@@ -11,7 +11,7 @@ from recface.metrics.functional.geometry import geometry_coordinates, geometry_d
 from recface.metrics.functional.pairs import Pairs
 from recface.metrics.functional.verification import geometry_scores
 
-CHUNK = 65_536
+CHUNK = 1024
 
 
 def vector_scores(vectors: Tensor, pairs: Pairs, *, cosine: bool) -> Tensor:
@@ -33,12 +33,14 @@ def vector_scores(vectors: Tensor, pairs: Pairs, *, cosine: bool) -> Tensor:
     if vectors.ndim != 2:
         raise RecfaceError(f"parameters have shape {tuple(vectors.shape)}, expected (N, K): one row per sample")
     require_finite("parameters", vectors)
-    x = vectors.double()
-    if cosine:
-        x = torch.nn.functional.normalize(x, dim=1)
+    norms = vectors.norm(dim=1, dtype=torch.float64) if cosine else None
     parts = []
     for first, second in zip(pairs.first.split(CHUNK), pairs.second.split(CHUNK), strict=True):
-        parts.append((x[first] * x[second]).sum(1) if cosine else -(x[first] - x[second]).norm(dim=1))
+        a, b = vectors[first].double(), vectors[second].double()  # a chunk's doubles stay in the cache
+        if norms is None:
+            parts.append(-(a - b).norm(dim=1))
+        else:
+            parts.append((a * b).sum(dim=1) / (norms[first] * norms[second]).clamp_min(1e-300))
     return torch.cat(parts)
 
 

@@ -37,7 +37,7 @@ def _numbers(truth: Truth, columns: list[str]):
     if (bad := np.argwhere(~np.isfinite(values))).size:
         row, column = bad[0]
         raise RecfaceError(f"{truth.where}: {columns[column]} of {truth.table['id'].iloc[row]} is not a number")
-    return torch.from_numpy(np.ascontiguousarray(values))
+    return torch.from_numpy(np.array(values))
 
 
 class _Benchmark(BenchmarkProtocol):

@@ -104,4 +104,4 @@ def pairs_of(truth: Truth) -> Pairs:
             f"{truth.where}: fold {poor[0]} has {genuine} genuine pairs of {total}; each fold needs pairs of both kinds"
         )
     columns = (table[name].to_numpy() for name in ("first", "second", "same", "fold"))
-    return Pairs(*(torch.from_numpy(np.ascontiguousarray(column)) for column in columns))
+    return Pairs(*(torch.from_numpy(np.array(column)) for column in columns))
