@@ -132,3 +132,9 @@ def test_true_shapes_are_cut_to_the_predictions_region(tmp_path) -> None:
     truth = Truth(pd.DataFrame({"id": predictions.ids, "shape": predictions.ids}), folder=tmp_path)
     cut = replace(predictions, vertices=None, basis=basis / 10, mean=mean / 10, region=region)
     assert BENCHMARKS["correspondence-rigid/v1"].evaluate(cut, truth)["mean"] < 1e-4
+
+
+def test_units_of_single_numbers_are_of_numbers_that_there_are() -> None:
+    for protocol in BENCHMARKS.values():
+        assert set(protocol.units) <= set(protocol.values)
+    assert BENCHMARKS["micc-genova-mean/v1"].units == {"scale": "", "share": ""}

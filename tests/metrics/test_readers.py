@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import trimesh
 
+from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS
 from recface.metrics.readers import match, read_predictions, read_truth
 from recface.metrics.readers.face_model import Region, with_region
@@ -36,6 +37,16 @@ def test_obj_folder_with_ids(tmp_path, shapes, seams) -> None:
     assert found.ids == ("zoe", "ann", "bob")
     np.testing.assert_allclose(found.vertices, shapes, atol=1e-5)
     assert found.triangles.shape == (40, 3) and found.triangles[0].tolist() == [0, 1, 2]
+
+
+def test_meshes_may_bring_points(tmp_path, shapes) -> None:
+    for name, vertices in zip("abc", shapes, strict=True):
+        write_obj(tmp_path / f"{name}.obj", vertices)
+    np.save(tmp_path / "points.npy", shapes[:, :7])
+    np.testing.assert_array_equal(read_predictions(tmp_path).points, shapes[:, :7])
+    np.save(tmp_path / "points.npy", shapes[:2, :7])
+    with pytest.raises(RecfaceError, match="points has shape .2, 7, 3., expected"):
+        read_predictions(tmp_path)
 
 
 def test_vertices_without_a_face_keep_their_place(tmp_path, shapes) -> None:

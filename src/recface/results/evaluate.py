@@ -54,6 +54,7 @@ def evaluate(
         "protocol": protocol.id,
         "source": protocol.source,
         "unit": protocol.unit,
+        "units": protocol.units,
         "direction": protocol.direction,
         "values": values,
         "meaning": protocol.values,

@@ -78,9 +78,9 @@ def _print(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    unit = report["unit"]
     table = Table("number", "value", "what it is", title=report["protocol"], title_justify="left")
     for name, value in report["values"].items():
+        unit = report["units"].get(name, report["unit"])
         table.add_row(name, _number(value) + (f" {unit}" if unit else ""), report["meaning"].get(name, ""))
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)

@@ -80,6 +80,7 @@ class BenchmarkProtocol(ABC):
         needs: Fields of `Predictions` that it reads.
         columns: Columns that the manifest must have, beside `id`.
         values: Names of its numbers, the main one first, each with what it is.
+        units: Units of those of its numbers that are not in `unit`.
         numbers: Those of the columns that hold numbers; the others hold names.
         pairs: Number of pairs in the protocol's list; 0 if it takes a list of any length, None if it takes none.
         templates: Whether pairs name templates (column `template`), not samples.
@@ -92,6 +93,7 @@ class BenchmarkProtocol(ABC):
     needs: ClassVar[tuple[str, ...]]
     columns: ClassVar[tuple[str, ...]]
     values: ClassVar[dict[str, str]]
+    units: ClassVar[dict[str, str]] = {}
     numbers: ClassVar[tuple[str, ...]] = ()
     pairs: ClassVar[int | None] = None
     templates: ClassVar[bool] = False

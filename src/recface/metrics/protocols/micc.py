@@ -142,6 +142,7 @@ class MICCGenova(_MICC):
         "scale": "the one scale that all meshes were given",
         "share": "mean share of the cropped scan that lies in the intersection",
     }
+    units: ClassVar[dict[str, str]] = {"scale": "", "share": ""}
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Mean and standard deviation over rows in mm, the scale and the share; see the class and `base`."""

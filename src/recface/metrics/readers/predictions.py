@@ -14,6 +14,7 @@ from recface.metrics.readers.checks import require_finite_rows, require_millimet
 from recface.metrics.readers.meshes import MESH_ENDINGS, read_meshes
 
 IDS = "ids.csv"
+POINTS = "points.npy"
 PER_SAMPLE = ("parameters", "vertices", "points", "landmarks")
 SHARED = ("weights", "triangles")
 SHAPES = {
@@ -33,7 +34,7 @@ def read_predictions(path: str | Path) -> Predictions:
         path: One of
 
             - a folder of OBJ or PLY files of one topology, with ids.csv (columns `id`, `file`); without it the files'
-              names, less their endings, are the ids;
+              names, less their endings, are the ids; a points.npy beside them (N, P, 3) mm is in the order of the ids;
             - a folder with predictions.npz, or with NAME.npy files (memory-mapped), whose arrays are any of parameters
               (N, K), vertices (N, V, 3) mm, points (N, P, 3) mm, landmarks (N, 68, 2) px, and, shared by all, weights
               (K,) mm and triangles (F, 3); the ids are the array `ids` (N,), or the column `id` of ids.csv in order;
@@ -53,7 +54,7 @@ def read_predictions(path: str | Path) -> Predictions:
     if (packed := path / "predictions.npz").is_file():
         return _from_arrays(packed, path, _load(packed))
     names = [name for name in (*PER_SAMPLE, *SHARED) if (path / f"{name}.npy").is_file()]
-    if names:
+    if names and not any(file.suffix.lower() in MESH_ENDINGS for file in path.iterdir()):
         return _from_arrays(path, path, {name: _map(path / f"{name}.npy") for name in names})
     return _from_meshes(path)
 
@@ -134,7 +135,10 @@ def _from_meshes(folder: Path) -> Predictions:
             )
         require_unique(ids, str(folder), lambda row: files[row].name)
     vertices, triangles = read_meshes(files, places)
-    predictions = Predictions(tuple(ids), vertices=vertices, triangles=triangles, where=str(folder))
+    points = _map(folder / POINTS) if (folder / POINTS).is_file() else None
+    if points is not None:
+        _check_shape("points", points, {"N": len(ids)}, folder / POINTS, str(folder))
+    predictions = Predictions(tuple(ids), vertices=vertices, triangles=triangles, points=points, where=str(folder))
     return _checked(predictions, str(folder), [file.name for file in files])
 
 
