@@ -13,7 +13,8 @@ from recface.metrics.protocols.columns import PHOTO_PROTOCOLS, PROTOCOLS
 from recface.metrics.protocols.similarity import tensor
 
 TRUE_COLUMN = re.compile(r"true_(\d+)")
-_ELSEWHERE = ("control_", "nme")
+# Of other sets, of landmarks, and of training itself.
+_ELSEWHERE = ("control_", "nme", "gradient_", "conflict_", "recognition_loss", "reconstruction_loss")
 _DECODED = ("yaw_abs", "expression_norm")
 
 

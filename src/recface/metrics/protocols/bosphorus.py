@@ -86,7 +86,8 @@ class BosphorusSIR(_BosphorusSIR):
 
     Source: formula ours (DESIGN.md, "Metrics, ours"); what goes in as METHODS.md, "Evaluation protocols": parameters of
         the photos, their labels, the neutral references, the 3DMM's standard deviations.
-    Alignment, crop: none; all vertices of the face model count, by way of the parameters.
+    Alignment: none.
+    Crop: none; all vertices of the face model count, by way of the parameters.
     Similarity: Euclidean distance of weighted parameters. The column identity labels photos, the column reference names
         a `.npy` with the (K,) parameters of the person's neutral scan in the same face model, one file a person.
     Unit: none; 1 is perfect, 0 is chance.
@@ -117,7 +118,10 @@ class BosphorusSIR(_BosphorusSIR):
 class BosphorusSIRDecoded(_BosphorusSIR):
     """Bosphorus, SIR metric against what the method predicts from each person's neutral photo.
 
-    Source, alignment, crop, unit: as `BosphorusSIR`.
+    Source: as `BosphorusSIR`.
+    Alignment: none.
+    Crop: none; all vertices of the face model count, by way of the parameters.
+    Unit: none; 1 is perfect, 0 is chance.
     Similarity: Euclidean distance of weighted parameters. The column neutral marks (1 or 0) one photo a person, whose
         prediction is the reference and is left out of the probes. What it exceeds `BosphorusSIR` by is consistent for a
         person, but not their shape.

@@ -123,7 +123,9 @@ class NoWMetrical(_NoW):
     Source: Zielonka et al. 2022, "Towards metrical reconstruction of human faces" (MICA), on the NoW scans.
     Alignment: rigid by seven landmarks, then rigid point-to-plane ICP over the crop. The public code keeps the
         translation of a fit with scale at the start; ours fits the rigid one.
-    Crop, similarity, unit: as `NoW`.
+    Crop: as `NoW`.
+    Similarity: none; unsigned distances of scan points to the mesh, as `NoW`.
+    Unit: mm.
     """
 
     id = "now-metrical-scan-to-mesh/v1"
