@@ -76,7 +76,7 @@ class Study:
 
     @property
     def truth(self) -> Truth:
-        return Truth(pd.DataFrame(self.rows), self.folder, "scans.csv")
+        return Truth(pd.DataFrame(self.rows), folder=self.folder, where="scans.csv")
 
 
 @pytest.fixture

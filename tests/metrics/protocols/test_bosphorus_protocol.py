@@ -26,7 +26,7 @@ def data(tmp_path) -> tuple[Predictions, Truth, dict[str, np.ndarray]]:
     table = pd.DataFrame({"id": ids, "identity": labels, "reference": [f"{label}.npy" for label in labels]})
     table["neutral"] = [1 if 3 <= row < 6 else 0 for row in range(12)]
     predictions = Predictions(ids, parameters=parameters, weights=np.array([60.0, 40, 20, 10, 5]), where="m.npz")
-    return predictions, Truth(table, tmp_path, "bosphorus.csv"), references
+    return predictions, Truth(table, folder=tmp_path, where="bosphorus.csv"), references
 
 
 def by_loops(parameters, labels, references, weights) -> dict[str, float]:
