@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from recface.results.load import Entry
 from recface.results.cells import MISSING
+from recface.results.load import Entry
 from recface.results.markdown import grid
 from recface.results.statistics import mean_and_error, paired_t_interval
 from recface.results.writers import escape
