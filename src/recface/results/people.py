@@ -61,7 +61,8 @@ def nmcd_of_people(points: Array, groups: Array, people: int) -> Array:
     centres = np.stack([mean_of_people(column, groups, people) for column in points.T], 1)
     spread = mean_of_people(np.square(points - centres[groups]).sum(1), groups, people)
     # The mean squared distance of two different centres is twice their variance with n - 1.
-    return spread / (2 * centres.var(0, ddof=1).sum())
+    with np.errstate(divide="ignore", invalid="ignore"):  # all shapes equal, as the mean face's: no such number
+        return spread / (2 * centres.var(0, ddof=1).sum())
 
 
 def values_of_people(replicator: Replicator, arrays: Mapping[str, Array]) -> dict[str, Array]:
