@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# A script's `make test &` passes on that interrupts are ignored; the programs that tests start must listen to theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("RECFACE_DATA") or ROOT.parent / "shared" / "data")

@@ -67,7 +67,7 @@ def render(
         if picture is not None:
             files[f"{name}.png"] = picture
         tables.append(table)
-    if cards := published.read_cards(Path(configs).parents[1] / "external"):
+    if cards := published.read_cards(Path(configs).resolve().parents[1] / "external"):
         files["published.md"] = published.to_markdown(cards).encode()
     pages = {table.spec.name: files[f"{table.spec.name}.md"].decode() for table in tables}
     files[index.NAME] = index.to_index(tables, pages).encode()
