@@ -20,7 +20,11 @@ def meshes(tmp_path) -> tuple[Predictions, Truth, np.ndarray]:
         np.savez(tmp_path / f"{number}.npz", vertices=target)
     table = pd.DataFrame({"id": ["a", "b"], "scan": ["0.npz", "1.npz"]})
     predicted = 1.2 * targets[..., [2, 0, 1]] + [5, 6, 7] + 3 * random.normal(size=targets.shape)
-    return Predictions(("a", "b"), vertices=predicted, where="method"), Truth(table, folder=tmp_path, where="fw.csv"), targets
+    return (
+        Predictions(("a", "b"), vertices=predicted, where="method"),
+        Truth(table, folder=tmp_path, where="fw.csv"),
+        targets,
+    )
 
 
 def expected(source: np.ndarray, target: np.ndarray) -> float:
