@@ -4,7 +4,14 @@ import re
 import pytest
 from tests.conftest import ROOT
 
-ROWS = {"baseline": "baseline", "SIR": "sir", "SIR w/o prior": "no_kl", "SIR w/o centre": "no_center"}
+ROWS = {
+    "baseline": "baseline",
+    "SIR": "sir",
+    "SIR w/o prior": "no_kl",
+    "SIR w/o centre": "no_center",
+    "SFM": "sfm",
+    "SFM w/o sphere": "sfm_no_sphere",
+}
 METRICS = ["shape_error_mm", "param_auc", "geometry_auc", "nmcd_geometry", "prior_kl"]
 
 
