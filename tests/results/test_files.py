@@ -13,6 +13,7 @@ import synthetic
 
 from recface.errors import RecfaceError
 from recface.results.build import check_tables, render, write_tables
+from recface.results.index import to_index
 from recface.results.markdown import grid
 from recface.results.spec import read_spec
 from recface.results.writers import LONG_HEADER, escape
@@ -200,3 +201,9 @@ def test_wrong_table_yaml_is_named(tmp_path, change, words):
     path.write_text(yaml.safe_dump(right | change))
     with pytest.raises(RecfaceError, match=words):
         read_spec(path)
+
+
+def test_the_index_lists_pages_that_are_no_tables():
+    page = to_index([], {}, ["published.md", "sfm_model.md", "sfm_model.csv"])
+    assert "(published.md)" in page and "(sfm_model.md)" in page and "csv" not in page.partition("## Files")[0]
+    assert "Other pages" not in to_index([], {})

@@ -69,9 +69,10 @@ def render(
         tables.append(table)
     if cards := published.read_cards(Path(configs).resolve().parents[1] / "external"):
         files["published.md"] = published.to_markdown(cards).encode()
+    files |= sfm_model.render(entries, with_figures)
     pages = {table.spec.name: files[f"{table.spec.name}.md"].decode() for table in tables}
-    files[index.NAME] = index.to_index(tables, pages).encode()
-    return files | sfm_model.render(entries, with_figures)
+    files[index.NAME] = index.to_index(tables, pages, sorted(files)).encode()
+    return files
 
 
 def _picture(table: Table) -> bytes | None:
