@@ -13,13 +13,13 @@ NAME = "README.md"
 ALSO = {"published.md": "Published numbers, for orientation", "sfm_model.md": "Shape models learned from scans"}
 
 
-def to_index(tables: Sequence[Table], pages: Mapping[str, str], files: Sequence[str] = ()) -> str:
+def to_index(tables: Sequence[Table], pages: Mapping[str, str], names: Sequence[str] = ()) -> str:
     """Write the page.
 
     Args:
         tables: Filled tables, in the order in which they are listed.
         pages: Name of a table to its Markdown page.
-        files: Names of all files; those of `ALSO` are listed too.
+        names: Of all files; those of `ALSO` are listed too.
 
     Returns:
         Markdown; its lines that begin with "Provenance:" change when the same results are made again.
@@ -37,7 +37,7 @@ def to_index(tables: Sequence[Table], pages: Mapping[str, str], files: Sequence[
         parts += [f"## [{table.spec.title}]({name}.md)", f"Files: [md]({name}.md), {', '.join(files)}."]
         parts.append(grid(["block", "what", "rows", "runs"], [_block(table, block) for block in table.blocks]))
         parts.append(f"Provenance: {table.provenance}")
-    also = {name: ALSO[name] for name in files if name in ALSO}
+    also = {name: ALSO[name] for name in names if name in ALSO}
     if also:
         parts += ["## Other pages", "\n".join(f"- [{title}]({name})" for name, title in also.items())]
     used = {symbol for page in pages.values() for symbol in legend(page)}
