@@ -35,13 +35,13 @@ COLUMNS = (
     ("silhouette", "silhouette", "higher", 3),
     ("calinski_harabasz", "Calinski-Harabasz", "higher", 1),
     ("davies_bouldin", "Davies-Bouldin", "lower", 3),
-    ("nmcd", "NMCD", "lower", 4),
+    ("nmcd", "NMCD", "lower", 5),
 )
 # Differences: metric, title, whether relative to the parent, digits.
 DIFFERENCES = (
     ("generalisation_mm@", "error to unseen scans (%)", True, 2),
     ("silhouette", "silhouette", False, 3),
-    ("nmcd", "NMCD", False, 4),
+    ("nmcd", "NMCD", False, 5),
 )
 NOTES = """\
 All models are learned from the same scans and measured on the same people, who are seen nowhere in training; the seed
