@@ -13,7 +13,7 @@ import sys
 # Small problems, one photo after the other: threads would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from recface.errors import RecfaceError
+from recface.experiment.command_line import run_program
 from recface.output import quiet_pipe
 
 
@@ -32,23 +32,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", help="a peer, several separated by commas, or all")
     parser.add_argument("overrides", nargs="*", help="key=value, as for run.py; peer.KEY=value sets the method's own")
     options = parser.parse_args(arguments)
-    try:
+
+    def body() -> None:
         from recface.experiment.peers import known_peers, peer_config, run_peer
 
         names = known_peers() if options.name == "all" else options.name.split(",")
         for config in [peer_config(name, options.overrides) for name in names]:
             print(run_peer(config, options.overrides).record_path, flush=True)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        from recface.experiment.command_line import explain
 
-        if os.environ.get("RECFACE_DEBUG"):
-            raise
-        print(f"peers.py: {error if isinstance(error, RecfaceError) else explain(error)}", file=sys.stderr)
-        return 1
-    return 0
+    return run_program("peers.py", body)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recface.errors import RecfaceError
-from recface.experiment.command_line import check_overrides, compose_config, explain
+from recface.experiment.command_line import check_overrides, check_seed, compose_config, run_program
+from recface.experiment.sfm_settings import check_scan_settings
 from recface.output import quiet_pipe
 
 GROUPS = ("+sfm=default", "+sfm_model=default")
@@ -27,7 +28,31 @@ def configurations(overrides: list[str]) -> Iterator[dict]:
     rest = [text for text in overrides if not text.startswith("seed=")]
     check_overrides(rest)
     for seed in (seeds[-1] if seeds else "0").split(","):
-        yield compose_config(*GROUPS, *rest, f"seed={seed}")
+        config = compose_config(*GROUPS, *rest, f"seed={seed}")
+        check_seed(config)
+        check_scan_settings(config["sfm"]["scan"])
+        yield config
+
+
+def learn(config: dict) -> Path:
+    """Learn a scan model; what is finished is not done again. Returns the path of sfm.npz."""
+    from recface.experiment.run import set_up_torch  # torch is imported only when there is something to train
+    from recface.experiment.scan_stage import open_scan_bench, open_scans, scan_model
+
+    set_up_torch(config)
+    face_model, benchmark = open_scan_bench(config)
+    manifest = None if benchmark is None else benchmark.manifest_hash
+    return scan_model(config, face_model, open_scans(config, face_model, benchmark), manifest=manifest).model_path
+
+
+def evaluate(config: dict) -> Path:
+    """Learn and measure all rows of the table sfm_model. Returns the path of the record."""
+    from recface.experiment.run import set_up_torch
+    from recface.experiment.scan_evaluation import evaluate_scan_models
+    from recface.experiment.scan_stage import open_scan_bench
+
+    set_up_torch(config)
+    return evaluate_scan_models(config, *open_scan_bench(config)).record_path
 
 
 def export_eos(paths: list[str]) -> Path:
@@ -53,33 +78,18 @@ def main(arguments: list[str] | None = None) -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
-    evaluate = arguments[:1] == ["evaluate"]
-    try:
+
+    def body() -> None:
         if arguments[:1] == ["eos"]:
             print(export_eos(arguments[1:]))
-            return 0
-        for config in configurations(arguments[evaluate:]):
-            from recface.experiment.run import set_up_torch  # torch is imported only when there is something to train
-            from recface.experiment.scan_evaluation import evaluate_scan_models
-            from recface.experiment.scan_stage import open_scan_bench, open_scans, scan_model
+        elif arguments[:1] == ["evaluate"]:
+            for config in configurations(arguments[1:]):
+                print(evaluate(config), flush=True)
+        else:
+            for config in configurations(arguments):
+                print(learn(config), flush=True)
 
-            set_up_torch(config)
-            face_model, benchmark = open_scan_bench(config)
-            if evaluate:
-                print(evaluate_scan_models(config, face_model, benchmark).record_path, flush=True)
-                continue
-            manifest = None if benchmark is None else benchmark.manifest_hash
-            model = scan_model(config, face_model, open_scans(config, face_model, benchmark), manifest=manifest)
-            print(model.path / "sfm.npz", flush=True)
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        return 130
-    except Exception as error:  # Hydra's and the suite's mistakes alike end in one line
-        if not isinstance(error, RecfaceError) and "hydra" not in type(error).__module__:
-            raise
-        print(f"scan_model.py: {explain(error)}", file=sys.stderr)
-        return 1
-    return 0
+    return run_program("scan_model.py", body)
 
 
 if __name__ == "__main__":

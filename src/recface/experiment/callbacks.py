@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import lightning
 import torch
 
+from recface.experiment.training import save_state
 from recface.tracking import RunFolder
 
 
@@ -84,6 +84,4 @@ class Checkpoint(lightning.Callback):
                 "optimizer": trainer.optimizers[0].state_dict(),
                 "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
             }
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(checkpoint, self.path.with_suffix(".part"))
-            os.replace(self.path.with_suffix(".part"), self.path)
+            save_state(checkpoint, self.path)

@@ -13,6 +13,7 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.experiment.arguments import ADDED, is_resent, normalise_arguments, without_repeats
+from recface.experiment.sfm_settings import check_sfm_settings
 from recface.launchers.availability import check_launcher
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -155,6 +156,41 @@ def run_command(command: Callable[[], Any]) -> int:
     return 0
 
 
+def run_program(name: str, body: Callable[[], None]) -> int:
+    """Run an entry point that is no Hydra main function so that a user's mistake ends in one line on stderr.
+
+    Args:
+        name: The program's name.
+        body: What it does.
+
+    Returns:
+        Exit code, as `run_command`.
+    """
+    try:
+        body()
+    except BrokenPipeError:
+        raise  # `| head`: no mistake, see quiet_pipe
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted: run the same command again to go on", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("RECFACE_DEBUG"):
+            raise
+        print(f"{name}: {explain(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def check_seed(config: Mapping[str, Any]) -> None:
+    """Check the seed.
+
+    Raises:
+        RecfaceError: It is no whole number of at least 0.
+    """
+    if not isinstance(config["seed"], int) or config["seed"] < 0:
+        raise RecfaceError(f"seed: {config['seed']!r} is no whole number of at least 0")
+
+
 def check_config(config: Mapping[str, Any], variants: Sequence[str]) -> None:
     """Check values that would fail late or oddly.
 
@@ -165,7 +201,8 @@ def check_config(config: Mapping[str, Any], variants: Sequence[str]) -> None:
         raise RecfaceError(f"variant: no variant '{config['variant']}'; known are {', '.join(variants)}")
     if config["logger"]["name"] not in ("none", "wandb"):
         raise RecfaceError(f"logger.name: no logger '{config['logger']['name']}'; known are none, wandb")
-    whole = {"seed": (config["seed"], 0), "trainer.threads": (config["trainer"]["threads"], 1)}
+    check_seed(config)
+    whole = {"trainer.threads": (config["trainer"]["threads"], 1)}
     whole |= {"trainer.conflict": (config["trainer"]["conflict"], 0)}
     whole |= {f"scale.{key}": (value, 1) for key, value in config["scale"].items() if key != "name"}
     whole |= {"loss.pixel_every": (config["loss"]["pixel_every"], 1), "model.grid": (config["model"]["grid"], 1)}
@@ -176,3 +213,5 @@ def check_config(config: Mapping[str, Any], variants: Sequence[str]) -> None:
     for key, value in weights.items():
         if key != "loss.landmark_mode" and (not isinstance(value, (int, float)) or not value >= 0):
             raise RecfaceError(f"{key}: {value!r} is no number of at least 0")
+    if "sfm" in config:
+        check_sfm_settings(config["sfm"])

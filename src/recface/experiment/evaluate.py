@@ -52,29 +52,39 @@ class Timed:
         return {"image_cpu_seconds": self.seconds / self.photos} if self.photos else {}
 
 
-@torch.no_grad()
-def predict(variant: Reconstruction, source: Source) -> dict[str, Tensor]:
-    """Run the network over a source.
+class Network:
+    """A trained variant as a predictor.
 
     Args:
-        variant: A trained variant.
-        source: N photos.
+        variant: The variant; its weights must not change from here on.
 
-    Returns:
-        identity (N, K) as parameters of the exported face model, expression (N, E) and projected landmarks (N, 68, 2),
-        on the CPU in float32.
+    Attributes:
+        face_model: The plain face model that its predictions are parameters of.
     """
-    variant.eval()
-    device, parts = variant.device, []
-    turn = variant.exported()[1]
-    for start in range(0, len(source), CHUNK):
-        photos = torch.from_numpy(np.array(source.images[start : start + CHUNK])).to(device)
-        coefficients = variant(photos.float() / 255)
-        marks = variant.face_model.landmarks(coefficients.identity, coefficients.expression)
-        placed = project(marks, coefficients.rotation, coefficients.scale, coefficients.translation)[..., :2]
-        identity = coefficients.identity if turn is None else coefficients.identity @ turn.to(device)
-        parts.append({"identity": identity, "expression": coefficients.expression, "landmarks": placed})
-    return {key: torch.cat([part[key] for part in parts]).float().cpu() for key in parts[0]}
+
+    def __init__(self, variant: Reconstruction) -> None:
+        self.variant = variant.eval()
+        self.face_model, self._turn = variant.exported()
+
+    @torch.no_grad()
+    def __call__(self, source: Source) -> dict[str, Tensor]:
+        """Run the network over N photos.
+
+        Returns:
+            identity (N, K) as parameters of `face_model`, expression (N, E) and projected landmarks (N, 68, 2), on the
+            CPU in float32.
+        """
+        variant, parts = self.variant, []
+        for start in range(0, len(source), CHUNK):
+            photos = torch.from_numpy(np.array(source.images[start : start + CHUNK])).to(variant.device)
+            coefficients = variant(photos.float() / 255)
+            marks = variant.face_model.landmarks(coefficients.identity, coefficients.expression)
+            placed = project(marks, coefficients.rotation, coefficients.scale, coefficients.translation)[..., :2]
+            identity = coefficients.identity
+            if self._turn is not None:
+                identity = identity @ self._turn.to(variant.device)
+            parts.append({"identity": identity, "expression": coefficients.expression, "landmarks": placed})
+        return {key: torch.cat([part[key] for part in parts]).float().cpu() for key in parts[0]}
 
 
 class Geometry:
@@ -133,7 +143,7 @@ def evaluate_split(
     """All metrics of a split with true shapes.
 
     Args:
-        predictor: What predicts: of a trained variant, `functools.partial(predict, variant)`.
+        predictor: What predicts, such as a `Network`.
         bench: Face model and benchmark.
         split: "validation" or "test".
         face_model: That of the predictions, where it is another one.

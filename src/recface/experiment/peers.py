@@ -17,8 +17,8 @@ from recface.experiment.command_line import CONFIGS, check_overrides, compose_co
 from recface.experiment.evaluate import Timed, evaluate_run
 from recface.experiment.identity import Config, face_model_digest
 from recface.experiment.photos import evaluate_photos
-from recface.experiment.run import write_predictions
 from recface.experiment.setup import open_workbench
+from recface.experiment.training import save_arrays
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.peers import build_peer, check_settings
 from recface.tracking import RunFolder, new_record, run_path
@@ -130,5 +130,5 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
         metrics["photos"], found = evaluate_photos(peer, bench, config["data"]["photos"])
         protocols["photos"] = {key: PHOTO_PROTOCOLS[key].id for key in metrics["photos"]}
         predictions |= found
-    write_predictions(folder.path / "predictions.npz", {key: np.asarray(value) for key, value in predictions.items()})
+    save_arrays({key: np.asarray(value) for key, value in predictions.items()}, folder.path / "predictions.npz")
     folder.finish(metrics, protocols, timed.timings | {"evaluation_seconds": time.monotonic() - begin})

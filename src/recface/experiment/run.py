@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
 import time
-from pathlib import Path
 
 import lightning
 import numpy as np
 import torch
 
 from recface.experiment.command_line import check_config
-from recface.experiment.evaluate import Predictions, Timed, evaluate_run, predict
+from recface.experiment.evaluate import Network, Timed, evaluate_run
 from recface.experiment.identity import Config, is_complete, is_trained, run_hash
 from recface.experiment.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.experiment.photos import evaluate_photos
 from recface.experiment.scan_stage import shared_scan_model
 from recface.experiment.setup import build_variant, open_workbench
-from recface.experiment.stages import load_state, shared_stage1, total_steps, train_stage2
+from recface.experiment.stages import shared_stage1, total_steps, train_stage2
+from recface.experiment.training import load_state, save_arrays
 from recface.face_model import save
-from recface.face_model.residual import ResidualFaceModel
+from recface.face_model.npz import LEARNED_FILE
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.tracking import RunFolder, new_record, run_path
 from recface.variants import VARIANTS
@@ -94,13 +92,14 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     variant = train_stage2(bench, folder, stage1, logger, scans)
     clock["stage2"] = time.monotonic()
     folder.stage("evaluation")
-    if isinstance(variant.face_model, ResidualFaceModel):
-        save(variant.exported()[0], folder.path / "sfm.npz")
-    predictor = Timed(functools.partial(predict, variant))
-    metrics, predictions = evaluate_run(predictor, bench, variant.exported()[0])
+    network = Network(variant)
+    if network.face_model is not bench.face_model:  # what the stored parameters are parameters of
+        save(network.face_model, folder.path / LEARNED_FILE)
+    predictor = Timed(network)
+    metrics, predictions = evaluate_run(predictor, bench, network.face_model)
     if curves := conflict_curves(folder.path / "conflict.jsonl"):
         metrics["conflict"], predictions = conflict_metrics(curves), predictions | curves
-    write_predictions(folder.path / "predictions.npz", predictions)
+    save_arrays(predictions, folder.path / "predictions.npz")
     clock["evaluation"] = time.monotonic()
     names = list(clock)
     timings = {f"{name}_seconds": clock[name] - clock[before] for before, name in zip(names, names[1:], strict=False)}
@@ -115,19 +114,11 @@ def _add_photos(config: Config, folder: RunFolder) -> None:
     scans = shared_scan_model(bench, folder) if "sfm" in config else None
     variant = build_variant(bench, stage=2, face_model=scans and scans.face_model)
     variant.load_state_dict(load_state(folder.path / "checkpoints" / "final.pt"), strict=False)
-    values, predictions = evaluate_photos(
-        functools.partial(predict, variant), bench, config["data"]["photos"], variant.exported()[0]
-    )
+    network = Network(variant)
+    values, predictions = evaluate_photos(network, bench, config["data"]["photos"], network.face_model)
     path = folder.path / "predictions.npz"
     with np.load(path) as stored:
-        write_predictions(path, dict(stored) | predictions)
+        save_arrays(dict(stored) | predictions, path)
     record = folder.record
     protocols = record.protocols | {"photos": {key: PHOTO_PROTOCOLS[key].id for key in values}}
     folder.finish(record.metrics | {"photos": values}, protocols)
-
-
-def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write predictions.npz atomically."""
-    part = path.with_suffix(".part.npz")
-    np.savez(part, **predictions)
-    os.replace(part, path)

@@ -14,7 +14,8 @@ from recface.data.benchmark import Benchmark
 from recface.data.scans import DecodedScans, MappedScans, ScanSet, check_scans, draw_scans, split_people
 from recface.data.scans.principal import Principal, principal_scores
 from recface.experiment.identity import Config
-from recface.experiment.scan_stage import open_scans, scan_counts, scan_hash, scan_model
+from recface.experiment.scan_stage import open_scans, scan_hash, scan_model
+from recface.experiment.scan_training import scan_counts
 from recface.face_model import FaceModel
 from recface.metrics.functional.clustering import clustering
 from recface.metrics.functional.shape_model import compactness, generalisation, nested_axes, specificity

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import lightning
 import numpy as np
-import torch
 
 from recface.data.benchmark import Benchmark
-from recface.data.scans import ScanBatches, ScanSet, benchmark_scans, check_scans, draw_scans, folder_scans
-from recface.data.scans.principal import Principal, principal_scores
+from recface.data.scans import ScanSet, benchmark_scans, draw_scans, folder_scans
+from recface.data.scans.principal import Principal
 from recface.errors import RecfaceError
 from recface.experiment.identity import Config
+from recface.experiment.scan_training import LATENTS_FILE, train_scan_model
 from recface.experiment.setup import Workbench, open_workbench
-from recface.face_model import FaceModel, get, load, save
-from recface.face_model.linear import export_basis
+from recface.experiment.sfm_settings import SOURCES
+from recface.face_model import FaceModel, get, load
+from recface.face_model.npz import LEARNED_FILE
 from recface.tracking import RunFolder, config_hash, new_record, run_path
-from recface.variants.scan_decoder import ScanDecoder
-from recface.variants.scan_start import SPARE, ScanStart, two_part_start
 from recface.versions import SCAN_VERSION
-
-CHECKPOINT_STEPS = 100
-SOURCES = ("model", "benchmark", "folder")
 
 
 @dataclass(frozen=True)
@@ -50,6 +41,11 @@ class ScanModel:
     expression: np.ndarray
     scans: ScanSet
     path: Path
+
+    @property
+    def model_path(self) -> Path:
+        """The face model's file, which any run takes as face_model=npz."""
+        return self.path / LEARNED_FILE
 
 
 def shared_scan_model(bench: Workbench, run: RunFolder) -> ScanModel:
@@ -104,11 +100,11 @@ def scan_model(
             with folder.running(record):
                 folder.stage("scans")
                 begin = time.monotonic()
-                _train(settings, face_model, scans, config["seed"], folder, follow or folder, principal)
+                train_scan_model(settings, face_model, scans, config["seed"], folder, follow or folder, principal)
                 folder.finish({}, timings={"scans_seconds": time.monotonic() - begin})
-    with np.load(folder.path / "latents.npz") as stored:
+    with np.load(folder.path / LATENTS_FILE) as stored:
         arrays = {name: stored[name] for name in ("identity", "latents", "expression")}
-    return ScanModel(load(folder.path / "sfm.npz"), **arrays, scans=scans, path=folder.path)
+    return ScanModel(load(folder.path / LEARNED_FILE), **arrays, scans=scans, path=folder.path)
 
 
 def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None, part: str | None = None) -> str:
@@ -120,24 +116,10 @@ def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None
     return config_hash(own)
 
 
-def scan_counts(settings: Config, face_model: FaceModel) -> tuple[int, int, np.ndarray | None]:
-    """Identity modes, expression modes, and the known expression basis (3V, E) unless one is learned.
-
-    Raises:
-        RecfaceError: An unknown kind of expression basis.
-    """
-    modes = settings["modes"] or face_model.num_identity
-    if settings["expression"] == "learned":
-        return modes, settings["expression_modes"], None
-    if settings["expression"] == "model":
-        return modes, face_model.num_expressions, face_model.arrays()["expression_basis"]
-    raise RecfaceError(f"sfm.scan.expression: no '{settings['expression']}'; known are model, learned")
-
-
 def is_scan_trained(folder: RunFolder) -> bool:
     """Whether a folder holds a finished scan model of this code's version."""
     done = folder.is_finished and folder.record.versions == {"scan": SCAN_VERSION}
-    return done and (folder.path / "sfm.npz").exists() and (folder.path / "latents.npz").exists()
+    return done and (folder.path / LEARNED_FILE).exists() and (folder.path / LATENTS_FILE).exists()
 
 
 def open_scan_bench(config: Config) -> tuple[FaceModel, Benchmark | None]:
@@ -165,117 +147,3 @@ def open_scans(config: Config, face_model: FaceModel, benchmark: Benchmark | Non
     if settings["source"] == "folder":
         return folder_scans(face_model, settings["path"], Path(config["paths"]["cache"]))
     raise RecfaceError(f"sfm.scan.source: no source '{settings['source']}'; known are {', '.join(SOURCES)}")
-
-
-def _train(
-    settings: Config,
-    face_model: FaceModel,
-    scans: ScanSet,
-    seed: int,
-    folder: RunFolder,
-    follow: RunFolder,
-    principal: Principal | None,
-) -> None:
-    """Start from PCA, train, and write sfm.npz and latents.npz."""
-    modes, units, blend = scan_counts(settings, face_model)
-    learned = blend is None
-    check_scans(scans, modes, units if learned else 0)
-    if principal is None:
-        principal = principal_scores(scans, modes + units + SPARE, seed)
-    start = two_part_start(principal, scans.identity, modes, units, blend)
-    source = face_model.arrays()
-    roughness, reflection = principal.roughness(source["triangles"]), principal.reflection(source["mirror"])
-    torch.manual_seed(seed)
-    decoder = ScanDecoder(settings, start, scans.identity, roughness, reflection, face_model.num_vertices, learned)
-    batches = ScanBatches(principal.scores, scans.identity, settings["batch_size"], seed, 0, settings["steps"])
-    fit_scans(decoder, batches, folder, follow)
-    model, latents = export_model(decoder, face_model, principal, start)
-    save(model, folder.path / "sfm.npz")
-    arrays = {
-        "identity": scans.identity,
-        "latents": latents.astype(np.float32),
-        "expression": decoder.expression.weight.detach().numpy(),
-    }
-    part = folder.path / "latents.part.npz"
-    np.savez(part, **arrays)
-    os.replace(part, folder.path / "latents.npz")
-
-
-def fit_scans(decoder: ScanDecoder, batches: ScanBatches, folder: RunFolder, follow: RunFolder) -> None:
-    """Train the auto-decoder; goes on from the last checkpoint where a killed run left one."""
-    last = folder.path / "checkpoints" / "scans-last.ckpt"
-    if last.exists():
-        decoder.resume(torch.load(last, map_location="cpu", weights_only=True))
-    batches.start = decoder.step
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    trainer = lightning.Trainer(
-        accelerator="cpu",  # a step is small linear algebra
-        max_epochs=1,
-        callbacks=[ScanProgress(folder, follow, last)],
-        logger=False,
-        default_root_dir=folder.path,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice about loader workers does not apply here
-        try:
-            trainer.fit(decoder, torch.utils.data.DataLoader(batches, batch_size=None))
-        except SystemExit as end:
-            if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning turns into exit(1)
-                raise KeyboardInterrupt from None
-            raise
-    last.unlink(missing_ok=True)
-
-
-class ScanProgress(lightning.Callback):
-    """Progress, a line of metrics and a checkpoint every hundred steps.
-
-    Args:
-        folder: Where metrics.jsonl grows.
-        run: The run whose progress is shown.
-        last: File of the checkpoint.
-    """
-
-    def __init__(self, folder: RunFolder, run: RunFolder, last: Path) -> None:
-        self.folder, self.run, self.last = folder, run, last
-
-    def on_train_batch_end(self, trainer: Any, module: ScanDecoder, outputs: Any, *rest: Any) -> None:
-        """Tell, write down and keep."""
-        self.run.progress(module.step, module.steps, phase="scans", loss=float(outputs["loss"]))
-        if module.step % CHECKPOINT_STEPS == 0 or module.step == module.steps:
-            self.folder.log_metrics({"step": module.step} | {key: float(value) for key, value in outputs.items()})
-            self.last.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(module.checkpoint(), self.last.with_suffix(".part"))
-            os.replace(self.last.with_suffix(".part"), self.last)
-
-
-def export_model(
-    decoder: ScanDecoder, face_model: FaceModel, principal: Principal, start: ScanStart
-) -> tuple[FaceModel, np.ndarray]:
-    """The trained decoder in the face-model schema, and its latents (N, K) in that schema's convention."""
-    basis, latents = decoder.basis.detach().numpy(), decoder.latents.weight.detach().numpy()
-    columns, sigma, parameters = export_basis(basis, latents, principal.axes)
-    source, learned = face_model.arrays(), decoder.blend.requires_grad
-    blend, names = source["expression_basis"], face_model.expression_names
-    if learned:
-        blend = principal.axes @ decoder.blend.detach().numpy()
-        names = [f"learned{k:02d}" for k in range(blend.shape[1])]
-    model = FaceModel(
-        mean=start.mean.reshape(-1, 3),
-        triangles=source["triangles"],
-        identity_basis=columns,
-        identity_sigma=sigma,
-        expression_basis=blend,
-        expression_names=names,
-        landmarks68=source["landmarks68"],
-        mirror=source["mirror"],
-        face_mask=source["face_mask"],
-        name="sfm",
-        source=f"Sphere Face Model learned from scans, topology of {face_model.name}: {face_model.source}",
-        licence=face_model.licence,
-        latent_radius=decoder.radius if decoder.sphere else None,
-    )
-    return model, parameters

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import time
-import warnings
-from pathlib import Path
 
 import lightning
 import numpy as np
@@ -16,11 +12,12 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from recface.data.sources import embedded_source
 from recface.experiment.callbacks import Checkpoint, Follow, Validate
 from recface.experiment.details import Details
-from recface.experiment.evaluate import evaluate_split, predict
+from recface.experiment.evaluate import Network, evaluate_split
 from recface.experiment.identity import is_trained, run_hash
 from recface.experiment.logger import RunLogger
 from recface.experiment.scan_stage import ScanModel
 from recface.experiment.setup import Workbench, build_data, build_variant, stage_sources
+from recface.experiment.training import State, fit_quietly, load_state, quiet_trainer, save_state
 from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
 from recface.tracking import RunFolder, new_record, run_path
@@ -28,7 +25,6 @@ from recface.variants import SFM, Reconstruction
 from recface.variants.conflict import ConflictLog
 from recface.versions import VERSIONS
 
-State = dict[str, torch.Tensor]
 SHAPE_HEAD = "encoders.shape.head"
 PICTURED = 6  # validation photos that a logger shows
 
@@ -55,7 +51,7 @@ def fit(
     steps = bench.config["scale"][f"stage{stage}_steps"]
     before = bench.config["scale"]["stage1_steps"] if stage == 2 else 0
     if last.exists():
-        variant.resume(torch.load(last, map_location="cpu", weights_only=True))
+        variant.resume(load_state(last))
     if trainer_settings["conflict"] and stage == 2:
         path = folder.path / "conflict.jsonl"
         variant.conflict = ConflictLog(path, trainer_settings["conflict"], variant.first_step)
@@ -64,15 +60,9 @@ def fit(
         logger.begin_stage(before, variant.first_step)
         callbacks += [LearningRateMonitor("step"), _details(bench, stage, logger)]
     if trainer_settings["validate"] and stage == 2:
-        callbacks.insert(
-            0,
-            Validate(
-                lambda module: evaluate_split(
-                    functools.partial(predict, module), bench, "validation", module.exported()[0]
-                )[0]
-            ),
-        )
-    trainer = lightning.Trainer(
+        callbacks.insert(0, Validate(lambda module: _validate(module, bench)))
+    trainer = quiet_trainer(
+        folder.path,
         accelerator=trainer_settings["accelerator"],
         devices=trainer_settings["devices"],
         precision=trainer_settings["precision"],
@@ -80,22 +70,16 @@ def fit(
         callbacks=callbacks,
         logger=logger or False,
         log_every_n_steps=max(1, min(10, min(trainer_settings["epoch_steps"], steps) // 4)),
-        default_root_dir=folder.path,
         use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice about loader workers and bars does not apply here
-        try:
-            trainer.fit(variant, build_data(bench, stage, variant.first_step))
-        except SystemExit as end:
-            if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning turns into exit(1)
-                raise KeyboardInterrupt from None
-            raise
+    fit_quietly(trainer, variant, build_data(bench, stage, variant.first_step))
     last.unlink(missing_ok=True)
+
+
+def _validate(variant: Reconstruction, bench: Workbench) -> dict[str, float]:
+    """All metrics of the validation people as the network stands."""
+    network = Network(variant)
+    return evaluate_split(network, bench, "validation", network.face_model)[0]
 
 
 def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:
@@ -104,18 +88,6 @@ def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:
     rows = np.linspace(0, len(images) - 1, min(PICTURED, len(images))).astype(int)
     photos = torch.from_numpy(np.array(images[rows])).float() / 255
     return Details(logger, stage_sources(bench, stage), photos, bench.config["scale"][f"stage{stage}_steps"])
-
-
-def save_state(state: State, path: Path) -> None:
-    """Write a plain dict of tensors, loadable with weights_only=True, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
-
-
-def load_state(path: Path) -> State:
-    """Read what `save_state` wrote."""
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) -> State:

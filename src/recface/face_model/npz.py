@@ -32,6 +32,8 @@ OPTIONAL: dict[str, tuple[tuple[str | int, ...], str]] = {"latent_radius": ((), 
 _KINDS = {"f": "float", "iu": "integer", "U": "string", "b": "bool"}
 _REMEDY = "rebuild it with recface.face_model.save, whose schema is recface.face_model.npz.SCHEMA"
 ORTHONORMAL_TOLERANCE = 1e-3
+LEARNED_FILE = "sfm.npz"
+"""Under this name a run's folder keeps a face model that it learned."""
 RADIUS_TOLERANCE = 0.01
 SMALLEST_MM, LARGEST_MM = 40.0, 2000.0  # of a face or head, from end to end
 

@@ -11,7 +11,7 @@ from recface.errors import RecfaceError
 from recface.metrics.protocols import Protocol
 from recface.metrics.readers.face_model import Region, read_region
 from recface.results.load import Entry
-from recface.results.stored import BLOCKS, read_arrays, recompute
+from recface.results.stored import BLOCKS, read_arrays, recompute, run_model
 
 SMOOTH_BOUND = {"float32": 1e-5, "float16": 1e-4}
 COUNTED_BOUND = {"float32": 1e-3, "float16": 4e-3}
@@ -94,9 +94,12 @@ def compare_runs(entries: Iterable[Entry], paths: Mapping[str, str] | None = Non
         if int(arrays.get("modes_kept", 0)) != int(arrays.get("modes_total", 0)):
             _skip(result, "archived runs of which only the leading modes are kept")
             continue
-        used = record.config.get("face_model", {})
-        name = str(used.get("name", ""))
-        key = (name, (paths or {}).get(name) or used.get("path"))
+        try:
+            name, stored_path = run_model(record, entry.path.parent)
+        except RecfaceError as error:
+            _skip(result, f"runs of which {error}")
+            continue
+        key = (name, (paths or {}).get(name) or stored_path)
         if key not in regions:
             try:
                 regions[key] = read_region(*key)
@@ -105,7 +108,7 @@ def compare_runs(entries: Iterable[Entry], paths: Mapping[str, str] | None = Non
         if isinstance(regions[key], str):
             _skip(result, f"runs whose face model cannot be had: {regions[key]}")
             continue
-        values = recompute(arrays, regions[key], str(path))
+        values = recompute(arrays, regions[key], str(path), "sfm" in record.config)
         result.values[run_name(entry)] = values
         stored_as = arrays["test_parameters"].dtype.name
         for block, columns in BLOCKS.items():
@@ -127,7 +130,10 @@ def _compare(
 ) -> None:
     for metric, recorded in entry.record.metrics.get(block, {}).items():
         if metric not in values:
-            _skip(result, f"{metric}: its inputs are not stored (by early runs, or in archived copies)")
+            _skip(
+                result,
+                f"{metric}: its inputs are not stored (early runs, learned face models, archived copies)",
+            )
             continue
         if metric in columns and entry.record.protocol(block, metric) != columns[metric].id:
             _skip(result, f"{metric}: recorded under {entry.record.protocol(block, metric)}, now {columns[metric].id}")

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from recface.errors import RecfaceError
+from recface.face_model.npz import LEARNED_FILE
 from recface.metrics.protocols import BENCHMARKS, PHOTO_PROTOCOLS, PROTOCOLS, BenchmarkProtocol, Predictions, Truth
 from recface.metrics.readers import match
 from recface.metrics.readers.face_model import Region, read_region, with_region
-from recface.tracking.record import read_record
+from recface.tracking.record import RunRecord, read_record
 
 BLOCKS = {"benchmark": PROTOCOLS, "photos": PHOTO_PROTOCOLS}
 PARTS = {
@@ -39,13 +40,37 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise RecfaceError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); run it again") from None
 
 
-def run_predictions(arrays: Mapping[str, np.ndarray], part: str, where: str) -> tuple[Predictions, Truth]:
+def run_model(record: RunRecord, folder: Path) -> tuple[str, str | None]:
+    """Name and path of the face model that a run's stored parameters are parameters of.
+
+    Args:
+        record: Of the run.
+        folder: Where its files lie.
+
+    Raises:
+        RecfaceError: The run learned one, and it is not there: archived copies leave it out.
+    """
+    if (folder / LEARNED_FILE).is_file():
+        return "npz", str(folder / LEARNED_FILE)
+    if "sfm" in record.config:
+        raise RecfaceError(
+            f"the face model that the run learned is not there ({LEARNED_FILE}; archived copies lack it)"
+        )
+    used = record.config.get("face_model", {})
+    return str(used.get("name", "")), used.get("path")
+
+
+def run_predictions(
+    arrays: Mapping[str, np.ndarray], part: str, where: str, learned: bool = False
+) -> tuple[Predictions, Truth]:
     """One part of a run's predictions.npz, as any method's predictions and manifest.
 
     Args:
         arrays: Content of predictions.npz.
         part: A key of `PARTS`.
         where: Its path, for messages.
+        learned: Whether the parameters are of a face model that the run learned: the truth that is stored with them is
+            what that model can make of it, and no truth to measure against.
 
     Returns:
         Predictions with parameters and weights, and their truth.
@@ -64,7 +89,7 @@ def run_predictions(arrays: Mapping[str, np.ndarray], part: str, where: str) -> 
         columns["expression"] = np.where(arrays["photos_expression"], "neutral", "other")
     elif part != "test":
         columns["albedo"] = arrays[f"{part}_group"].astype(np.int64)
-    elif "test_true" in arrays:
+    elif "test_true" in arrays and not learned:
         people = arrays["test_people"].astype(np.int64)
         order = np.argsort(people)
         true = arrays["test_true"][order[np.searchsorted(people, columns["identity"], sorter=order)]]
@@ -78,13 +103,16 @@ def run_predictions(arrays: Mapping[str, np.ndarray], part: str, where: str) -> 
     return predictions, Truth(pd.DataFrame(columns), where=where)
 
 
-def recompute(arrays: Mapping[str, np.ndarray], region: Region, where: str) -> dict[str, dict[str, float]]:
+def recompute(
+    arrays: Mapping[str, np.ndarray], region: Region, where: str, learned: bool = False
+) -> dict[str, dict[str, float]]:
     """All numbers of a run that its predictions determine.
 
     Args:
         arrays: Content of predictions.npz.
         region: The face region of the run's face model.
         where: Its path, for messages.
+        learned: As for `run_predictions`.
 
     Returns:
         Block to metric to value.
@@ -93,7 +121,7 @@ def recompute(arrays: Mapping[str, np.ndarray], region: Region, where: str) -> d
     for part, (block, protocol) in PARTS.items():
         if f"{part}_parameters" not in arrays:
             continue
-        predictions, truth = run_predictions(arrays, part, where)
+        predictions, truth = run_predictions(arrays, part, where, learned)
         # The stored weights are float32 and may be the model's leading modes: the model's own are taken.
         predictions = with_region(replace(predictions, weights=None), region)
         matched = match(predictions, truth, BENCHMARKS[protocol])
@@ -122,6 +150,5 @@ def read_run(folder: Path, protocol: BenchmarkProtocol, region: Region | None) -
         raise RecfaceError(f"{folder}: no predictions.npz; the run is {record.state}")
     arrays = read_arrays(path)
     part = next((name for name, (_, id) in PARTS.items() if id == protocol.id), "test")
-    used = record.config.get("face_model", {})
-    region = region or read_region(str(used.get("name", "")), used.get("path"))
-    return *run_predictions(arrays, part, str(path)), region
+    region = region or read_region(*run_model(record, folder))
+    return *run_predictions(arrays, part, str(path), "sfm" in record.config), region

@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from filelock import FileLock
 
 from recface.data.scans.scan_set import ScanSet
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
+from recface.face_model.mesh_files import read_mesh, require_millimetres
+from recface.text_table import read_text_table
 
 CSV = "scans.csv"
 COLUMNS = ("file", "identity")
@@ -54,7 +55,7 @@ def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> Ma
     if folder is None:
         raise RecfaceError("sfm.scan.path: source 'folder' needs the folder with scans.csv; set sfm.scan.path")
     folder = Path(folder)
-    table = read_table(folder)
+    table = read_text_table(folder / CSV, COLUMNS, "a folder of scans")
     paths = [folder / name for name in table["file"]]
     digest = hashlib.sha256(model.checksum.encode())
     for path, name in zip(paths, table["file"], strict=True):
@@ -70,25 +71,6 @@ def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> Ma
     return MappedScans(np.load(packed, mmap_mode="r"), identity)
 
 
-def read_table(folder: Path) -> pd.DataFrame:
-    """Read scans.csv and check its columns.
-
-    Raises:
-        RecfaceError: It is missing, empty, or lacks a column or a value.
-    """
-    path = folder / CSV
-    if not path.is_file():
-        raise RecfaceError(f"{path} does not exist: write it with the columns {', '.join(COLUMNS)}")
-    table = pd.read_csv(path, dtype=str)
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing or table.empty:
-        raise RecfaceError(f"{path}: {'no rows' if not missing else 'no column ' + ', '.join(missing)}; it needs both")
-    empty = np.flatnonzero(table[list(COLUMNS)].isna().any(axis=1))
-    if len(empty):
-        raise RecfaceError(f"{path}: row {empty[0] + 1} has an empty cell; give file and identity of every scan")
-    return table
-
-
 def _pack(paths: list[Path], model: FaceModel, target: Path) -> None:
     part = target.with_suffix(".part.npy")
     shape = (len(paths), model.num_vertices, 3)
@@ -99,25 +81,6 @@ def _pack(paths: list[Path], model: FaceModel, target: Path) -> None:
     packed.flush()
     del packed
     os.replace(part, target)
-
-
-def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Vertices (V, 3) and triangles (F, 3), or None where the file holds vertices alone.
-
-    Raises:
-        RecfaceError: The file cannot be read or has another form.
-    """
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as stored:
-                return stored["vertices"], stored["triangles"] if "triangles" in stored.files else None
-        import trimesh
-
-        mesh = trimesh.load(path, process=False, maintain_order=True)  # the order of vertices is the correspondence
-        return np.asarray(mesh.vertices), np.asarray(mesh.faces) if len(getattr(mesh, "faces", ())) else None
-    except Exception as error:  # each reader has errors of its own
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RecfaceError(f"{path}: not a readable mesh ({first}); give OBJ, PLY or npz with vertices") from None
 
 
 def check_mesh(
@@ -147,7 +110,5 @@ def check_mesh(
     broken = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
     if len(broken):
         raise RecfaceError(f"{path}: vertex {broken[0]} is not finite ({len(broken)} such); fill holes or leave it out")
-    extent = float(np.ptp(vertices, axis=0).max())
-    if not SMALLEST_MM <= extent <= LARGEST_MM:
-        raise RecfaceError(f"{path}: {extent:.3g} from end to end is no face in millimetres; scale the meshes to mm")
+    require_millimetres(float(np.ptp(vertices, axis=0).max()), SMALLEST_MM, LARGEST_MM, str(path))
     return vertices

@@ -78,12 +78,12 @@ class FaceWarehouse(BenchmarkProtocol):
         import torch
 
         from recface.metrics.functional.shape_error import per_vertex_error
-        from recface.metrics.scan import read_array, read_rows, read_scan, require_millimetres, require_points
+        from recface.metrics.scan import read_array, read_rows, read_scan, require_face, require_points
 
         name = f"{predictions.where}, {predictions.ids[row]}"
         target = read_scan(required_path(truth, row, "scan")).vertices
         vertices = require_points(predictions.vertices[row], f"{name}: vertices")
-        require_millimetres(vertices, name)
+        require_face(vertices, name)
         path = path_of(truth, row, "correspondence")
         with named(name):
             vertices = corresponding(vertices, None if path is None else read_array(path), len(target))

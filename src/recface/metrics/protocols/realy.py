@@ -36,10 +36,11 @@ def region_error(region: np.ndarray, mesh: SearchMesh, rough: Similarity) -> flo
 
 def region_points(row: ScanRow, region: str, truth: Truth, number: int) -> np.ndarray:
     """(R, 3) scan points of a region: rows of the scan, or a scan file of the region alone, as REALY gives them."""
-    from recface.metrics.scan import MESH_SUFFIXES, read_rows, read_scan
+    from recface.face_model.mesh_files import MESH_ENDINGS
+    from recface.metrics.scan import read_rows, read_scan
 
     path = required_path(truth, number, region)
-    if path.suffix.lower() in MESH_SUFFIXES:
+    if path.suffix.lower() in MESH_ENDINGS:
         return read_scan(path).vertices
     return row.scan.vertices[read_rows(path, len(row.scan.vertices))]
 

@@ -144,7 +144,7 @@ def scan_rows(
     Raises:
         RecfaceError: For missing fields, unreadable files, bad values, or another unit than millimetres.
     """
-    from recface.metrics.scan import read_landmarks, read_scan, require_millimetres, require_points
+    from recface.metrics.scan import read_landmarks, read_scan, require_face, require_points
 
     require_fields(protocol, ("vertices", "triangles", "points"), predictions, truth)
     if predictions.points.shape[1:] != (len(SEVEN), 3):
@@ -160,7 +160,7 @@ def scan_rows(
             landmarks = read_landmarks(required_path(truth, row, "landmarks"), SEVEN + extra)
             name = f"{predictions.where}, {predictions.ids[row]}"
             vertices = require_points(predictions.vertices[row], f"{name}: vertices")
-            require_millimetres(vertices, name)
+            require_face(vertices, name)
             yield (
                 row,
                 ScanRow(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from recface.errors import RecfaceError
+from recface.face_model.mesh_files import require_millimetres
 
 SMALLEST_MM, LARGEST_MM = 40.0, 1000.0
 """Of the diagonal of a face's or head's bounding box."""
-UNITS = (("metres", 1e3), ("decimetres", 1e2), ("centimetres", 1e1), ("micrometres", 1e-3))
 CHUNK = 256
 
 
@@ -38,20 +38,12 @@ def require_finite_rows(name: str, values: np.ndarray, where: str, place: Callab
             raise RecfaceError(f"{where}: {place(start + int(bad[0]))}: {name} hold NaN or infinity; predict it again")
 
 
-def require_millimetres(values: np.ndarray, where: str, place: Callable[[int], str]) -> None:
+def require_shapes_in_mm(values: np.ndarray, where: str, place: Callable[[int], str]) -> None:
     """Raise RecfaceError where a shape of `values` (N, V, 3) is too small or too large for a face in millimetres.
 
     The diagonal of its bounding box must lie between 40 and 1,000 mm: a face's is about 250, a head's about 400.
     """
     for start in range(0, len(values), CHUNK):
         chunk = np.asarray(values[start : start + CHUNK], np.float64)
-        size = np.linalg.norm(chunk.max(axis=1) - chunk.min(axis=1), axis=-1)
-        bad = np.flatnonzero((size < SMALLEST_MM) | (size > LARGEST_MM))
-        if bad.size:
-            found = float(size[bad[0]])
-            fits = [unit for unit in UNITS if SMALLEST_MM <= found * unit[1] <= LARGEST_MM]
-            guess = f": these look like {fits[0][0]}, multiply by {fits[0][1]:g}" if fits else ""
-            raise RecfaceError(
-                f"{where}: {place(start + int(bad[0]))}: the shape is {found:.4g} across, "
-                f"a face is {SMALLEST_MM:g} to {LARGEST_MM:g} mm{guess}"
-            )
+        for row, size in enumerate(np.linalg.norm(chunk.max(axis=1) - chunk.min(axis=1), axis=-1), start):
+            require_millimetres(float(size), SMALLEST_MM, LARGEST_MM, f"{where}: {place(row)}")

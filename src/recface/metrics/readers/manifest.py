@@ -11,6 +11,7 @@ from recface.errors import RecfaceError
 from recface.metrics.protocols.base import BenchmarkProtocol, Truth
 from recface.metrics.readers.checks import require_unique
 from recface.metrics.readers.pairs import read_pairs
+from recface.text_table import read_text_table
 
 MANIFEST = "manifest.csv"
 PAIR_LISTS = ("pairs.csv", "pairs.txt")
@@ -72,28 +73,14 @@ def _files(path: Path, protocol: BenchmarkProtocol) -> tuple[Path | None, Path |
     if not manifest.is_file():
         if needs_pairs and not protocol.columns:
             return None, pair_list
-        raise RecfaceError(f"--data {path}: no manifest {manifest}; it has the columns {_listed(protocol)}")
+        raise RecfaceError(f"--data {path}: no manifest {manifest}; {protocol.id} needs one")
     return manifest, pair_list
 
 
-def _listed(protocol: BenchmarkProtocol) -> str:
-    shown = protocol.columns if len(protocol.columns) <= 8 else (*protocol.columns[:5], "...", protocol.columns[-1])
-    return ", ".join(("id", *shown))
-
-
 def _table(path: Path, protocol: BenchmarkProtocol) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise RecfaceError(f"{path}: not a readable CSV ({' '.join(str(error).split())[:100]})") from None
-    if missing := [name for name in ("id", *protocol.columns) if name not in table]:
-        raise RecfaceError(f"{path}: no column {missing[0]}; {protocol.id} needs {_listed(protocol)}")
-    if not len(table):
-        raise RecfaceError(f"{path}: no rows")
+    table = read_text_table(path, ("id", *protocol.columns), protocol.id)
     require_unique(table["id"].tolist(), str(path), lambda row: f"line {row + 2}")
-    for name in ("id", *protocol.columns):
-        if (empty := table[name].str.strip() == "").any():
-            raise RecfaceError(f"{path}: line {int(np.flatnonzero(empty)[0]) + 2}: {name} is empty")
+    for name in protocol.columns:
         if name in protocol.numbers:
             numbers = pd.to_numeric(table[name], errors="coerce")
             if (bad := ~np.isfinite(numbers)).any():

@@ -66,7 +66,7 @@ def match(predictions: Predictions, truth: Truth, protocol: BenchmarkProtocol, a
             "are missing); give them, or --allow-missing to leave these out and count them"
         )
     present = np.array([name in rows for name in known])
-    table = truth.table[present].reset_index(drop=True)
+    table = truth.table[present]  # with its index, which messages name lines by
     order = np.array([rows[name] for name in table["id"]])
     pairs, lost = _pairs(truth, table, protocol)
     matched_truth = replace(truth, table=table, pairs=pairs)

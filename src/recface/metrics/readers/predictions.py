@@ -10,8 +10,9 @@ import pandas as pd
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.base import Predictions
-from recface.metrics.readers.checks import require_finite_rows, require_millimetres, require_unique
+from recface.metrics.readers.checks import require_finite_rows, require_shapes_in_mm, require_unique
 from recface.metrics.readers.meshes import MESH_ENDINGS, read_meshes
+from recface.text_table import read_text_table
 
 IDS = "ids.csv"
 POINTS = "points.npy"
@@ -75,14 +76,7 @@ def _map(path: Path) -> np.ndarray:
 
 
 def _ids_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise RecfaceError(f"{path}: not a readable CSV ({' '.join(str(error).split())[:80]})") from None
-    if missing := [name for name in columns if name not in table]:
-        raise RecfaceError(f"{path}: no column {missing[0]}; it needs {', '.join(columns)}")
-    if not len(table):
-        raise RecfaceError(f"{path}: no rows")
+    table = read_text_table(path, columns)
     require_unique(table["id"].tolist(), str(path), lambda row: f"line {row + 2}")
     return table
 
@@ -155,5 +149,5 @@ def _checked(predictions: Predictions, where: str, files: list[str] | None = Non
     ):
         raise RecfaceError(f"{where}: weights hold values that are not above 0")
     if predictions.vertices is not None:
-        require_millimetres(predictions.vertices, where, place)
+        require_shapes_in_mm(predictions.vertices, where, place)
     return predictions

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.readers.checks import require_finite_rows, require_millimetres, require_unique
+from recface.metrics.readers.checks import require_finite_rows, require_shapes_in_mm, require_unique
 from recface.metrics.readers.meshes import MESH_ENDINGS, read_meshes
 
 SHAPES = "shapes.npz"
@@ -48,5 +48,5 @@ def read_shapes(folder: Path, names: np.ndarray, where: str) -> tuple[np.ndarray
         row = np.array([index[name] for name in different])[row]
         source = str(path)
     require_finite_rows("vertices", vertices, source, lambda r: f"shape {found[r]}")
-    require_millimetres(vertices, source, lambda r: f"shape {found[r]}")
+    require_shapes_in_mm(vertices, source, lambda r: f"shape {found[r]}")
     return vertices, row

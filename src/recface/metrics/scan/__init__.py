@@ -1,14 +1,13 @@
 """Predicted meshes against raw scans: alignment, crops, exact distances."""
 
-from recface.metrics.scan.checks import require_millimetres, require_points
+from recface.metrics.scan.checks import require_face, require_points
 from recface.metrics.scan.crop import sphere_crop
 from recface.metrics.scan.distance import Nearest, SearchMesh, scan_to_mesh
-from recface.metrics.scan.files import MESH_SUFFIXES, Scan, read_array, read_landmarks, read_rows, read_scan
+from recface.metrics.scan.files import Scan, read_array, read_landmarks, read_rows, read_scan
 from recface.metrics.scan.icp import Fit, icp, thin
 from recface.metrics.scan.transform import Similarity, procrustes
 
 __all__ = [
-    "MESH_SUFFIXES",
     "Fit",
     "Nearest",
     "Scan",
@@ -20,7 +19,7 @@ __all__ = [
     "read_landmarks",
     "read_rows",
     "read_scan",
-    "require_millimetres",
+    "require_face",
     "require_points",
     "scan_to_mesh",
     "sphere_crop",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from recface.errors import RecfaceError
+from recface.face_model.mesh_files import diagonal, require_millimetres
 
 SMALLEST_MM, LARGEST_MM = 60.0, 3000.0
 """Diagonals of the boxes round a face crop and round a bust with shoulders, with room to spare; ours."""
@@ -27,18 +28,6 @@ def require_points(points: np.ndarray, name: str) -> np.ndarray:
     return points
 
 
-def require_millimetres(points: np.ndarray, name: str) -> None:
-    """Whether (N, 3) points have the size of a face in millimetres.
-
-    Source: ours; a similarity alignment would hide a wrong unit, a metrical protocol would report it as an error.
-
-    Raises:
-        RecfaceError: Where the diagonal of their box is not that of a face; the likely unit is named.
-    """
-    diagonal = float(np.linalg.norm(np.ptp(points, axis=0)))
-    if SMALLEST_MM <= diagonal <= LARGEST_MM:
-        return
-    units = {"metres": 1000.0, "centimetres": 10.0, "micrometres": 0.001}
-    likely = [unit for unit, factor in units.items() if SMALLEST_MM <= diagonal * factor <= LARGEST_MM]
-    guess = f"; are these {likely[0]}? Multiply by {units[likely[0]]:g}" if likely else "; give them in millimetres"
-    raise RecfaceError(f"{name}: {diagonal:.3g} mm across is no face in millimetres{guess}")
+def require_face(points: np.ndarray, name: str) -> None:
+    """Raise RecfaceError where the diagonal of (N, 3) points is not that of a face, head or bust in millimetres."""
+    require_millimetres(diagonal(points), SMALLEST_MM, LARGEST_MM, name)

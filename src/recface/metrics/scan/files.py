@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import trimesh
 
 from recface.errors import RecfaceError
-from recface.metrics.scan.checks import require_millimetres, require_points
-
-MESH_SUFFIXES = (".npz", ".obj", ".ply")
+from recface.face_model.mesh_files import read_mesh
+from recface.metrics.scan.checks import require_face, require_points
 
 
 @dataclass(frozen=True)
@@ -46,35 +44,10 @@ def read_scan(path: Path) -> Scan:
             than millimetres.
     """
     path = Path(path)
-    if path.suffix.lower() not in MESH_SUFFIXES:
-        raise RecfaceError(f"{path}: a scan is a file ending in {', '.join(MESH_SUFFIXES)}")
-    if not path.is_file():
-        raise RecfaceError(f"{path}: no such file; correct the manifest's column, whose paths start at its folder")
-    try:
-        scan = _read_npz(path) if path.suffix.lower() == ".npz" else _read_mesh(path)
-    except RecfaceError:
-        raise
-    except Exception as error:  # every reader fails in its own way
-        raise RecfaceError(f"{path}: not a readable scan ({type(error).__name__}: {_short(error)})") from None
-    vertices = require_points(scan.vertices, f"{path}: vertices")
-    require_millimetres(vertices, str(path))
-    return Scan(vertices, scan.triangles)
-
-
-def _read_npz(path: Path) -> Scan:
-    with np.load(path, allow_pickle=False) as file:
-        if "vertices" not in file:
-            raise RecfaceError(f"{path}: no array 'vertices' (it has {', '.join(file) or 'none'})")
-        return Scan(file["vertices"], file.get("triangles"))
-
-
-def _read_mesh(path: Path) -> Scan:
-    # Unprocessed and in order: masks and correspondences count the file's own vertices.
-    loaded = trimesh.load(path, process=False, maintain_order=True, skip_materials=True)
-    if isinstance(loaded, trimesh.Scene):
-        loaded = loaded.to_geometry()
-    faces = getattr(loaded, "faces", None)
-    return Scan(np.asarray(loaded.vertices), None if faces is None or not len(faces) else np.asarray(faces))
+    vertices, triangles = read_mesh(path)
+    vertices = require_points(vertices, f"{path}: vertices")
+    require_face(vertices, str(path))
+    return Scan(vertices, triangles)
 
 
 def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:

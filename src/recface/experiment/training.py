@@ -1,0 +1,63 @@
+"""What every stage's training shares: states on disk, and Lightning kept quiet."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+
+State = dict[str, torch.Tensor]
+
+
+def save_state(state: dict[str, Any], path: Path) -> None:
+    """Write a plain dict, loadable with weights_only=True, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write an npz atomically."""
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **arrays)
+    os.replace(part, path)
+
+
+def quiet_trainer(folder: Path, **settings: Any) -> lightning.Trainer:
+    """A Lightning trainer that prints nothing and writes nothing of its own: the run folder has it all.
+
+    Args:
+        folder: Its default folder.
+        settings: Further arguments of `lightning.Trainer`.
+    """
+    return lightning.Trainer(
+        default_root_dir=folder,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **settings,
+    )
+
+
+def fit_quietly(trainer: lightning.Trainer, module: lightning.LightningModule, data: Any) -> None:
+    """Train; Ctrl-C raises KeyboardInterrupt, which Lightning turns into exit(1)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice about loader workers and bars does not apply here
+        try:
+            trainer.fit(module, data)
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise

@@ -1,0 +1,91 @@
+"""Meshes from files, in the file's own order of vertices, and whether their size is that of a face in millimetres."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from recface.errors import RecfaceError
+
+MESH_ENDINGS = (".obj", ".ply", ".npz")
+UNITS = {"metres": 1e3, "decimetres": 1e2, "centimetres": 1e1, "micrometres": 1e-3}
+"""Units that meshes come in by mistake, with what makes millimetres of them."""
+
+
+def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read vertices and triangles as the file lists them: masks and correspondences count the file's own vertices.
+
+    Args:
+        path: OBJ, PLY, or npz with `vertices` (V, 3) and, if there are any, `triangles` (F, 3) counted from 0.
+
+    Returns:
+        (V, 3) float64 and (F, 3) int64, or None where the file holds vertices alone.
+
+    Raises:
+        RecfaceError: No such file, another format, or one that cannot be read or holds no vertices.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in MESH_ENDINGS:
+        raise RecfaceError(f"{path}: is no mesh; its name ends in none of {', '.join(MESH_ENDINGS)}")
+    if not path.is_file():
+        raise RecfaceError(f"{path}: no such file")
+    readers = {".obj": _read_obj, ".ply": _read_ply, ".npz": _read_npz}
+    try:
+        vertices, triangles = readers[path.suffix.lower()](path)
+        vertices = np.asarray(vertices, np.float64)
+    except Exception as error:  # a mesh format fails in as many ways as there are parsers
+        raise RecfaceError(f"{path}: not a readable mesh ({' '.join(str(error).split())[:80]})") from None
+    if vertices.ndim != 2 or vertices.shape[1:] != (3,) or not len(vertices):
+        raise RecfaceError(f"{path}: holds no vertices (V, 3)")
+    return vertices, None if triangles is None or not len(triangles) else np.asarray(triangles, np.int64)
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    with np.load(path, allow_pickle=False) as stored:
+        if "vertices" not in stored:
+            raise ValueError(f"no array 'vertices', it has {', '.join(stored) or 'none'}")
+        return stored["vertices"], stored.get("triangles")
+
+
+def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    import trimesh
+
+    mesh = trimesh.load(path, process=False)
+    return mesh.vertices, getattr(mesh, "faces", None)
+
+
+def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Vertices as they are listed: trimesh splits them at texture seams and drops those without a face."""
+    vertices, triangles = [], []
+    for line in path.read_text(errors="replace").splitlines():
+        if line.startswith("v "):
+            vertices.append(line.split()[1:4])
+        elif line.startswith("f "):
+            corners = [int(part.partition("/")[0]) for part in line.split()[1:]]
+            corners = [corner - 1 if corner > 0 else len(vertices) + corner for corner in corners]
+            triangles += [(corners[0], corners[i], corners[i + 1]) for i in range(1, len(corners) - 1)]
+    return np.array(vertices, np.float64), np.array(triangles, np.int64).reshape(-1, 3)
+
+
+def require_millimetres(size: float, smallest: float, largest: float, where: str) -> None:
+    """Raise RecfaceError where something is too small or too large for what it is in millimetres.
+
+    Source: ours; a similarity alignment would hide a wrong unit, a metrical protocol would report it as an error.
+
+    Args:
+        size: In mm, of the largest side or the diagonal, as the bounds are.
+        smallest: Lower bound.
+        largest: Upper bound.
+        where: File and row, for the message, which guesses the unit.
+    """
+    if smallest <= size <= largest:
+        return
+    likely = [name for name, factor in UNITS.items() if smallest <= size * factor <= largest]
+    guess = f": these look like {likely[0]}, multiply by {UNITS[likely[0]]:g}" if likely else ""
+    raise RecfaceError(f"{where}: {size:.4g} across is no face in millimetres ({smallest:g} to {largest:g}){guess}")
+
+
+def diagonal(points: np.ndarray) -> float:
+    """Length of the diagonal of the bounding box of (N, 3) points."""
+    return float(np.linalg.norm(np.ptp(points, axis=0)))
