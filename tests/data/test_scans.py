@@ -179,12 +179,12 @@ def test_unusable_meshes_are_named(toy, tmp_path, edit, message):
 def test_unusable_folders_are_named(toy, tmp_path):
     with pytest.raises(RecfaceError, match=r"sfm\.scan\.path"):
         folder_scans(toy, None, tmp_path)
-    with pytest.raises(RecfaceError, match=r"scans\.csv does not exist"):
+    with pytest.raises(RecfaceError, match=r"scans\.csv: no such file"):
         folder_scans(toy, tmp_path, tmp_path)
     for text, message in (
         ("file,person\na.obj,x\n", "no column identity"),
         ("file,identity\n", "no rows"),
-        ("file,identity\na.obj,\n", "row 1 has an empty cell"),
+        ("file,identity\na.obj,\n", "line 2: identity is empty"),
         ("file,identity\nabsent.obj,x\n", "absent.obj does not exist"),
     ):
         (tmp_path / "scans.csv").write_text(text)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recface.errors import RecfaceError
-from recface.experiment import scan_stage
+from recface.experiment import scan_stage, scan_training
 from recface.experiment.command_line import compose_config
 from recface.experiment.scan_evaluation import evaluate_scan_models
 from recface.experiment.scan_stage import open_scans, scan_hash, scan_model, shared_scan_model
@@ -52,7 +52,7 @@ def test_the_sphere_term_puts_latents_on_the_sphere(trained, face_model, tmp_pat
 
 def test_trained_once_and_shared(trained, face_model, benchmark, monkeypatch):
     config, model = trained
-    monkeypatch.setattr(scan_stage, "_train", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(scan_stage, "train_scan_model", lambda *a: pytest.fail("trained again"))
     bench = Workbench(config | {"name": "other", "loss": {}}, face_model, benchmark, {})
     again = shared_scan_model(bench, RunFolder(model.path.parent / "asks"))
     assert again.path == model.path and again.face_model.checksum == model.face_model.checksum
@@ -76,10 +76,10 @@ def test_a_killed_stage_goes_on_to_the_same_end(trained, face_model, tmp_path, m
         if module.step == 120:
             raise KeyboardInterrupt
 
-    real = scan_stage.ScanProgress.on_train_batch_end
+    real = scan_training.ScanProgress.on_train_batch_end
     scans = open_scans(config, face_model, None)
     with monkeypatch.context() as patch:
-        patch.setattr(scan_stage.ScanProgress, "on_train_batch_end", stop)
+        patch.setattr(scan_training.ScanProgress, "on_train_batch_end", stop)
         with pytest.raises(KeyboardInterrupt):
             scan_model(config, face_model, scans)
     folder = next((tmp_path / "runs" / "scans").glob("*/seed=0"))
