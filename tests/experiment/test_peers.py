@@ -18,7 +18,7 @@ def finished(tmp_path_factory, cache_dir, benchmark):
     runs = tmp_path_factory.mktemp("peers")
     done = {}
     for name in known_peers():
-        few = ["peer.landmark_steps=6", "peer.pixel_steps=2"] if name == "fit" else []
+        few = ["peer.landmark_steps=6", "peer.pixel_steps=2"] if name.startswith("fit") else []
         config = peer_config(name, ["scale=smoke", f"paths.runs={runs}", f"paths.cache={cache_dir}", *few])
         done[name] = run_peer(config, few)
     return done

@@ -11,7 +11,7 @@ from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.experiment.peers import peer_config
 from recface.peers import build_peer
-from recface.peers.eos_fitting import noisy
+from recface.peers.detector import noisy
 from recface.peers.fit import fit_photos
 from recface.peers.pose import landmark_pose
 from recface.render import Renderer, euler_to_matrix, project

@@ -55,6 +55,13 @@ class Source:
         return len(self.images)
 
     @property
+    def ids(self) -> list[str]:
+        """Names of the photos: the column `file` of a table of photographs, or `<source>_<row>`."""
+        if self.extra is not None and "file" in self.extra:
+            return self.extra["file"].tolist()
+        return [f"{self.name}_{row:05d}" for row in range(len(self))]
+
+    @property
     def num_identities(self) -> int:
         """Number of named people; 0 where nobody is named."""
         return 0 if self.identity is None else int(self.identity.max()) + 1

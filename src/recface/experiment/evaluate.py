@@ -23,8 +23,10 @@ from recface.variants import Reconstruction
 
 Predictions = dict[str, np.ndarray]
 Predictor = Callable[[Source], dict[str, Tensor]]
-"""Anything that reconstructs N photos of a source: identity (N, K), expression (N, E), landmarks (N, 68, 2)."""
+"""Anything that reconstructs N photos of a source: identity (N, K) and, as known, expression (N, E) and landmarks
+(N, 68, 2)."""
 CHUNK = 128
+CONTROLS = ("shape", "albedo")
 
 
 class Timed:
@@ -154,7 +156,8 @@ def evaluate_split(
     source, geometry = embedded_source(bench.benchmark, split), Geometry(bench, face_model)
     output = predictor(source)
     person, true = torch.from_numpy(source.identity), torch.from_numpy(source.identity_parameters)
-    yaw, expression = torch.from_numpy(source.extra["angles"][:, 1]).abs(), output["expression"].norm(dim=1)
+    yaw = torch.from_numpy(source.extra["angles"][:, 1]).abs()
+    expression = output["expression"].norm(dim=1) if "expression" in output else None
     metrics = evaluate_shapes(
         output["identity"],
         person,
@@ -166,42 +169,53 @@ def evaluate_split(
         yaw_abs=yaw,
         expression_norm=expression,
     )
-    nme = landmark_nme(output["landmarks"], torch.from_numpy(source.landmarks))
     errors = geometry.errors(output["identity"], true)
     people = np.unique(source.identity)
     first = np.searchsorted(source.identity, people)
-    return finite(metrics | {"nme": float(nme.mean())}), {
+    predictions = {
         f"{split}_parameters": output["identity"].numpy(),
         f"{split}_identity": source.identity,
         f"{split}_people": people,
         f"{split}_true": geometry.nearest(source.identity_parameters[first]),
         f"{split}_shape_error": errors.numpy(),
-        f"{split}_nme": nme.numpy(),
         f"{split}_yaw_abs": yaw.numpy(),
-        f"{split}_expression_norm": expression.numpy(),
     }
-
-
-def evaluate_controls(
-    predictor: Predictor, bench: Workbench, face_model: FaceModel | None = None
-) -> tuple[dict[str, float], Predictions]:
-    """Verification on the two control sets: do shapes recognise by appearance? See DESIGN.md, faithfulness."""
-    geometry, metrics, predictions = Geometry(bench, face_model), {}, {}
-    for control in ("shape", "albedo"):
-        source = embedded_source(bench.benchmark, f"control_{control}")
-        parameters = predictor(source)["identity"]
-        person, group = torch.from_numpy(source.identity), torch.from_numpy(source.extra["albedo"])
-        metrics[f"control_{control}_auc"] = control_auc(parameters, person, group, geometry.basis, control)
-        predictions |= {
-            f"control_{control}_parameters": parameters.numpy(),
-            f"control_{control}_identity": source.identity,
-            f"control_{control}_group": source.extra["albedo"],
-        }
+    if expression is not None:
+        predictions[f"{split}_expression_norm"] = expression.numpy()
+    if "landmarks" in output:
+        nme = landmark_nme(output["landmarks"], torch.from_numpy(source.landmarks))
+        metrics["nme"] = float(nme.mean())
+        predictions[f"{split}_nme"] = nme.numpy()
     return finite(metrics), predictions
 
 
+def evaluate_control(
+    predictor: Predictor, bench: Workbench, control: str, face_model: FaceModel | None = None
+) -> tuple[dict[str, float], Predictions]:
+    """Verification on one of the two control sets: do shapes recognise by appearance? See DESIGN.md, faithfulness.
+
+    Args:
+        predictor: As for `evaluate_split`.
+        bench: Face model and benchmark.
+        control: One of `CONTROLS`: what all photos of a set share.
+        face_model: That of the predictions, where it is another one.
+    """
+    source, geometry = embedded_source(bench.benchmark, f"control_{control}"), Geometry(bench, face_model)
+    parameters = predictor(source)["identity"]
+    person, group = torch.from_numpy(source.identity), torch.from_numpy(source.extra["albedo"])
+    auc = control_auc(parameters, person, group, geometry.basis, control)
+    return finite({f"control_{control}_auc": auc}), {
+        f"control_{control}_parameters": parameters.numpy(),
+        f"control_{control}_identity": source.identity,
+        f"control_{control}_group": source.extra["albedo"],
+    }
+
+
 def evaluate_run(
-    predictor: Predictor, bench: Workbench, face_model: FaceModel | None = None
+    predictor: Predictor,
+    bench: Workbench,
+    face_model: FaceModel | None = None,
+    covers: Callable[[Source], bool] = lambda source: True,
 ) -> tuple[dict[str, dict[str, float]], Predictions]:
     """Everything a run reports from the benchmark, whatever predicts.
 
@@ -209,14 +223,19 @@ def evaluate_run(
         predictor: As for `evaluate_split`.
         bench: Face model and benchmark.
         face_model: That of the predictions, where it is another one.
+        covers: Whether the predictor can do a source; only the test set must be among them.
 
     Returns:
         Metrics by block ("validation", "benchmark"), and the content of predictions.npz.
     """
-    validation, _ = evaluate_split(predictor, bench, "validation", face_model)
-    test, predictions = evaluate_split(predictor, bench, "test", face_model)
-    controls, control_predictions = evaluate_controls(predictor, bench, face_model)
-    geometry = Geometry(bench, face_model)
+    metrics, geometry = {}, Geometry(bench, face_model)
+    if covers(embedded_source(bench.benchmark, "validation")):
+        metrics["validation"], _ = evaluate_split(predictor, bench, "validation", face_model)
+    metrics["benchmark"], predictions = evaluate_split(predictor, bench, "test", face_model)
+    for control in CONTROLS:
+        if covers(embedded_source(bench.benchmark, f"control_{control}")):
+            values, found = evaluate_control(predictor, bench, control, face_model)
+            metrics["benchmark"] |= values
+            predictions |= found
     shared: dict[str, Any] = {"basis_gram": geometry.gram.numpy(), "identity_sigma": geometry.sigma.numpy()}
-    metrics = {"validation": validation, "benchmark": test | controls}
-    return metrics, predictions | control_predictions | shared
+    return metrics, predictions | shared

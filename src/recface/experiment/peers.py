@@ -1,9 +1,13 @@
-"""A method that is not ours, from its configuration to a record of the form that a network's run leaves."""
+"""A method that is not ours, from its configuration to a record of the form that a network's run leaves.
+
+It runs here (configs/peer/), or it ran elsewhere and left predictions (external/NAME/).
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +17,18 @@ from recface.data.benchmark import BenchmarkConfig
 from recface.data.benchmark.conditions import named_conditions
 from recface.errors import RecfaceError
 from recface.experiment.arguments import own_overrides
-from recface.experiment.command_line import CONFIGS, check_overrides, compose_config
-from recface.experiment.evaluate import Timed, evaluate_run
+from recface.experiment.command_line import CONFIGS, check_overrides, compose_config, known_experiments
+from recface.experiment.evaluate import Predictions, Timed, evaluate_run
 from recface.experiment.identity import Config, face_model_digest
-from recface.experiment.photos import evaluate_photos
-from recface.experiment.setup import open_workbench
+from recface.experiment.photos import evaluate_photos, open_photos
+from recface.experiment.setup import Workbench, open_workbench
 from recface.experiment.training import save_arrays
+from recface.face_model import save
+from recface.face_model.npz import LEARNED_FILE
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.peers import build_peer, check_settings
+from recface.peers.imported import CARD, Imported, content_digest
+from recface.results.published import read_card
 from recface.tracking import RunFolder, new_record, run_path
 from recface.tracking.config_hash import config_hash, without
 from recface.versions import BENCHMARK_VERSION, PEER_VERSION, PROTOCOL_VERSION
@@ -38,19 +46,47 @@ READ = (
     "trainer.threads",
 )
 """Beginnings of the keys that a peer's result can depend on; others would be set in vain."""
-IGNORED = ("seed", "name", "parent", "paths", "trainer", "data.photos", "face_model.path", "peer.batch")
+IGNORED = (
+    "seed",
+    "name",
+    "title",
+    "parent",
+    "paths",
+    "trainer",
+    "data.photos",
+    "face_model.path",
+    "peer.batch",
+    "peer.folder",
+)
+OF_PARAMETERS = ("param_", "prior_kl")
+"""Beginnings of the metrics on parameters, which those that only span a method's vertices are not."""
+IMPORTED = "imported"
+"""The one of configs/peer/ that stands for all methods that did not run here."""
 
 
 def known_peers() -> list[str]:
-    """Names of configs/peer/."""
-    return sorted(path.stem for path in (CONFIGS / "peer").glob("*.yaml"))
+    """Names of the peers that run here: configs/peer/."""
+    return sorted(path.stem for path in (CONFIGS / "peer").glob("*.yaml") if path.stem != IMPORTED)
+
+
+def imported_name(folder: str) -> tuple[str, str]:
+    """A method that did not run here: the name its records have, which is its folder's, and the title on its card.
+
+    Raises:
+        RecfaceError: No card there, one that is wrong, or a name that an experiment or a peer has.
+    """
+    title = read_card(Path(folder) / CARD).name
+    name = Path(folder).resolve().name
+    if name in (*known_peers(), *known_experiments()):
+        raise RecfaceError(f"{folder}: {name} is the name of a row of this suite; rename the folder")
+    return name, title
 
 
 def peer_config(name: str, overrides: Sequence[str] = ()) -> Config:
     """Compose a peer's configuration: what it shares with a run, and its own settings, without what only networks read.
 
     Args:
-        name: One of `known_peers`.
+        name: One of `known_peers`, or the folder of a method that did not run here.
         overrides: Hydra's, as src/run.py takes them.
 
     Returns:
@@ -59,25 +95,33 @@ def peer_config(name: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         RecfaceError: An unknown peer, or a key that no peer reads.
     """
-    if name not in known_peers():
-        raise RecfaceError(f"no peer '{name}': known are {', '.join(known_peers())}")
+    own, named = [], {}
+    if "/" in name or (Path(name) / CARD).is_file():
+        experiment, title = imported_name(name)
+        name, own, named = IMPORTED, [f"name={experiment}", f"peer.folder={name}"], {"title": title}
+    elif name not in known_peers():
+        known = ", ".join(known_peers())
+        raise RecfaceError(f"no peer '{name}': known are {known}, or a folder external/NAME of predictions")
     check_overrides(overrides)
     for override in overrides:
         if not override.lstrip("+").startswith(READ):
             raise RecfaceError(f"{override}: no peer reads this key; peers read {', '.join(READ)}")
-    whole = compose_config(f"+peer={name}", *overrides)
+    whole = compose_config(f"+peer={name}", *own, *overrides)
     check_settings(whole["peer"])
     sizes = {
         key: value for key, value in whole["scale"].items() if key in ("name", *BenchmarkConfig.__dataclass_fields__)
     }
     kept = {key: whole[key] for key in ("name", "parent", "seed", "peer", "face_model", "paths")}
     data = {key: whole["data"][key] for key in ("seed", "albedo_modes", "photos")}
-    return kept | {"data": data, "scale": sizes, "trainer": {"threads": whole["trainer"]["threads"]}}
+    return kept | named | {"data": data, "scale": sizes, "trainer": {"threads": whole["trainer"]["threads"]}}
 
 
 def peer_hash(config: Config) -> str:
-    """Hash over the method, its settings, the face model and the benchmark."""
-    return config_hash(without(config, IGNORED) | {"face_model_digest": face_model_digest(config)})
+    """Hash over the method, its settings or its predictions, the face model and the benchmark."""
+    content = {"face_model_digest": face_model_digest(config)}
+    if config["peer"]["method"] == IMPORTED:
+        content["predictions_digest"] = content_digest(Path(config["peer"]["folder"]))
+    return config_hash(without(config, IGNORED) | content)
 
 
 def run_peer(config: Config, overrides: Sequence[str] = ()) -> RunFolder:
@@ -121,14 +165,39 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
     bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
     folder.update(data_manifest=bench.benchmark.manifest_hash)
     peer = build_peer(bench.face_model, bench.benchmark.albedo_model, config["peer"], config["seed"])
-    timed = Timed(peer)
-    metrics, predictions = evaluate_run(timed, bench)
-    protocols: dict[str, Any] = {block: protocol_ids(values) for block, values in metrics.items()}
+    if isinstance(peer, Imported):
+        metrics, predictions, timings = _evaluate_imported(peer, config, bench, folder)
+    else:
+        timed = Timed(peer)
+        metrics, predictions = evaluate_run(timed, bench)
+        timings = timed.timings
+        if config["data"]["photos"]:
+            metrics["photos"], found = evaluate_photos(peer, bench, config["data"]["photos"])
+            predictions |= found
+    protocols: dict[str, Any] = {
+        block: {key: PHOTO_PROTOCOLS[key].id for key in values} if block == "photos" else protocol_ids(values)
+        for block, values in metrics.items()
+    }
     for name, chosen in named_conditions(bench.benchmark.labels("test")).items():
         predictions[f"condition_{name}"] = chosen
-    if config["data"]["photos"]:
-        metrics["photos"], found = evaluate_photos(peer, bench, config["data"]["photos"])
-        protocols["photos"] = {key: PHOTO_PROTOCOLS[key].id for key in metrics["photos"]}
-        predictions |= found
     save_arrays({key: np.asarray(value) for key, value in predictions.items()}, folder.path / "predictions.npz")
-    folder.finish(metrics, protocols, timed.timings | {"evaluation_seconds": time.monotonic() - begin})
+    folder.finish(metrics, protocols, timings | {"evaluation_seconds": time.monotonic() - begin})
+
+
+def _evaluate_imported(
+    peer: Imported, config: Config, bench: Workbench, folder: RunFolder
+) -> tuple[dict[str, dict[str, float]], Predictions, dict[str, float]]:
+    """What predictions of a method that did not run here give: whole sets of photos only, and no time."""
+    model = bench.face_model if peer.own_parameters else peer.face_model
+    metrics, predictions = evaluate_run(peer, bench, model, peer.covers)
+    if config["data"]["photos"]:
+        source = open_photos(bench, config["data"]["photos"])
+        if peer.covers(source):
+            metrics["photos"], found = evaluate_photos(peer, bench, config["data"]["photos"], model)
+            predictions |= found
+    if not peer.own_parameters:
+        save(model, folder.path / LEARNED_FILE)
+        for values in metrics.values():
+            for key in [key for key in values if key.startswith(OF_PARAMETERS) or key.endswith("_param")]:
+                del values[key]
+    return metrics, predictions, {}

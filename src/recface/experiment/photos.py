@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from recface.data import Source
 from recface.data.framing import canonical_landmarks
 from recface.data.sources import manifest_source
 from recface.errors import RecfaceError
@@ -12,6 +13,12 @@ from recface.experiment.evaluate import Geometry, Predictions, Predictor, finite
 from recface.experiment.setup import Workbench
 from recface.face_model import FaceModel
 from recface.metrics.functional import cross_verification
+
+
+def open_photos(bench: Workbench, path: str) -> Source:
+    """Photographs of people as a source, cropped to the suite's framing; `path` as for `evaluate_photos`."""
+    size = bench.config["scale"]["image_size"]
+    return manifest_source(path, canonical_landmarks(bench.face_model), size, name="photos")
 
 
 def evaluate_photos(
@@ -31,8 +38,7 @@ def evaluate_photos(
     Raises:
         RecfaceError: The table does not name people, or nobody has both a neutral and another photo.
     """
-    size = bench.config["scale"]["image_size"]
-    source = manifest_source(path, canonical_landmarks(bench.face_model), size, name="photos")
+    source = open_photos(bench, path)
     expression = (source.extra or {}).get("expression")
     if source.identity is None or expression is None:
         raise RecfaceError(f"data.photos: {path}: the table needs the columns identity and expression")

@@ -34,8 +34,10 @@ METHODS: dict[str, tuple[str, dict[str, type]]] = {
             "tikhonov_identity": float,
             "tikhonov_expression": float,
             "tikhonov_albedo": float,
+            "noise": float,
         },
     ),
+    "imported": ("recface.peers.imported", {"folder": str}),
 }
 """Method to its module, which has `build(face_model, albedo_model, settings, seed)`, and to its settings' types."""
 
@@ -83,18 +85,3 @@ def build_peer(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mappi
     """
     check_settings(settings)
     return import_module(METHODS[settings["method"]][0]).build(face_model, albedo_model, settings, seed)
-
-
-def require_landmarks(source: Source, method: str) -> None:
-    """Landmark fitting needs every landmark of every photo.
-
-    Raises:
-        RecfaceError: The source has none, or a photo lacks one (named by its row).
-    """
-    if source.landmarks is None:
-        raise RecfaceError(f"{method}: source '{source.name}' has no landmarks, which this method fits")
-    import numpy as np
-
-    lacking = np.flatnonzero(~np.isfinite(source.landmarks).all(axis=(1, 2)))
-    if lacking.size:
-        raise RecfaceError(f"{method}: photo {lacking[0]} of source '{source.name}' lacks landmarks; remove it")

@@ -18,7 +18,8 @@ from recface.data import Source
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
-from recface.peers.base import Peer, require_landmarks
+from recface.peers.base import Peer
+from recface.peers.detector import given_landmarks
 from recface.render.camera import from_pixels, to_pixels
 
 EXPRESSIONS = ("linear", "blendshapes")
@@ -98,44 +99,21 @@ def fit_landmarks(model: Any, marks: np.ndarray, size: int, settings: Mapping[st
     return np.asarray(identity, np.float32), np.asarray(expression, np.float32), placed
 
 
-def noisy(marks: np.ndarray, noise: float, seed: int, name: str) -> np.ndarray:
-    """Landmarks as a detector would give them.
-
-    The noise is Gaussian, of one standard deviation for all points. 0.03 half images are 0.96 pixels of a crop of 64;
-    the mean distance from the true point is 1.25 times that, 1.2 pixels or 4% of the distance of the outer eye corners.
-    That is what detectors of 68 points report on the photographs of 300-W (3 to 5%).
-
-    Args:
-        marks: (N, 68, 2).
-        noise: Standard deviation, in the unit of the landmarks; 0 changes nothing.
-        seed: Of the noise.
-        name: Of the source: each has noise of its own.
-
-    Returns:
-        (N, 68, 2).
-    """
-    generator = np.random.default_rng([seed, *name.encode()])
-    return marks + noise * generator.normal(size=marks.shape)
-
-
 def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[str, Any], seed: int) -> Peer:
     """The peer eos.
 
     Args:
         face_model: The 3DMM.
         albedo_model: Not used: landmarks are all that eos sees.
-        settings: `noise` (in half images; photographs, whose landmarks come from a detector, get none), `expression`
-            (see `eos_model`), and those of `fit_landmarks`.
+        settings: `noise` (in half images, see `given_landmarks`), `expression` (see `eos_model`), and those of
+            `fit_landmarks`.
         seed: Of the noise.
     """
     model = eos_model(face_model, settings["expression"])
 
     def peer(source: Source) -> dict[str, Tensor]:
-        require_landmarks(source, "eos")
         size = source.images.shape[-1]
-        marks = np.asarray(source.landmarks, np.float64)
-        if source.identity_parameters is not None:  # rendered: these landmarks are exact
-            marks = noisy(marks, settings["noise"], seed, source.name)
+        marks = given_landmarks(source, settings["noise"], seed, "eos")
         pixels = to_pixels(torch.from_numpy(marks), size).numpy()
         fitted = [fit_landmarks(model, row, size, settings) for row in pixels]
         identity, expression, placed = (torch.from_numpy(np.stack(part)).float() for part in zip(*fitted, strict=True))

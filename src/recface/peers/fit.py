@@ -17,7 +17,8 @@ from recface.data import Source
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
 from recface.losses import landmark_loss, pixel_loss, tikhonov_loss
-from recface.peers.base import Peer, require_landmarks
+from recface.peers.base import Peer
+from recface.peers.detector import given_landmarks
 from recface.peers.pose import landmark_pose
 from recface.render import Renderer, project, rotation_6d_to_matrix
 
@@ -148,23 +149,23 @@ def objective(
 
 
 def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[str, Any], seed: int) -> Peer:
-    """The fit as a peer; nothing in it is random.
+    """The fit as a peer; nothing in it is random but the noise of its landmarks.
 
     Args:
         face_model: The 3DMM.
         albedo_model: Linear albedos, as the networks regress.
-        settings: As `fit_photos`, and `batch`, the photos at a time.
-        seed: Not used.
+        settings: As `fit_photos`; `batch`, the photos at a time; `noise` of the landmarks (see `given_landmarks`).
+        seed: Of the noise.
     """
 
     def peer(source: Source) -> dict[str, Tensor]:
-        require_landmarks(source, "fit")
+        given = given_landmarks(source, settings["noise"], seed, "fit")
         renderer = Renderer(face_model.triangles, source.images.shape[-1])
         parts = []
         for first in range(0, len(source), settings["batch"]):
             rows = slice(first, first + settings["batch"])
             images = torch.from_numpy(np.array(source.images[rows])).float() / 255
-            marks = torch.from_numpy(np.asarray(source.landmarks[rows])).float()
+            marks = torch.from_numpy(given[rows]).float()
             values = fit_photos(face_model, albedo_model, renderer, images, marks, settings)
             parts.append(
                 {key: values[key] for key in ("identity", "expression")} | {"landmarks": place(face_model, values)}

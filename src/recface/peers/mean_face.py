@@ -11,7 +11,8 @@ from torch import Tensor
 from recface.data import Source
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
-from recface.peers.base import Peer, require_landmarks
+from recface.peers.base import Peer
+from recface.peers.detector import given_landmarks
 from recface.peers.pose import landmark_pose
 from recface.render import project
 
@@ -26,11 +27,11 @@ def mean_face(face_model: FaceModel, source: Source) -> dict[str, Tensor]:
     Returns:
         As `Peer`.
     """
-    require_landmarks(source, "mean_face")
+    marks = torch.from_numpy(given_landmarks(source, 0.0, 0, "mean_face")).float()
     identity = torch.zeros(len(source), face_model.num_identity)
     expression = torch.zeros(len(source), face_model.num_expressions)
     points = face_model.landmarks(identity, expression)
-    placed = project(points, *landmark_pose(points, torch.from_numpy(source.landmarks)))[..., :2]
+    placed = project(points, *landmark_pose(points, marks))[..., :2]
     return {"identity": identity, "expression": expression, "landmarks": placed}
 
 

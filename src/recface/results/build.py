@@ -11,9 +11,9 @@ from recface.errors import RecfaceError
 from recface.results import figure, index, published, sfm_model
 from recface.results.curves import draw_curves
 from recface.results.differences import Cache
+from recface.results.imported import read_specs
 from recface.results.load import Entry, find_records, select_block
 from recface.results.markdown import to_markdown
-from recface.results.spec import read_spec
 from recface.results.table import Table, build
 from recface.results.writers import to_csv, to_differences_csv, to_long_csv, to_tex
 from recface.tracking import archive
@@ -45,16 +45,16 @@ def render(
     Raises:
         RecfaceError: No table YAML, or one that is wrong; a record that cannot be read; protocols that disagree.
     """
-    paths = sorted(Path(configs).glob("*.yaml"))
-    if not paths:
-        raise RecfaceError(f"{configs}: no table YAML here")
     entries = find_records(runs, Path(results) / "records")
+    specs = read_specs(configs, entries)
+    if not specs:
+        raise RecfaceError(f"{configs}: no table YAML here")
     current = VERSIONS | {"peer": PEER_VERSION} if current is None else current
     files: dict[str, bytes] = {}
     tables: list[Table] = []
     cache = Cache()
-    for path in paths:
-        table = build(read_spec(path), entries, current, cache)
+    for path, spec in specs.items():
+        table = build(spec, entries, current, cache)
         name = table.spec.name
         if f"{name}.md" in files:
             raise RecfaceError(f"{path}: another table is named {name}, too; names of tables are names of files")
@@ -130,7 +130,7 @@ def archive_used(configs: str | Path, runs: str | Path, results: str | Path) -> 
 
 
 def _used(configs: str | Path, entries: list[Entry]) -> Iterator[Entry]:
-    for spec in map(read_spec, sorted(Path(configs).glob("*.yaml"))):
+    for spec in read_specs(configs, entries).values():
         rows = [row.experiment for row in spec.rows]
         for block in spec.blocks:
             yield from select_block(entries, block, rows).entries()

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from recface.errors import RecfaceError
 from recface.results.cell_report import report
+from recface.results.imported import read_specs
 from recface.results.load import Entry, find_records, select_block
-from recface.results.spec import Block, Column, Row, TableSpec, read_spec
+from recface.results.spec import Block, Column, Row, TableSpec
 from recface.results.table import build
 from recface.versions import VERSIONS
 
@@ -43,11 +44,11 @@ def explain(
     Raises:
         RecfaceError: No such table, row, column or block; the line lists the known ones.
     """
-    specs = [read_spec(path) for path in sorted(Path(configs).glob("*.yaml"))]
+    entries = find_records(runs, Path(results) / "records")
+    specs = list(read_specs(configs, entries).values())
     if not specs:
         raise RecfaceError(f"{configs}: no table YAML here")
     spec = _table(specs, row, column, table)
-    entries = find_records(runs, Path(results) / "records")
     chosen = _block(spec, entries, row, column, block)
     columns = [item for item in spec.columns if item.metric == column]
     # Statistics of one column need that column alone; the draws are the same, so are the numbers.

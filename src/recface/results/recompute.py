@@ -11,7 +11,7 @@ from recface.errors import RecfaceError
 from recface.metrics.protocols import Protocol
 from recface.metrics.readers.face_model import Region, read_region
 from recface.results.load import Entry
-from recface.results.stored import BLOCKS, read_arrays, recompute, run_model
+from recface.results.stored import BLOCKS, has_own_model, read_arrays, recompute, run_model
 
 SMOOTH_BOUND = {"float32": 1e-5, "float16": 1e-4}
 COUNTED_BOUND = {"float32": 1e-3, "float16": 4e-3}
@@ -108,7 +108,7 @@ def compare_runs(entries: Iterable[Entry], paths: Mapping[str, str] | None = Non
         if isinstance(regions[key], str):
             _skip(result, f"runs whose face model cannot be had: {regions[key]}")
             continue
-        values = recompute(arrays, regions[key], str(path), "sfm" in record.config)
+        values = recompute(arrays, regions[key], str(path), has_own_model(record))
         result.values[run_name(entry)] = values
         stored_as = arrays["test_parameters"].dtype.name
         for block, columns in BLOCKS.items():

@@ -74,7 +74,11 @@ class Statistics:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table YAML."""
+    """One table YAML.
+
+    Attributes:
+        imported: Parent of the rows that methods of external/ with predictions get; None: they get none.
+    """
 
     name: str
     title: str
@@ -82,6 +86,7 @@ class TableSpec:
     rows: list[Row]
     columns: list[Column]
     selection: str = ""
+    imported: str | None = None
     statistics: Statistics = Statistics()
     figure: dict[str, str] = field(default_factory=dict)
 
@@ -139,6 +144,8 @@ def _check(spec: TableSpec, path: Path) -> None:
     for row in spec.rows:
         if row.parent is not None and row.parent not in experiments:
             raise RecfaceError(f"{path}: parent {row.parent} of row {row.experiment} is no row; rows are {experiments}")
+    if spec.imported is not None and spec.imported not in experiments:
+        raise RecfaceError(f"{path}: parent {spec.imported} of imported rows is no row; rows are {experiments}")
     for column in spec.columns:
         if column.direction not in ("", "lower", "higher"):
             raise RecfaceError(f"{path}: direction of {column.metric} is {column.direction!r}, not lower or higher")

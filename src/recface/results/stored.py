@@ -40,6 +40,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise RecfaceError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); run it again") from None
 
 
+def has_own_model(record: RunRecord) -> bool:
+    """Whether stored parameters are of a face model that belongs to the run alone: learned, or spanning vertices."""
+    peer = record.config.get("peer", {}).get("method")
+    return "sfm" in record.config or (peer == "imported" and "param_auc" not in record.metrics.get("benchmark", {}))
+
+
 def run_model(record: RunRecord, folder: Path) -> tuple[str, str | None]:
     """Name and path of the face model that a run's stored parameters are parameters of.
 
@@ -48,14 +54,12 @@ def run_model(record: RunRecord, folder: Path) -> tuple[str, str | None]:
         folder: Where its files lie.
 
     Raises:
-        RecfaceError: The run learned one, and it is not there: archived copies leave it out.
+        RecfaceError: The run has one of its own, and it is not there: archived copies leave it out.
     """
     if (folder / LEARNED_FILE).is_file():
         return "npz", str(folder / LEARNED_FILE)
-    if "sfm" in record.config:
-        raise RecfaceError(
-            f"the face model that the run learned is not there ({LEARNED_FILE}; archived copies lack it)"
-        )
+    if has_own_model(record):
+        raise RecfaceError(f"the run's own face model is not there ({LEARNED_FILE}; archived copies lack it)")
     used = record.config.get("face_model", {})
     return str(used.get("name", "")), used.get("path")
 
@@ -151,4 +155,4 @@ def read_run(folder: Path, protocol: BenchmarkProtocol, region: Region | None) -
     arrays = read_arrays(path)
     part = next((name for name, (_, id) in PARTS.items() if id == protocol.id), "test")
     region = region or read_region(*run_model(record, folder))
-    return *run_predictions(arrays, part, str(path), "sfm" in record.config), region
+    return *run_predictions(arrays, part, str(path), has_own_model(record)), region

@@ -1,0 +1,62 @@
+"""Evaluation photos as files, for methods that do not run here; their predictions come back by the same ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from recface.data.benchmark import Benchmark
+from recface.data.sources.embedded import embedded_source
+from recface.data.sources.manifest import LANDMARK_COLUMNS
+from recface.face_model import FaceModel
+from recface.face_model.npz import save
+from recface.render.camera import to_pixels
+from recface.tracking.atomic import write_bytes
+
+EXPORTED = ("validation", "test", "control_shape", "control_albedo")
+"""Splits of the embedded benchmark that metrics are computed on."""
+TABLE, MODEL, MEAN = "photos.csv", "face_model.npz", "mean_face.obj"
+
+
+def export_benchmark(
+    benchmark: Benchmark, face_model: FaceModel, folder: Path, watch: Callable[[int, int], None] | None = None
+) -> Path:
+    """Write what an outside method needs; who is in a photo and the true shapes stay here.
+
+    Args:
+        benchmark: The embedded benchmark.
+        face_model: Its face model.
+        folder: Gets `images/<id>.png`, `photos.csv` (id, file, split and 68 landmarks x1, y1, ..., x68, y68 in pixels),
+            the face model in the suite's schema, and its mean as OBJ, whose order of vertices predictions keep.
+        watch: Called with the photos written and their number.
+
+    Returns:
+        Path of the table.
+    """
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    sources = [embedded_source(benchmark, split) for split in EXPORTED]
+    count, parts = sum(map(len, sources)), []
+    for source in sources:
+        ids, size = source.ids, source.images.shape[-1]
+        for name, image in zip(ids, source.images, strict=True):
+            Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(folder / "images" / f"{name}.png")
+        marks = to_pixels(torch.from_numpy(np.asarray(source.landmarks, np.float64)), size).flatten(1).numpy()
+        named = pd.DataFrame({"id": ids, "file": [f"images/{name}.png" for name in ids], "split": source.name})
+        parts.append(named.join(pd.DataFrame(marks, columns=LANDMARK_COLUMNS).round(3)))
+        if watch is not None:
+            watch(sum(map(len, parts)), count)
+    save(face_model, folder / MODEL)
+    write_bytes(folder / MEAN, _obj(face_model).encode())
+    write_bytes(folder / TABLE, pd.concat(parts).to_csv(index=False, lineterminator="\n").encode())
+    return folder / TABLE
+
+
+def _obj(face_model: FaceModel) -> str:
+    vertices = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in face_model.mean.tolist()]
+    triangles = [f"f {a} {b} {c}" for a, b, c in (face_model.triangles + 1).tolist()]
+    return "\n".join(("# millimetres", *vertices, *triangles, ""))

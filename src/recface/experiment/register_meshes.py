@@ -1,0 +1,97 @@
+"""All meshes of a method registered to the suite's face model, and what came of it as files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recface.errors import RecfaceError
+from recface.face_model import FaceModel
+from recface.metrics.protocols.base import Predictions
+from recface.peers.registration import Registered, Registration
+from recface.tracking.atomic import write_bytes
+
+REPORT = "registration.csv"
+
+
+def register_predictions(
+    predictions: Predictions,
+    face_model: FaceModel,
+    landmarks: np.ndarray,
+    with_scale: bool = True,
+    watch: Callable[[int, int, Registered], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Register every mesh of a method.
+
+    Args:
+        predictions: With vertices and triangles.
+        face_model: The suite's.
+        landmarks: As `Registration`.
+        with_scale: As `Registration`.
+        watch: Called with the number done, the number of all, and the last one.
+
+    Returns:
+        Vertices (N, V, 3) float32 in mm, in the face model's topology, and the rms distances (N,) in mm.
+
+    Raises:
+        RecfaceError: No vertices or triangles, or as `Registration`, with the id.
+    """
+    if predictions.vertices is None or predictions.triangles is None:
+        raise RecfaceError(f"{predictions.where}: registration needs vertices and triangles")
+    registration = Registration(face_model, landmarks, with_scale)
+    whole = (face_model.identity_basis * face_model.identity_sigma).double().numpy()
+    mean, shapes, distances = face_model.mean.double().numpy(), [], []
+    for row, name in enumerate(predictions.ids):
+        try:
+            found = registration(np.asarray(predictions.vertices[row], np.float64), predictions.triangles)
+        except RecfaceError as error:
+            raise RecfaceError(f"{predictions.where}: id {name}: {error}") from None
+        shapes.append((mean + (whole @ found.parameters).reshape(-1, 3)).astype(np.float32))
+        distances.append(found.rms_mm)
+        if watch is not None:
+            watch(row + 1, len(predictions), found)
+    return np.stack(shapes), np.array(distances)
+
+
+def read_landmark_rows(path: Path) -> np.ndarray:
+    """Rows (68,) of a topology's landmarks from a text file of 68 whole numbers, apart by blanks, commas or lines.
+
+    Raises:
+        RecfaceError: It cannot be read, or holds anything else.
+    """
+    try:
+        rows = np.array(path.read_text().replace(",", " ").split(), np.int64)
+    except (OSError, ValueError) as error:
+        raise RecfaceError(f"{path}: not a list of 68 whole numbers ({' '.join(str(error).split())[:80]})") from None
+    if len(rows) != 68:
+        raise RecfaceError(
+            f"{path}: holds {len(rows)} numbers; the rows of 68 landmarks are needed, -1 for unknown ones"
+        )
+    return rows
+
+
+def write_registered(folder: Path, predictions: Predictions, vertices: np.ndarray, rms_mm: np.ndarray) -> Path:
+    """Write shapes as predictions that `peers.imported` reads, and how well each mesh was met.
+
+    Args:
+        folder: Gets vertices.npy, landmarks.npy where the method predicted them, ids.csv and registration.csv.
+        predictions: As they came.
+        vertices: (N, V, 3) mm, registered.
+        rms_mm: (N,) distances to the meshes.
+
+    Returns:
+        Path of registration.csv.
+    """
+    for name, array in (("vertices", vertices), ("landmarks", predictions.landmarks)):
+        if array is not None:
+            stream = io.BytesIO()
+            np.save(stream, array)
+            write_bytes(folder / f"{name}.npy", stream.getvalue())
+    table = pd.DataFrame({"id": predictions.ids, "rms_mm": rms_mm.round(4)})
+    write_bytes(folder / "ids.csv", table[["id"]].to_csv(index=False, lineterminator="\n").encode())
+    write_bytes(folder / REPORT, table.to_csv(index=False, lineterminator="\n").encode())
+    return folder / REPORT

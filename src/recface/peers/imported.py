@@ -1,0 +1,138 @@
+"""A method that does not run here, by what it left in external/NAME/predictions; see external/README.md."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recface.data import Source
+from recface.errors import RecfaceError
+from recface.face_model import FaceModel
+from recface.face_model.albedo import AlbedoModel
+from recface.metrics.protocols.base import Predictions
+from recface.metrics.readers.predictions import read_predictions
+from recface.render.camera import from_pixels
+
+FOLDER, CARD = "predictions", "card.yaml"
+LOST_MM = 1e-3
+"""Root mean square distance that leaving out modes of the predicted shapes may cost."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Predictions as a peer.
+
+    Attributes:
+        predictions: Of one method, for photos by id.
+        parameters: (N, K) shape parameters of `face_model`, whitened.
+        face_model: The suite's, or for vertices one that spans them.
+        own_parameters: Whether the method predicts parameters of the suite's face model; else parameters only span its
+            shapes, and metrics on parameters say nothing.
+    """
+
+    predictions: Predictions
+    parameters: Tensor
+    face_model: FaceModel
+    own_parameters: bool
+
+    def covers(self, source: Source) -> bool:
+        """Whether any photo of a source was predicted."""
+        return not set(source.ids).isdisjoint(self.predictions.ids)
+
+    def __call__(self, source: Source) -> dict[str, Tensor]:
+        """Look up the photos of a source.
+
+        Returns:
+            identity (N, K) and, where they were predicted, landmarks (N, 68, 2) normalised.
+
+        Raises:
+            RecfaceError: A photo lacks a prediction, or a prediction of this source has no photo.
+        """
+        rows = {name: row for row, name in enumerate(self.predictions.ids)}
+        ids = source.ids
+        if missing := [name for name in ids if name not in rows]:
+            raise RecfaceError(
+                f"{self.predictions.where}: no prediction for photo {missing[0]} ({len(missing)} of the {len(ids)} of "
+                f"'{source.name}' are missing): a row of a table is of all photos, or of none"
+            )
+        order = np.array([rows[name] for name in ids])
+        found = {"identity": self.parameters[order]}
+        if self.predictions.landmarks is not None:
+            pixels = torch.from_numpy(np.asarray(self.predictions.landmarks[order], np.float32))
+            found["landmarks"] = from_pixels(pixels, source.images.shape[-1])
+        return found
+
+
+def span(vertices: np.ndarray, face_model: FaceModel) -> tuple[FaceModel, np.ndarray]:
+    """A linear model that holds given shapes, so that metrics take them as they take any model's.
+
+    Args:
+        vertices: (N, V, 3) mm, in the topology of `face_model`.
+        face_model: Its mean is the new model's, too.
+
+    Returns:
+        The model, whose K modes hold the shapes to `LOST_MM`, and its parameters (N, K). Ours.
+    """
+    offsets = np.asarray(vertices, np.float64).reshape(len(vertices), -1) - face_model.mean.double().numpy().reshape(-1)
+    axes, lengths, turned = np.linalg.svd(offsets, full_matrices=False)
+    rest = np.append(np.cumsum(lengths[::-1] ** 2)[::-1], 0) / (len(vertices) * vertices.shape[1])
+    count = max(1, int(np.argmax(rest <= LOST_MM**2)))
+    sigma = np.maximum(lengths[:count], 1e-6) / len(vertices) ** 0.5
+    arrays = face_model.arrays() | {"identity_basis": turned[:count].T, "identity_sigma": sigma}
+    model = FaceModel(
+        **arrays,
+        expression_names=face_model.expression_names,
+        name=face_model.name,
+        source=face_model.source,
+        licence=face_model.licence,
+    )
+    return model, axes[:, :count] * len(vertices) ** 0.5
+
+
+def content_digest(folder: Path) -> str:
+    """Hash over a method's predictions, file by file, which stands in for their place in the record's hash."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[str, Any], seed: int) -> Imported:
+    """Read the predictions.
+
+    Args:
+        face_model: The suite's.
+        albedo_model: Not used.
+        settings: `folder`, which holds predictions/ in a form of `read_predictions`: vertices (N, V, 3) mm in the face
+            model's topology, or its whitened parameters (N, K), and landmarks (N, 68, 2) in pixels if there are any.
+        seed: Not used.
+
+    Raises:
+        RecfaceError: As `read_predictions`; or another number of vertices or parameters than the face model's.
+    """
+    found = read_predictions(Path(settings["folder"]) / FOLDER)
+    where = f"{found.where}: row 0 (id {found.ids[0]})"
+    if found.vertices is not None:
+        if found.vertices.shape[1] != face_model.num_vertices:
+            raise RecfaceError(
+                f"{where}: {found.vertices.shape[1]:,} vertices, the face model {face_model.name} has "
+                f"{face_model.num_vertices:,}; src/external.py register makes shapes of this one of them"
+            )
+        model, parameters = span(found.vertices, face_model)
+        return Imported(found, torch.from_numpy(parameters).float(), model, False)
+    if found.parameters is None:
+        raise RecfaceError(f"{found.where}: holds neither vertices nor parameters")
+    if found.parameters.shape[1] != face_model.num_identity:
+        raise RecfaceError(
+            f"{where}: {found.parameters.shape[1]} parameters, the face model {face_model.name} has "
+            f"{face_model.num_identity}; parameters of another model cannot be decoded: give vertices"
+        )
+    parameters = torch.from_numpy(np.array(found.parameters)).float()
+    return Imported(found, parameters, face_model, True)

@@ -1,0 +1,152 @@
+"""Meshes of another topology as shapes of the suite's face model, so that their rows can stand beside the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from recface.errors import RecfaceError
+from recface.face_model import FaceModel
+from recface.metrics.scan import SearchMesh, Similarity, procrustes
+
+NO_LANDMARK = -1
+ITERATIONS, STILL_MM = 40, 1e-3
+MARK_WEIGHT = 0.02
+"""Of a landmark beside a vertex: landmarks of two topologies agree to millimetres only; they lead, surfaces decide."""
+PRIOR = 1e-3
+"""mm^2 of mean squared distance that a unit of squared parameters costs."""
+FAR = 3.0
+"""Vertices count up to this multiple of the median distance, or up to FAR mm."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A mesh as a shape of the face model.
+
+    Attributes:
+        parameters: (K,) whitened shape parameters.
+        pose: From the face model's frame to the mesh's.
+        rms_mm: Root mean square distance in mm, in the face model's size, of the vertices that counted.
+        share: Share of the face region that counted: the rest lies beyond the mesh or far from it.
+    """
+
+    parameters: np.ndarray
+    pose: Similarity
+    rms_mm: float
+    share: float
+
+
+class Registration:
+    """Finds the shape of a face model whose face region lies nearest to a mesh.
+
+    Gauss-Newton on pose and shape parameters together, vertex to plane, as ICP (`metrics.scan.icp`) with the shape
+    free; a weak prior on the parameters; vertices beyond the mesh's rim or far from it are left out. After Amberg et
+    al. 2008, "Expression invariant 3D face recognition with a morphable model"; the weights are ours. Meshes must be
+    neutral: what expression they show is taken for shape.
+
+    Args:
+        face_model: The suite's.
+        landmarks: (68,) rows of the meshes' vertices, in the order of iBUG 68; -1 for landmarks that they lack.
+        with_scale: Whether the meshes' size is free; else they are in millimetres and their size is kept.
+
+    Raises:
+        RecfaceError: Another number of landmarks, or fewer than six of them.
+    """
+
+    def __init__(self, face_model: FaceModel, landmarks: np.ndarray, with_scale: bool = True) -> None:
+        self.landmarks, self.with_scale = np.asarray(landmarks), with_scale
+        if self.landmarks.shape != (68,) or self.landmarks.dtype.kind not in "iu":
+            raise RecfaceError(f"landmarks: {self.landmarks.shape} {self.landmarks.dtype}, expected 68 whole numbers")
+        self._known = self.landmarks != NO_LANDMARK
+        if self._known.sum() < 6:
+            raise RecfaceError(f"landmarks: {self._known.sum()} of 68 are known; six at least lead a registration")
+        region = np.flatnonzero(face_model.face_mask.numpy())
+        marks = face_model.landmarks68.numpy()[self._known]
+        rows = np.concatenate([region, marks])
+        basis = (face_model.identity_basis * face_model.identity_sigma).double().numpy()
+        self.mean = face_model.mean.double().numpy()[rows]
+        self.basis = basis.reshape(face_model.num_vertices, 3, -1)[rows]
+        self.count = len(region)
+
+    def __call__(self, vertices: np.ndarray, triangles: np.ndarray) -> Registered:
+        """Register one mesh.
+
+        Args:
+            vertices: (V, 3).
+            triangles: (F, 3).
+
+        Raises:
+            RecfaceError: As `SearchMesh`, a landmark that is no vertex, or too little of the face under the mesh.
+        """
+        if self.landmarks.max() >= len(vertices) or self.landmarks.min() < NO_LANDMARK:
+            raise RecfaceError(f"landmarks: rows {self.landmarks.min()} to {self.landmarks.max()} of {len(vertices)}")
+        mesh, marks = SearchMesh(vertices, triangles), np.asarray(vertices)[self.landmarks[self._known]]
+        pose = procrustes(self.mean[self.count :], marks, with_scale=self.with_scale)
+        parameters = np.zeros(self.basis.shape[2])
+        for _ in range(ITERATIONS):
+            shape = self.mean + self.basis @ parameters
+            placed = pose(shape)
+            offset, direction, counts = self._planes(mesh, placed[: self.count], pose.scale)
+            turned = np.einsum("ij,vjk->vik", pose.scale * pose.rotation, self.basis)
+            centre = placed.mean(axis=0)
+            columns, targets = self._system(placed, turned, centre, offset, direction, counts, marks)
+            normal = columns.T @ columns
+            held = np.zeros(len(normal))
+            held[-len(parameters) :] = PRIOR * pose.scale**2
+            normal[np.diag_indices_from(normal)] += held + 1e-9 * np.trace(normal)
+            pull = columns.T @ targets
+            pull[-len(parameters) :] -= PRIOR * pose.scale**2 * parameters
+            move = np.linalg.solve(normal, pull)
+            turn = Rotation.from_rotvec(move[:3]).as_matrix()
+            scale = float(np.exp(move[6])) if self.with_scale else 1.0
+            step = Similarity(scale, turn, centre + move[3:6] - scale * turn @ centre)
+            change = move[-len(parameters) :]
+            pose, parameters = step.after(pose), parameters + change
+            moved = pose(self.mean + self.basis @ parameters)[: self.count] - placed[: self.count]
+            if np.sqrt(np.mean(np.sum(moved**2, axis=1))) < STILL_MM * pose.scale:
+                break
+        placed = pose(self.mean + self.basis @ parameters)[: self.count]
+        offset, _, counts = self._planes(mesh, placed, pose.scale)
+        rms = float(np.sqrt(np.mean(offset[counts] ** 2))) / pose.scale
+        return Registered(parameters, pose, rms, float(counts.mean()))
+
+    def _planes(self, mesh: SearchMesh, placed: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Signed distances (M,) along unit directions (M, 3) to the mesh, and which of them count."""
+        nearest = mesh.nearest(placed)
+        counts = ~mesh.on_rim(nearest)
+        counts &= nearest.distance <= FAR * max(scale, float(np.median(nearest.distance)))
+        if counts.mean() < 0.2:
+            raise RecfaceError(
+                f"registration: only {counts.mean():.0%} of the face lies over the mesh; are the landmarks in order?"
+            )
+        direction = mesh.normals[nearest.triangle]
+        return np.einsum("ij,ij->i", nearest.point - placed, direction), direction, counts
+
+    def _system(
+        self,
+        placed: np.ndarray,
+        turned: np.ndarray,
+        centre: np.ndarray,
+        offset: np.ndarray,
+        direction: np.ndarray,
+        counts: np.ndarray,
+        marks: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Linear equations for (rotation, translation, [scale,] parameters): of vertices, and of landmarks."""
+        arm, n = placed[: self.count][counts] - centre, direction[counts]
+        surface = [np.cross(arm, n), n]
+        points = placed[self.count :]
+        away = points - centre
+        cross = np.cross(np.eye(3), away[:, None]).transpose(0, 2, 1)  # column i: what turning about axis i does
+        named = [cross.reshape(-1, 3), np.tile(np.eye(3), (len(away), 1))]
+        if self.with_scale:
+            surface.append(np.einsum("ij,ij->i", arm, n)[:, None])
+            named.append(away.reshape(-1, 1))
+        surface.append(np.einsum("vi,vik->vk", n, turned[: self.count][counts]))
+        named.append(turned[self.count :].reshape(3 * len(away), -1))
+        weights = 1 / np.sqrt(len(n)), np.sqrt(MARK_WEIGHT / len(away))
+        columns = np.vstack([weights[0] * np.hstack(surface), weights[1] * np.hstack(named)])
+        targets = np.concatenate([weights[0] * offset[counts], weights[1] * (marks - points).reshape(-1)])
+        return columns, targets

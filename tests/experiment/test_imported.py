@@ -1,0 +1,167 @@
+"""A method that did not run here: photos out, predictions in, a row of the comparison."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from recface.data.sources import embedded_source
+from recface.errors import RecfaceError
+from recface.experiment.command_line import compose_config
+from recface.experiment.export import EXPORTED, export_benchmark
+from recface.experiment.peers import peer_config, run_peer
+from recface.face_model import load
+from recface.render.camera import from_pixels
+from recface.results.imported import with_imported
+from recface.results.load import Entry, find_records
+from recface.results.recompute import compare_runs
+from recface.results.spec import Row, read_spec
+from recface.tracking import archive
+
+CARD = {"name": "A method", "paper": "none", "code": None, "face_model": "the suite's", "licence": "MIT", "numbers": []}
+
+
+@pytest.fixture(scope="module")
+def photos(benchmark, face_model, tmp_path_factory):
+    """The exported photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    export_benchmark(benchmark, face_model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(benchmark):
+    """Ids and true parameters of all exported photos, which no method sees."""
+    sources = [embedded_source(benchmark, split) for split in EXPORTED]
+    return sum((s.ids for s in sources), []), np.concatenate([s.identity_parameters for s in sources])
+
+
+def method(folder, name, ids, card=CARD, **arrays):
+    """Write external/NAME as a user would."""
+    path = folder / "external" / name
+    (path / "predictions").mkdir(parents=True)
+    (path / "card.yaml").write_text(json.dumps(card))
+    for key, array in arrays.items():
+        np.save(path / "predictions" / f"{key}.npy", array)
+    pd.DataFrame({"id": ids}).to_csv(path / "predictions" / "ids.csv", index=False)
+    return str(path)
+
+
+def evaluated(folder, tmp_path, cache_dir, *overrides):
+    config = peer_config(folder, ["scale=smoke", f"paths.runs={tmp_path}/runs", f"paths.cache={cache_dir}", *overrides])
+    return run_peer(config)
+
+
+def test_exported_photos_are_the_benchmark_s_without_its_truth(photos, benchmark, face_model, truth):
+    table = pd.read_csv(photos / "photos.csv")
+    assert table["id"].tolist() == truth[0] and set(table["split"]) == set(EXPORTED)
+    assert not {"identity", "person"} & set(table) and len(table.columns) == 3 + 136
+    source = embedded_source(benchmark, "test")
+    row = table[table["id"] == "test_00003"].iloc[0]
+    np.testing.assert_array_equal(np.asarray(Image.open(photos / row["file"])), source.images[3].transpose(1, 2, 0))
+    pixels = torch.tensor(row.iloc[3:].to_numpy(float).reshape(68, 2))
+    np.testing.assert_allclose(from_pixels(pixels, source.images.shape[-1]), source.landmarks[3], atol=1e-4)
+    assert load(photos / "face_model.npz").checksum == face_model.checksum
+    lines = (photos / "mean_face.obj").read_text().splitlines()
+    vertices = np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
+    np.testing.assert_allclose(vertices, face_model.mean, atol=1e-4)
+
+
+def test_true_parameters_are_a_perfect_row_and_so_are_the_same_shapes_as_vertices(
+    truth, face_model, tmp_path, cache_dir
+):
+    ids, parameters = truth
+    order = np.random.default_rng(0).permutation(len(ids))  # predictions are found by id, not by place
+    named = np.array(ids)[order]
+    vertices = face_model.shape(torch.from_numpy(parameters[order]).float()).numpy()
+    by_parameters = evaluated(method(tmp_path, "one", named, parameters=parameters[order]), tmp_path, cache_dir)
+    by_vertices = evaluated(method(tmp_path, "two", named, vertices=vertices), tmp_path, cache_dir)
+    first, second = (folder.record.metrics["benchmark"] for folder in (by_parameters, by_vertices))
+    for metrics in (first, second):
+        assert metrics["shape_error_mm"] < 2e-3 and metrics["geometry_auc"] == metrics["rank1"] == 1
+        assert metrics["control_albedo_auc"] > 0.99 and "nme" not in metrics
+    assert first["param_auc"] == 1 and first["prior_kl"] >= 0
+    # Numbers that span vertices are no parameters of the method.
+    assert not any(key.startswith(("param_", "prior_")) or key.endswith("_param") for key in second)
+    for key in ("mean_face_error_mm", "truth_cosine", "silhouette_geometry", "sir"):
+        assert second[key] == pytest.approx(first[key], abs=2e-3), key
+    assert by_parameters.record.timings.keys() == {"evaluation_seconds"}
+    recomputed = compare_runs(find_records(tmp_path / "runs", tmp_path / "none"), None)
+    assert len(recomputed.values) == 2 and not any(item.off for item in recomputed.comparisons.values())
+
+
+def test_landmarks_are_pixels_and_give_the_nme(truth, benchmark, tmp_path, cache_dir, photos):
+    ids, parameters = truth
+    marks = pd.read_csv(photos / "photos.csv").iloc[:, 3:].to_numpy().reshape(-1, 68, 2)
+    folder = evaluated(method(tmp_path, "marks", ids, parameters=parameters, landmarks=marks), tmp_path, cache_dir)
+    assert folder.record.metrics["benchmark"]["nme"] < 0.01
+
+
+def test_other_predictions_are_another_record_and_the_same_ones_are_not_measured_again(
+    truth, tmp_path, cache_dir, monkeypatch
+):
+    ids, parameters = truth
+    path = method(tmp_path, "mine", ids, parameters=parameters)
+    first = evaluated(path, tmp_path, cache_dir)
+    moved = str(tmp_path / "elsewhere" / "mine")
+    shutil.copytree(path, moved)
+    with monkeypatch.context() as patch:
+        patch.setattr("recface.experiment.peers.open_workbench", lambda config: pytest.fail("measured again"))
+        assert evaluated(moved, tmp_path, cache_dir).path == first.path
+    np.save(tmp_path / "external" / "mine" / "predictions" / "parameters.npy", parameters + 0.1)
+    assert evaluated(path, tmp_path, cache_dir).record.hash != first.record.hash
+
+
+def test_the_test_photos_alone_are_enough_but_all_of_them(truth, tmp_path, cache_dir):
+    ids, parameters = truth
+    chosen = np.array([name.startswith("test_") for name in ids])
+    path = method(tmp_path, "some", np.array(ids)[chosen], parameters=parameters[chosen])
+    metrics = evaluated(path, tmp_path, cache_dir).record.metrics
+    assert set(metrics) == {"benchmark"} and "control_shape_auc" not in metrics["benchmark"]
+    chosen &= np.array(ids) != "test_00007"
+    path = method(tmp_path, "fewer", np.array(ids)[chosen], parameters=parameters[chosen])
+    with pytest.raises(RecfaceError, match=r"no prediction for photo test_00007 \(1 of the \d+ of 'test' are missing"):
+        evaluated(path, tmp_path, cache_dir)
+
+
+def test_mistakes_are_named(truth, face_model, tmp_path, cache_dir):
+    ids, parameters = truth
+    wrong = method(tmp_path, "wrong", ids, parameters=parameters[:, :7])
+    with pytest.raises(RecfaceError, match="7 parameters, the face model makehuman has 40"):
+        evaluated(wrong, tmp_path, cache_dir)
+    rng = np.random.default_rng(0)
+    topology = method(tmp_path, "flame", ids[:2], vertices=rng.normal(size=(2, 50, 3)) * 60)
+    with pytest.raises(RecfaceError, match="50 vertices, the face model makehuman has 4,386; src/external.py register"):
+        evaluated(topology, tmp_path, cache_dir)
+    marks = method(tmp_path, "marks", ids[:2], landmarks=rng.normal(size=(2, 68, 2)))
+    with pytest.raises(RecfaceError, match="holds neither vertices nor parameters"):
+        evaluated(marks, tmp_path, cache_dir)
+    with pytest.raises(RecfaceError, match="sir is the name of a row of this suite"):
+        peer_config(method(tmp_path, "sir", ids, parameters=parameters))
+    with pytest.raises(RecfaceError, match="card.yaml: cannot be read"):
+        peer_config(f"{tmp_path}/nowhere")
+    with pytest.raises(RecfaceError, match="lacks licence"):
+        peer_config(method(tmp_path, "bare", ids, {key: CARD[key] for key in CARD if key != "licence"}))
+
+
+def test_the_comparison_gets_a_row_named_by_the_card_and_the_archive_keeps_it(truth, tmp_path, cache_dir):
+    ids, parameters = truth
+    folder = evaluated(method(tmp_path, "mine", ids, parameters=parameters), tmp_path, cache_dir)
+    archive(folder.path, tmp_path / "records")
+    entries = find_records(tmp_path / "none", tmp_path / "records")
+    spec = read_spec("configs/table/comparison.yaml")
+    assert with_imported(spec, entries).rows == [*spec.rows, Row("mine", "A method", "mean_face")]
+    ablation = read_spec("configs/table/ablation.yaml")
+    assert with_imported(ablation, entries) == ablation  # it wants none
+    failed = Entry(folder.record.__class__(**{**vars(folder.record), "state": "failed"}), folder.record_path)
+    assert with_imported(spec, [failed]) == spec
+
+
+def test_the_configuration_alone_does_not_run():
+    with pytest.raises(RecfaceError, match="no peer 'imported'"):
+        peer_config("imported")
+    assert compose_config("+peer=mean_face")["peer"]["method"] == "mean_face"
