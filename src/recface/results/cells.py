@@ -62,8 +62,8 @@ SYMBOLS = (
         "p",
         r"p \(Holm\)",
         "two-sided, by the interval's method, corrected over the rows of the column; R bootstrap draws give none below "
-        "2 / (R + 1) before the correction. Where differences scatter over seeds alone, few seeds make it too sure: "
-        "of simulated differences of zero, three seeds called a quarter significant",
+        "2 / (R + 1) before the correction. Where differences scatter over seeds far more than "
+        "over people, few seeds make it too sure (benchmarks/bench_bootstrap.py)",
     ),
 )
 
