@@ -1,12 +1,11 @@
 """Photos for methods that do not run here, and their meshes for the comparison; external/README.md has the whole way.
 
     python src/external.py export DIR [face_model=ict ...]
-    python src/external.py register MESHES LANDMARKS OUT [keep_size] [face_model=ict ...]
+    python src/external.py register MESHES LANDMARKS OUT [face_model=ict ...]
 
 The first writes the embedded benchmark's evaluation photos, as src/run.py with the same overrides has them. The second
 turns meshes of any topology (a folder of OBJ or PLY files, or arrays with triangles) into shapes of the face model.
-LANDMARKS holds the vertices of the 68 landmarks in that topology, counted from 0, -1 for unknown ones; keep_size is for
-meshes in true millimetres. Then python src/peers.py external/NAME makes the row of the comparison table.
+LANDMARKS holds the vertices of the 68 landmarks in that topology, counted from 0, -1 for unknown ones. Then python src/peers.py external/NAME makes the row of the comparison table.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ os.environ.setdefault("IGL_NUM_THREADS", "1")
 from recface.errors import RecfaceError
 from recface.experiment.command_line import check_overrides, compose_config, run_program
 from recface.output import quiet_pipe
-
-KEEP_SIZE = "keep_size"
 
 
 def export(folder: str, overrides: list[str]) -> Path:
@@ -45,7 +42,7 @@ def export(folder: str, overrides: list[str]) -> Path:
         )
 
 
-def register(meshes: str, landmarks: str, out: str, keep_size: bool, overrides: list[str]) -> Path:
+def register(meshes: str, landmarks: str, out: str, overrides: list[str]) -> Path:
     """Register meshes; returns the path of the report."""
     from rich.progress import Progress
 
@@ -59,7 +56,7 @@ def register(meshes: str, landmarks: str, out: str, keep_size: bool, overrides: 
     with Progress() as progress:
         task = progress.add_task("meshes", total=len(found))
         shapes, rms = register_predictions(
-            found, face_model, rows, not keep_size, lambda done, *_: progress.update(task, completed=done)
+            found, face_model, rows, lambda done, *_: progress.update(task, completed=done)
         )
     print(f"distance to the meshes: median {float(sorted(rms)[len(rms) // 2]):.2f} mm, largest {rms.max():.2f} mm")
     return write_registered(Path(out), found, shapes, rms)
@@ -85,10 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
         check_overrides(overrides)
         if arguments[0] == "export" and len(plain) == 1:
             print(export(plain[0], overrides))
-        elif arguments[0] == "register" and len(plain) in (3, 4) and plain[3:] in ([], [KEEP_SIZE]):
-            print(register(*plain[:3], len(plain) == 4, overrides))
+        elif arguments[0] == "register" and len(plain) == 3:
+            print(register(*plain, overrides))
         else:
-            raise RecfaceError("expected `export DIR` or `register MESHES LANDMARKS OUT [keep_size]`; see --help")
+            raise RecfaceError("expected `export DIR` or `register MESHES LANDMARKS OUT`; see --help")
 
     return run_program("external.py", body)
 

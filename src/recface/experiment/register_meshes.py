@@ -22,7 +22,6 @@ def register_predictions(
     predictions: Predictions,
     face_model: FaceModel,
     landmarks: np.ndarray,
-    with_scale: bool = True,
     watch: Callable[[int, int, Registered], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Register every mesh of a method.
@@ -31,7 +30,6 @@ def register_predictions(
         predictions: With vertices and triangles.
         face_model: The suite's.
         landmarks: As `Registration`.
-        with_scale: As `Registration`.
         watch: Called with the number done, the number of all, and the last one.
 
     Returns:
@@ -42,7 +40,7 @@ def register_predictions(
     """
     if predictions.vertices is None or predictions.triangles is None:
         raise RecfaceError(f"{predictions.where}: registration needs vertices and triangles")
-    registration = Registration(face_model, landmarks, with_scale)
+    registration = Registration(face_model, landmarks)
     whole = (face_model.identity_basis * face_model.identity_sigma).double().numpy()
     mean, shapes, distances = face_model.mean.double().numpy(), [], []
     for row, name in enumerate(predictions.ids):

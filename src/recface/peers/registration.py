@@ -46,19 +46,18 @@ class Registration:
     Gauss-Newton on pose and shape parameters together, vertex to plane, as ICP (`metrics.scan.icp`) with the shape
     free; a weak prior on the parameters; vertices beyond the mesh's rim or far from it are left out. After Amberg et
     al. 2008, "Expression invariant 3D face recognition with a morphable model"; the weights are ours. Meshes must be
-    neutral: what expression they show is taken for shape.
+    neutral: what expression they show is taken for shape. Size is free, since face models hold shapes of one size.
 
     Args:
         face_model: The suite's.
         landmarks: (68,) rows of the meshes' vertices, in the order of iBUG 68; -1 for landmarks that they lack.
-        with_scale: Whether the meshes' size is free; else they are in millimetres and their size is kept.
 
     Raises:
         RecfaceError: Another number of landmarks, or fewer than six of them.
     """
 
-    def __init__(self, face_model: FaceModel, landmarks: np.ndarray, with_scale: bool = True) -> None:
-        self.landmarks, self.with_scale = np.asarray(landmarks), with_scale
+    def __init__(self, face_model: FaceModel, landmarks: np.ndarray) -> None:
+        self.landmarks = np.asarray(landmarks)
         if self.landmarks.shape != (68,) or self.landmarks.dtype.kind not in "iu":
             raise RecfaceError(f"landmarks: {self.landmarks.shape} {self.landmarks.dtype}, expected 68 whole numbers")
         self._known = self.landmarks != NO_LANDMARK
@@ -85,7 +84,7 @@ class Registration:
         if self.landmarks.max() >= len(vertices) or self.landmarks.min() < NO_LANDMARK:
             raise RecfaceError(f"landmarks: rows {self.landmarks.min()} to {self.landmarks.max()} of {len(vertices)}")
         mesh, marks = SearchMesh(vertices, triangles), np.asarray(vertices)[self.landmarks[self._known]]
-        pose = procrustes(self.mean[self.count :], marks, with_scale=self.with_scale)
+        pose = procrustes(self.mean[self.count :], marks, with_scale=True)
         parameters = np.zeros(self.basis.shape[2])
         for _ in range(ITERATIONS):
             shape = self.mean + self.basis @ parameters
@@ -102,7 +101,7 @@ class Registration:
             pull[-len(parameters) :] -= PRIOR * pose.scale**2 * parameters
             move = np.linalg.solve(normal, pull)
             turn = Rotation.from_rotvec(move[:3]).as_matrix()
-            scale = float(np.exp(move[6])) if self.with_scale else 1.0
+            scale = float(np.exp(move[6]))
             step = Similarity(scale, turn, centre + move[3:6] - scale * turn @ centre)
             change = move[-len(parameters) :]
             pose, parameters = step.after(pose), parameters + change
@@ -136,16 +135,15 @@ class Registration:
         counts: np.ndarray,
         marks: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Linear equations for (rotation, translation, [scale,] parameters): of vertices, and of landmarks."""
+        """Linear equations for (rotation, translation, scale, parameters): of vertices, and of landmarks."""
         arm, n = placed[: self.count][counts] - centre, direction[counts]
         surface = [np.cross(arm, n), n]
         points = placed[self.count :]
         away = points - centre
         cross = np.cross(np.eye(3), away[:, None]).transpose(0, 2, 1)  # column i: what turning about axis i does
         named = [cross.reshape(-1, 3), np.tile(np.eye(3), (len(away), 1))]
-        if self.with_scale:
-            surface.append(np.einsum("ij,ij->i", arm, n)[:, None])
-            named.append(away.reshape(-1, 1))
+        surface.append(np.einsum("ij,ij->i", arm, n)[:, None])
+        named.append(away.reshape(-1, 1))
         surface.append(np.einsum("vi,vik->vk", n, turned[: self.count][counts]))
         named.append(turned[self.count :].reshape(3 * len(away), -1))
         weights = 1 / np.sqrt(len(n)), np.sqrt(MARK_WEIGHT / len(away))
