@@ -5,7 +5,8 @@
 
 The first writes the embedded benchmark's evaluation photos, as src/run.py with the same overrides has them. The second
 turns meshes of any topology (a folder of OBJ or PLY files, or arrays with triangles) into shapes of the face model.
-LANDMARKS holds the vertices of the 68 landmarks in that topology, counted from 0, -1 for unknown ones. Then python src/peers.py external/NAME makes the row of the comparison table.
+LANDMARKS holds the vertices of the 68 landmarks in that topology, counted from 0, -1 for unknown ones. Then
+python src/peers.py external/NAME makes the row of the comparison table.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 NAME is one of configs/peer/, several separated by commas, or `all`. The overrides are those of src/run.py. The record
 goes to the folder of runs, where src/tables.py finds it; what is finished already is not done again.
+
+--search N tries N settings of one peer on validation people and prints the best; the configuration stays as it is.
 """
 
 from __future__ import annotations
@@ -30,10 +32,22 @@ def main(arguments: list[str] | None = None) -> int:
         prog="peers.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", help="a peer, several separated by commas, or all")
+    parser.add_argument("--search", type=int, metavar="N", help="choose settings on validation people, in N tries")
     parser.add_argument("overrides", nargs="*", help="key=value, as for run.py; peer.KEY=value sets the method's own")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
+
+    def look() -> None:
+        from recface.experiment.peer_search import Trial, search
+
+        def text(trial: Trial) -> str:
+            return f"{trial.error_mm:.4f} mm  " + " ".join(f"peer.{k}={v:.3g}" for k, v in trial.settings.items())
+
+        best = search(options.name, options.overrides, options.search, watch=lambda t: print(text(t), flush=True))[0]
+        print(f"best: {text(best)}")
 
     def body() -> None:
+        if options.search is not None:
+            return look()
         from recface.experiment.peers import known_peers, peer_config, run_peer
 
         names = known_peers() if options.name == "all" else options.name.split(",")
