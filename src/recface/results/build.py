@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.results import figure, index, published, sfm_model
+from recface.results import figure, index, published, sfm_groups, sfm_model
 from recface.results.curves import draw_curves
 from recface.results.differences import Cache
 from recface.results.load import Entry, find_records, select_block
@@ -134,7 +134,7 @@ def _used(configs: str | Path, entries: list[Entry]) -> Iterator[Entry]:
         rows = [row.experiment for row in spec.rows]
         for block in spec.blocks:
             yield from select_block(entries, block, rows).entries()
-    yield from sfm_model.model_entries(entries)
+    yield from sfm_groups.model_entries(entries)
 
 
 def check_tables(configs: str | Path, runs: str | Path, results: str | Path) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from recface.results.cells import UNDEFINED, heading, hole, interval, legend, number, p_value, probability, verdict
+from recface.results.cells import (
+    UNDEFINED,
+    heading,
+    hole,
+    interval,
+    legend,
+    number,
+    p_value,
+    probability,
+    reference_texts,
+    verdict,
+)
 from recface.results.spec import Row
 from recface.results.table import BlockTable, Table
 
@@ -69,10 +80,7 @@ def _values(rows: list[Row], block: BlockTable) -> str:
             line.append((f"**{text}**" if cell.best else text) + (f" {mark}" if mark else ""))
         lines.append(line)
     if block.reference:
-        line = [
-            f"{block.reference[c.metric]:.{c.digits}f}" if c.metric in block.reference else "" for c in block.columns
-        ]
-        lines.append(["*mean face, for reference*", "", *line])
+        lines.append(["*mean face, for reference*", "", *reference_texts(block)])
     return grid(["", "seeds", *map(heading, block.columns)], lines)
 
 
