@@ -12,7 +12,7 @@ from recface.errors import RecfaceError
 from recface.metrics import PHOTO_PROTOCOLS, PROTOCOLS
 from recface.metrics.protocols import BENCHMARKS
 from recface.results.build import write_tables
-from recface.results.derived import TIME_PROTOCOL, condition_metrics, condition_protocol, rank_auc
+from recface.results.derived import TIME_PROTOCOL, condition_metrics, condition_protocol
 from recface.results.load import find_records
 from recface.results.published import columns, read_card, read_cards, to_markdown
 from recface.results.spec import read_spec
@@ -127,13 +127,6 @@ def test_auc_of_a_condition_counts_pairs_with_one_photo_in_it():
     photos = [tuple(pair) for pair in pairs.impostor if 2 in pair]
     # The one genuine pair of the third photo is 4 apart; impostor pairs with it are 3 (photo 0) and 2 (photo 1) apart.
     assert photos and values["third/geometry_auc"] == 0
-
-
-@pytest.mark.parametrize(
-    ("genuine", "impostor", "expected"), [([1], [2], 1), ([2], [1], 0), ([1], [1], 0.5), ([1, 3], [2, 2], 0.5)]
-)
-def test_auc_by_hand(genuine, impostor, expected):
-    assert rank_auc(np.array(genuine, float), np.array(impostor, float)) == expected
 
 
 def test_cards_of_the_project_are_in_order_and_in_no_column_of_ours():

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from recface.results.load import Entry
-from recface.results.pairs import verification_pairs
-from recface.results.replicates import factor
+from recface.results.pairs import pair_distances, rank_auc, verification_pairs
+from recface.results.photo_values import factor
 from recface.results.spec import Block
 
 Array = np.ndarray
@@ -70,7 +70,7 @@ def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array]) -
     """
     pairs = verification_pairs(arrays["test_identity"])
     points = arrays["test_parameters"].astype(np.float64) @ factor(arrays["basis_gram"])
-    near, far = (np.linalg.norm(points[p[:, 0]] - points[p[:, 1]], axis=1) for p in (pairs.genuine, pairs.impostor))
+    near, far = pair_distances(points, pairs)
     metrics = {}
     for name, chosen in flags.items():
         genuine, impostor = (d[chosen[p].any(axis=1)] for d, p in ((near, pairs.genuine), (far, pairs.impostor)))
@@ -80,13 +80,6 @@ def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array]) -
         if len(genuine) and len(impostor):
             metrics[f"{name}/geometry_auc"] = rank_auc(genuine, impostor)
     return metrics
-
-
-def rank_auc(genuine: Array, impostor: Array) -> float:
-    """How often an impostor pair is farther apart than a genuine one; ties count one half (Mann-Whitney)."""
-    ordered = np.sort(impostor)
-    below, not_above = (np.searchsorted(ordered, genuine, side) for side in ("left", "right"))
-    return float(1 - (below + not_above).mean() / 2 / len(ordered))
 
 
 def condition_protocol(metric: str) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recface.results.replicates import Replicator, is_whole, pair_distances, photo_values, verification_spaces
+from recface.results.pairs import impostors_nearer, pair_distances
+from recface.results.photo_values import is_whole, photo_values, verification_spaces
+from recface.results.replicates import Replicator
 from recface.results.statistics import Array
 
 
@@ -42,9 +44,7 @@ def auc_of_people(genuine: Array, impostor: Array, groups: Array, people: int) -
         (P,) probability that an impostor pair is farther apart than a genuine pair of this person, ties half; NaN for a
         person without a genuine pair.
     """
-    ordered = np.sort(impostor)
-    nearer = sum(np.searchsorted(ordered, genuine, side) for side in ("left", "right")) / (2 * max(1, len(ordered)))
-    return mean_of_people(1 - nearer, groups, people)
+    return mean_of_people(1 - impostors_nearer(genuine, impostor) / max(1, len(impostor)), groups, people)
 
 
 def nmcd_of_people(points: Array, groups: Array, people: int) -> Array:
