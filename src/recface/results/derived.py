@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from recface.results.cache import Cache, identity
 from recface.results.load import Entry
 from recface.results.pairs import pair_distances, rank_auc, verification_pairs
 from recface.results.photo_values import factor
@@ -25,12 +26,13 @@ TIME_PROTOCOL = "cpu-seconds-per-image/v1"
 PREFIX = "condition_"
 
 
-def derive(entries: Iterable[Entry], blocks: Iterable[Block]) -> list[Entry]:
+def derive(entries: Iterable[Entry], blocks: Iterable[Block], cache: Cache | None = None) -> list[Entry]:
     """Add to records what the blocks of a table may ask for.
 
     Args:
         entries: All records.
         blocks: Of the table; conditions are computed only if one of them shows them.
+        cache: Of what was computed from predictions.
 
     Returns:
         The entries, in order, those that gain something with a changed copy of their record.
@@ -38,11 +40,13 @@ def derive(entries: Iterable[Entry], blocks: Iterable[Block]) -> list[Entry]:
     entries = [_with_time(entry) for entry in entries]
     if not any(block.metrics == CONDITIONS for block in blocks):
         return entries
-    flags: dict[str | None, dict[str, Array]] = {}
+    cache = Cache() if cache is None else cache
+    flagged: dict[str | None, Entry] = {}
     for entry in entries:
-        if entry.record.data_manifest not in flags and (found := condition_flags(entry)):
-            flags[entry.record.data_manifest] = found
-    return [_with_conditions(entry, flags.get(entry.record.data_manifest)) for entry in entries]
+        manifest = entry.record.data_manifest
+        if manifest not in flagged and _flags(entry, cache):
+            flagged[manifest] = entry
+    return [_with_conditions(entry, flagged.get(entry.record.data_manifest), cache) for entry in entries]
 
 
 def condition_flags(entry: Entry) -> dict[str, Array]:
@@ -98,15 +102,28 @@ def _with_time(entry: Entry) -> Entry:
     return _extended(entry, "benchmark", {TIME: seconds}, {TIME: TIME_PROTOCOL})
 
 
-def _with_conditions(entry: Entry, flags: Mapping[str, Array] | None) -> Entry:
-    if flags is None or entry.record.state != "finished" or CONDITIONS in entry.record.metrics:
+def _with_conditions(entry: Entry, flagged: Entry | None, cache: Cache) -> Entry:
+    """A finished record with the metrics under the conditions that another record's predictions tell."""
+    if flagged is None or entry.record.state != "finished" or CONDITIONS in entry.record.metrics:
         return entry
+    key = CONDITIONS, identity(entry), identity(flagged)
+    metrics = cache.remember(key, lambda: _metrics_of(entry, _flags(flagged, cache)))
+    if metrics is None:
+        return entry
+    return _extended(entry, CONDITIONS, metrics, {metric: condition_protocol(metric) for metric in metrics})
+
+
+def _flags(entry: Entry, cache: Cache) -> dict[str, Array]:
+    return cache.remember(("flags", identity(entry)), lambda: condition_flags(entry))
+
+
+def _metrics_of(entry: Entry, flags: Mapping[str, Array]) -> dict[str, float] | None:
+    """Metrics under conditions, None where the predictions do not give them."""
     arrays = entry.arrays()
     needed = ("test_parameters", "test_identity", "basis_gram")
     if any(name not in arrays for name in needed) or len(arrays["test_identity"]) != len(next(iter(flags.values()))):
-        return entry
-    metrics = condition_metrics(arrays, flags)
-    return _extended(entry, CONDITIONS, metrics, {metric: condition_protocol(metric) for metric in metrics})
+        return None
+    return condition_metrics(arrays, flags)
 
 
 def _extended(entry: Entry, block: str, metrics: Mapping[str, float], protocols: Mapping[str, str]) -> Entry:

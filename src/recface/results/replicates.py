@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
@@ -88,3 +88,7 @@ class Replicator:
             pairs = verification_pairs(groups, folds) if expression is None else cross_pairs(groups, expression)
             self._draws[key] = weights, pairs
         return groups, *self._draws[key]
+
+    def forget_draws(self, keep: Container[bytes]) -> None:
+        """Drop the draws of photos whose signature is not to be kept; they would be drawn again the same."""
+        self._draws = {signature: drawn for signature, drawn in self._draws.items() if signature in keep}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recface.results import picture
+from recface.results.cache import Cache
 from recface.results.cells import MISSING, heading, number, signed
 from recface.results.load import Entry
 from recface.results.markdown import grid
@@ -34,12 +35,13 @@ for each row on validation people. LDA and whitening change the metric of PCA's 
 theirs."""
 
 
-def render(entries: Sequence[Entry], with_figures: bool = True) -> dict[str, bytes]:
+def render(entries: Sequence[Entry], with_figures: bool = True, cache: Cache | None = None) -> dict[str, bytes]:
     """The table's files; none where nothing was evaluated.
 
     Args:
         entries: All records.
         with_figures: Whether to draw.
+        cache: Of figures drawn before.
 
     Returns:
         File name to content.
@@ -53,7 +55,10 @@ def render(entries: Sequence[Entry], with_figures: bool = True) -> dict[str, byt
         f"{NAME}.tex": to_tex(groups).encode(),
         f"{NAME}.long.csv": to_long_csv(groups).encode(),
     }
-    return files | ({f"{NAME}.png": draw(groups)} if with_figures else {})
+    if with_figures:
+        cache = Cache() if cache is None else cache
+        files[f"{NAME}.png"] = cache.remember((NAME, repr(groups)), lambda: draw(groups))
+    return files
 
 
 def to_markdown(groups: Sequence[Group]) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.results.cache import Cache
 from recface.results.derived import derive
-from recface.results.differences import Cache, Comparer, Difference
+from recface.results.differences import Comparer, Difference
 from recface.results.load import BlockRuns, Entry, flatten, select_block
 from recface.results.significance import holm
 from recface.results.spec import Block, Column, TableSpec
@@ -87,7 +88,7 @@ def build(
         spec: The table.
         entries: All records there are.
         current: Version keys of the code, to mark outdated records by.
-        cache: Of what was recomputed of records, to share with other tables.
+        cache: Of what was computed from predictions, to share with other tables and builds.
 
     Returns:
         The table; rows without runs have no cells.
@@ -95,9 +96,9 @@ def build(
     Raises:
         RecfaceError: Two records of one column name different protocols.
     """
-    entries = derive(entries, spec.blocks)
+    cache = Cache() if cache is None else cache
+    entries = derive(entries, spec.blocks, cache)
     experiments = [row.experiment for row in spec.rows]
-    cache = cache or Cache()
     blocks = [_block(spec, block, select_block(entries, block, experiments, current), cache) for block in spec.blocks]
     used = {str(entry.path): entry for table in blocks for entry in table.runs.entries()}
     return Table(spec, blocks, _changes(spec, blocks), _provenance([used[key] for key in sorted(used)]))
