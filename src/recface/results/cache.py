@@ -91,5 +91,5 @@ def _resample(replicator: Replicator, entry: Entry) -> Resampled:
     signature = replicator.signature(arrays)
     if not signature:
         return Resampled()
-    draws = replicator.drawn(arrays)[1][:, 1:]
+    draws = replicator.drawn(arrays).weights[:, 1:]
     return Resampled(signature, replicator(arrays), values_of_people(replicator, arrays), draws)

@@ -13,7 +13,7 @@ import numpy as np
 
 from recface.results.cache import Cache, identity
 from recface.results.load import Entry
-from recface.results.pairs import pair_distances, rank_auc, verification_pairs
+from recface.results.pairs import Pairs, pair_distances, rank_auc, verification_pairs
 from recface.results.photo_values import factor
 from recface.results.spec import Block
 
@@ -57,7 +57,7 @@ def condition_flags(entry: Entry) -> dict[str, Array]:
         return {name.removeprefix(PREFIX): stored[name] for name in stored.files if name.startswith(PREFIX)}
 
 
-def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array]) -> dict[str, float]:
+def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array], pairs: Pairs) -> dict[str, float]:
     """Metrics of the test photos under each condition, from stored predictions alone.
 
     Source: ours. Shape error and NME are means over the photos under the condition. Verification is on geometry, over
@@ -68,11 +68,11 @@ def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array]) -
         arrays: Reduced predictions: test_parameters (N, K), test_identity (N,), test_shape_error (N,), test_nme (N,),
             basis_gram (K, K).
         flags: Condition to (N,) bool.
+        pairs: Of the test photos, to verify.
 
     Returns:
         `<condition>/<metric>` to value, without what cannot be computed for too few photos.
     """
-    pairs = verification_pairs(arrays["test_identity"])
     points = arrays["test_parameters"].astype(np.float64) @ factor(arrays["basis_gram"])
     near, far = pair_distances(points, pairs)
     metrics = {}
@@ -107,7 +107,7 @@ def _with_conditions(entry: Entry, flagged: Entry | None, cache: Cache) -> Entry
     if flagged is None or entry.record.state != "finished" or CONDITIONS in entry.record.metrics:
         return entry
     key = CONDITIONS, identity(entry), identity(flagged)
-    metrics = cache.remember(key, lambda: _metrics_of(entry, _flags(flagged, cache)))
+    metrics = cache.remember(key, lambda: _metrics_of(entry, _flags(flagged, cache), cache))
     if metrics is None:
         return entry
     return _extended(entry, CONDITIONS, metrics, {metric: condition_protocol(metric) for metric in metrics})
@@ -117,13 +117,15 @@ def _flags(entry: Entry, cache: Cache) -> dict[str, Array]:
     return cache.remember(("flags", identity(entry)), lambda: condition_flags(entry))
 
 
-def _metrics_of(entry: Entry, flags: Mapping[str, Array]) -> dict[str, float] | None:
+def _metrics_of(entry: Entry, flags: Mapping[str, Array], cache: Cache) -> dict[str, float] | None:
     """Metrics under conditions, None where the predictions do not give them."""
     arrays = entry.arrays()
     needed = ("test_parameters", "test_identity", "basis_gram")
     if any(name not in arrays for name in needed) or len(arrays["test_identity"]) != len(next(iter(flags.values()))):
         return None
-    return condition_metrics(arrays, flags)
+    identities = arrays["test_identity"]
+    pairs = cache.remember(("pairs", identities.astype("<i8").tobytes()), lambda: verification_pairs(identities))
+    return condition_metrics(arrays, flags, pairs)
 
 
 def _extended(entry: Entry, block: str, metrics: Mapping[str, float], protocols: Mapping[str, str]) -> Entry:

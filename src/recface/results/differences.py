@@ -144,7 +144,8 @@ class Comparer:
         return True
 
     def _draws(self, seeds: int, stream: int) -> np.ndarray:
-        return statistics.draw_weights(seeds, self.settings.replicates, self.settings.seed + stream)
+        asked = seeds, self.settings.replicates, self.settings.seed + stream
+        return self._cache.remember(("seeds", asked), lambda: statistics.draw_weights(*asked))
 
     def _replicates(self, sides: list[list[Resampled]], recorded: np.ndarray, metric: str) -> np.ndarray:
         """(R,) replicates of the difference.

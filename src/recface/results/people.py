@@ -77,8 +77,8 @@ def values_of_people(replicator: Replicator, arrays: Mapping[str, Array]) -> dic
     """
     if not replicator.signature(arrays):
         return {}
-    groups, weights, pairs = replicator.drawn(arrays)
-    people = len(weights)
+    drawn = replicator.drawn(arrays)
+    groups, people = drawn.groups, len(drawn.weights)
     values = photo_values(arrays, replicator.prefix)
     parameters = arrays[f"{replicator.prefix}_parameters"].astype(np.float64)
     result = {metric: mean_of_people(photos, groups, people) for metric, photos in values.items()}
@@ -86,8 +86,7 @@ def values_of_people(replicator: Replicator, arrays: Mapping[str, Array]) -> dic
     if "geometry" in spaces:
         result["nmcd_geometry"] = nmcd_of_people(spaces["geometry"], groups, people)
     for name, points in spaces.items():
-        owners = groups[pairs.genuine[:, 0]]
-        result[f"{name}_auc"] = auc_of_people(*pair_distances(points, pairs), owners, people)
+        result[f"{name}_auc"] = auc_of_people(*pair_distances(points, drawn.pairs), drawn.owners, people)
     if is_whole(arrays):
         result["nmcd_param"] = nmcd_of_people(parameters, groups, people)
     else:

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from recface.results import statistics
+from recface.results.auc import ImpostorDraws, auc, draw_impostors
 from recface.results.pairs import Pairs, cross_pairs, pair_distances, verification_pairs
 from recface.results.photo_values import is_whole, photo_values, verification_spaces
 
 Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws of the identities of a set of photos.
+
+    Attributes:
+        groups: (N,) person of each photo as 0 .. P-1.
+        weights: (P, 1 + R) multiplicities, the first all one.
+        pairs: Of photos, to verify.
+        owners: (G,) person of each genuine pair.
+        impostors: The impostor pairs under every draw.
+    """
+
+    groups: Array
+    weights: Array
+    pairs: Pairs
+    owners: Array
+    impostors: ImpostorDraws
 
 
 class Replicator:
@@ -27,7 +48,7 @@ class Replicator:
 
     def __init__(self, prefix: str, replicates: int = 2000, seed: int = 0) -> None:
         self.prefix, self.replicates, self.seed = prefix, replicates, seed
-        self._draws: dict[bytes, tuple[Array, Pairs]] = {}
+        self._draws: dict[bytes, Draws] = {}
 
     def signature(self, arrays: Mapping[str, Array]) -> bytes:
         """Which photos were evaluated: records pair only if this is equal. b"" where there are none."""
@@ -48,7 +69,8 @@ class Replicator:
         """
         if not self.signature(arrays):
             return {}
-        groups, weights, pairs = self.drawn(arrays)
+        drawn = self.drawn(arrays)
+        groups, weights = drawn.groups, drawn.weights
         parameters = arrays[f"{self.prefix}_parameters"].astype(np.float64)
         result = {
             metric: statistics.grouped_mean(values, groups, weights)
@@ -58,9 +80,8 @@ class Replicator:
         if "geometry" in spaces:
             result["nmcd_geometry"] = statistics.nmcd(spaces["geometry"], groups, weights)
         for name, points in spaces.items():
-            genuine, impostor = pair_distances(points, pairs)
-            owners = groups[pairs.genuine[:, 0]]
-            result[f"{name}_auc"] = statistics.auc(genuine, impostor, owners, groups[pairs.impostor], weights)
+            genuine, impostor = pair_distances(points, drawn.pairs)
+            result[f"{name}_auc"] = auc(genuine, impostor, drawn.owners, drawn.impostors, weights)
         if is_whole(arrays):
             result["nmcd_param"] = statistics.nmcd(parameters, groups, weights)
             result["prior_kl"] = statistics.prior_kl(parameters, groups, weights)
@@ -68,26 +89,27 @@ class Replicator:
             result.pop("param_energy")
         return result
 
-    def drawn(self, arrays: Mapping[str, Array]) -> tuple[Array, Array, Pairs]:
-        """People, identity weights and pairs of a set of photos; the last two drawn once.
+    def drawn(self, arrays: Mapping[str, Array]) -> Draws:
+        """People, identity weights and pairs of a set of photos, drawn once.
 
         Args:
             arrays: Reduced predictions with a signature.
 
         Returns:
-            (N,) person of each photo as 0 .. P-1, (P, 1 + R) multiplicities, and the pairs to verify.
+            The draws, the same for records of one signature.
         """
-        groups = np.unique(arrays[f"{self.prefix}_identity"], return_inverse=True)[1]
         key = self.signature(arrays)
         if key not in self._draws:
+            groups = np.unique(arrays[f"{self.prefix}_identity"], return_inverse=True)[1]
             people = int(groups.max()) + 1
             drawn = statistics.draw_weights(people, self.replicates, self.seed)
             weights = np.concatenate([np.ones((people, 1), np.float32), drawn], 1)
             expression = arrays.get(f"{self.prefix}_expression")
             folds = max(1, min(10, people // 2))
             pairs = verification_pairs(groups, folds) if expression is None else cross_pairs(groups, expression)
-            self._draws[key] = weights, pairs
-        return groups, *self._draws[key]
+            impostors = draw_impostors(groups[pairs.impostor], weights)
+            self._draws[key] = Draws(groups, weights, pairs, groups[pairs.genuine[:, 0]], impostors)
+        return self._draws[key]
 
     def forget_draws(self, keep: Container[bytes]) -> None:
         """Drop the draws of photos whose signature is not to be kept; they would be drawn again the same."""
