@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import synthetic
 
+from recface.errors import RecfaceError
 from recface.results import build, cache, figure
 from recface.results.build import render, write_tables
 from recface.results.cache import Cache
@@ -86,6 +87,13 @@ def test_changed_predictions_are_computed_again(runs, tmp_path, table_configs, c
     files = render(table_configs, runs, results, False, cache=held)
     assert calls["replicates"] == calls["people"] == calls["read"] == 1
     assert files == render(table_configs, runs, results, False)
+
+
+def test_predictions_that_cannot_be_read_are_named_in_one_line(runs, tmp_path, table_configs):
+    path = runs / "sir" / "sir-mak" / "seed=0" / "predictions.npz"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(RecfaceError, match=r"seed=0/predictions\.npz: not readable \([^\n]*\); run it again$"):
+        render(table_configs, runs, tmp_path / "results", False)
 
 
 def test_cache_holds_what_the_last_build_needed(runs, tmp_path, table_configs):

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from recface.results.cache import Cache, identity
-from recface.results.load import Entry
+from recface.results.load import Entry, read_arrays
 from recface.results.pairs import Pairs, pair_distances, rank_auc, verification_pairs
 from recface.results.photo_values import factor
 from recface.results.spec import Block
@@ -53,8 +53,7 @@ def condition_flags(entry: Entry) -> dict[str, Array]:
     """Condition to (N,) bool of the test photos, as stored with a peer's predictions; empty for a network's record."""
     if entry.predictions is None:
         return {}
-    with np.load(entry.predictions, allow_pickle=False) as stored:
-        return {name.removeprefix(PREFIX): stored[name] for name in stored.files if name.startswith(PREFIX)}
+    return {name.removeprefix(PREFIX): flags for name, flags in read_arrays(entry.predictions, PREFIX).items()}
 
 
 def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array], pairs: Pairs) -> dict[str, float]:

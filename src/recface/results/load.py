@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from recface.errors import RecfaceError
 from recface.results.spec import Block
 from recface.tracking.archive import record_stem, reduce_predictions
 from recface.tracking.record import RunRecord, read_record
@@ -34,12 +36,18 @@ class Entry:
         value = self.record.metrics.get(block, {}).get(metric)
         return None if value is None or not math.isfinite(value) else value
 
+    @property
+    def commit(self) -> str:
+        """Commit of the code that ran, in eight digits; "+" says that it had uncommitted changes."""
+        return (self.record.git.get("commit") or "none")[:8] + ("+" if self.record.git.get("dirty") else "")
+
     def arrays(self) -> dict[str, np.ndarray]:
-        """Predictions in the archive's reduced form, so that a fresh clone computes what the first machine did."""
-        if self.predictions is None:
-            return {}
-        with np.load(self.predictions, allow_pickle=False) as stored:
-            return reduce_predictions({name: stored[name] for name in stored.files})
+        """Predictions in the archive's reduced form, so that a fresh clone computes what the first machine did.
+
+        Raises:
+            RecfaceError: They cannot be read.
+        """
+        return {} if self.predictions is None else reduce_predictions(read_arrays(self.predictions))
 
 
 @dataclass
@@ -59,6 +67,26 @@ class BlockRuns:
     def entries(self) -> list[Entry]:
         """All finished entries, in a fixed order."""
         return [self.finished[name][seed] for name in self.finished for seed in sorted(self.finished[name])]
+
+
+def read_arrays(path: Path, beginning: str = "") -> dict[str, np.ndarray]:
+    """Content of a predictions.npz.
+
+    Args:
+        path: The file.
+        beginning: Of the names of the arrays to read; by default all.
+
+    Returns:
+        Name to array.
+
+    Raises:
+        RecfaceError: It cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if name.startswith(beginning)}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise RecfaceError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); run it again") from None
 
 
 def find_records(runs: str | Path, records: str | Path) -> list[Entry]:
@@ -105,17 +133,6 @@ def lookup(config: Mapping[str, Any], key: str) -> Any:
             return None
         value = value[part]
     return value
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested config to dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def select_block(

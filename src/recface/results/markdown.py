@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from recface.results.cells import (
     UNDEFINED,
@@ -17,6 +16,7 @@ from recface.results.cells import (
     reference_texts,
     verdict,
 )
+from recface.results.changes import value_text
 from recface.results.spec import Row
 from recface.results.table import BlockTable, Table
 
@@ -133,10 +133,6 @@ def _changes(table: Table) -> list[str]:
     for row in table.spec.rows:
         if row.experiment not in table.changes:
             continue
-        keys = [f"`{k}`: {_short(a)} → {_short(b)}" for k, (a, b) in table.changes[row.experiment].items()]
+        keys = [f"`{k}`: {value_text(a)} → {value_text(b)}" for k, (a, b) in table.changes[row.experiment].items()]
         lines.append(f"- {row.title or row.experiment} against {row.parent}: {', '.join(keys) or 'nothing'}")
     return ["## What each row changes", "\n".join(lines)] if lines else []
-
-
-def _short(value: Any) -> str:
-    return "absent" if value is None else f"{value}"

@@ -54,6 +54,20 @@ def _distances(first: Array, second: Array) -> Array:
     return np.sqrt(np.maximum(square, 0))
 
 
+def rows_of_people(people: Array, identity: Array) -> Array:
+    """Where the person of each photo stands in a list of people.
+
+    Args:
+        people: (P,) identities, each once, in any order.
+        identity: (N,) of the photos, all of them in the list.
+
+    Returns:
+        (N,) rows of `people`.
+    """
+    order = np.argsort(people)
+    return order[np.searchsorted(people, identity, sorter=order)]
+
+
 def photo_values(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     """Metrics that are means over photos, photo by photo.
 
@@ -71,9 +85,7 @@ def photo_values(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     parameters = arrays[f"{prefix}_parameters"].astype(np.float64)
     values["param_energy"] = (parameters**2).mean(1)
     if f"{prefix}_true" in arrays and f"{prefix}_people" in arrays:
-        people = arrays[f"{prefix}_people"]
-        order = np.argsort(people)
-        person = order[np.searchsorted(people, arrays[f"{prefix}_identity"], sorter=order)]
+        person = rows_of_people(arrays[f"{prefix}_people"], arrays[f"{prefix}_identity"])
         true = arrays[f"{prefix}_true"].astype(np.float64)
         if "identity_sigma" in arrays:
             sigma = arrays["identity_sigma"].astype(np.float64)
