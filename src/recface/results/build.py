@@ -13,8 +13,9 @@ from recface.errors import RecfaceError
 from recface.results import figure, index, published, sfm_groups, sfm_model
 from recface.results.cache import Cache, identity
 from recface.results.curves import draw_curves
-from recface.results.load import Entry, find_records, select_block
+from recface.results.load import Entry, find_records
 from recface.results.markdown import to_markdown
+from recface.results.selection import select_block
 from recface.results.spec import read_spec
 from recface.results.table import Table, build
 from recface.results.writers import to_csv, to_differences_csv, to_long_csv, to_tex

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from recface.results.load import BlockRuns, Entry
+from recface.results.load import Entry
+from recface.results.selection import BlockRuns
 from recface.results.spec import Row
 from recface.tracking.config_hash import IGNORED, normalised, without
 
