@@ -27,6 +27,7 @@ from recface.output import quiet_pipe
 from recface.sweeps.project import checked_sweep
 
 if TYPE_CHECKING:
+    from recface.results.cache import Cache
     from recface.sweeps.job import Job
     from recface.sweeps.points import Points
     from recface.sweeps.spec import SweepSpec
@@ -75,11 +76,13 @@ def open_points(spec: SweepSpec, retry_failed: bool = False) -> Points:
 
 def run_points(spec: SweepSpec, options: argparse.Namespace) -> int:
     """Run the sweep; returns the exit code."""
+    from recface.results.cache import Cache
     from recface.sweeps.display import Live, Plain, duration
     from recface.sweeps.points import runs_folder
     from recface.sweeps.runner import Runner
 
     points, runs = open_points(spec, options.retry_failed), runs_folder(spec)
+    cache = Cache()  # each rebuild computes what the new run touches
     with (Live if sys.stdout.isatty() else Plain)(points.jobs) as display:
 
         def ended(job: Job) -> None:
@@ -87,20 +90,20 @@ def run_points(spec: SweepSpec, options: argparse.Namespace) -> int:
             before = f"was {job.state} before{f': {job.reason}' if job.reason else ''}"
             display.note(f"{job.name} {job.state + reason if job.here and not job.skipped else before}")
             if not options.no_tables and job.here and job.state == "finished" and not job.skipped:
-                rebuild(runs, options.results, display.note)
+                rebuild(runs, options.results, display.note, cache)
 
         failed = Runner(points, options.workers, ended, display.tick).run()
         if not options.no_tables and any(job.skipped for job in points.jobs):  # they may not be in the tables yet
-            rebuild(runs, options.results, display.note)
+            rebuild(runs, options.results, display.note, cache)
     return 1 if failed else 0
 
 
-def rebuild(runs: Path, results: Path, say) -> None:
+def rebuild(runs: Path, results: Path, say, cache: Cache) -> None:
     """Let the tables fill in; that they cannot be built yet must not stop the sweep."""
     from recface.results.build import write_tables
 
     try:
-        write_tables(ROOT / "configs" / "table", runs, results)
+        write_tables(ROOT / "configs" / "table", runs, results, cache)
     except RecfaceError as error:
         say(f"tables: {error}")
 

@@ -113,7 +113,7 @@ def test_evaluation_measures_every_row_and_is_kept(face_model, tmp_path):
     config = settings(tmp_path, *overrides, *sizes, "sfm_model.samples=5")
     folder = evaluate_scan_models(config, face_model)
     metrics = folder.record.metrics
-    from recface.results.sfm_model import ROWS
+    from recface.results.sfm_groups import ROWS
 
     assert set(metrics) == set(ROWS)
     assert all(np.isfinite(value) for row in metrics.values() for value in row.values())

@@ -11,9 +11,12 @@ from tests.results import synthetic
 from recface.errors import RecfaceError
 from recface.metrics import PHOTO_PROTOCOLS, PROTOCOLS
 from recface.metrics.protocols import BENCHMARKS
-from recface.results.build import write_tables
-from recface.results.derived import TIME_PROTOCOL, condition_metrics, condition_protocol, rank_auc
+from recface.results import derived
+from recface.results.build import render, write_tables
+from recface.results.cache import Cache
+from recface.results.derived import TIME_PROTOCOL, condition_metrics, condition_protocol
 from recface.results.load import find_records
+from recface.results.pairs import verification_pairs
 from recface.results.published import columns, read_card, read_cards, to_markdown
 from recface.results.spec import read_spec
 from recface.results.table import build
@@ -84,6 +87,22 @@ def test_conditions_of_one_record_serve_all_of_the_same_data(runs):
     assert block.protocols["light/geometry_auc"] == condition_protocol("light/geometry_auc")
 
 
+def test_conditions_are_computed_once_by_record(runs, monkeypatch):
+    computed = []
+    monkeypatch.setattr(
+        derived, "condition_metrics", lambda *given: computed.append(given) or condition_metrics(*given)
+    )
+    folders, cache = [runs / name for name in ("configs/table", "runs", "results")], Cache()
+    first = render(*folders, False, cache=cache)
+    assert len(computed) == 2 and render(*folders, False, cache=cache) == first and len(computed) == 2
+    path = runs / "runs" / "peer" / "peer-mak" / "seed=0" / "predictions.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **arrays | {"condition_light": np.arange(100) % 5 < 3})
+    assert render(*folders, False, cache=cache) != first
+    assert len(computed) == 4  # other flags change the metrics of both
+
+
 def test_other_data_has_no_conditions(runs):
     synthetic.make_run(runs / "runs", "baseline", 1, 1.0, data_manifest="other")
     assert set(table_of(runs).blocks[1].cells["baseline", "light/shape_error_mm"].per_seed) == {0}
@@ -114,26 +133,13 @@ def test_auc_of_a_condition_counts_pairs_with_one_photo_in_it():
         "test_nme": np.array([1.0, 2.0, 4.0, 8.0]),
     }
     flags = {"third": np.array([False, False, True, False]), "none": np.zeros(4, bool)}
-    from recface.results import derived
-
-    pairs = derived.verification_pairs(arrays["test_identity"], 1)
-    original, derived.verification_pairs = derived.verification_pairs, lambda identity: pairs
-    try:
-        values = condition_metrics(arrays, flags)
-    finally:
-        derived.verification_pairs = original
+    pairs = verification_pairs(arrays["test_identity"], 1)
+    values = condition_metrics(arrays, flags, pairs)
     assert values["third/shape_error_mm"] == 5 and values["third/nme"] == 4
     assert not any(key.startswith("none/") for key in values)
     photos = [tuple(pair) for pair in pairs.impostor if 2 in pair]
     # The one genuine pair of the third photo is 4 apart; impostor pairs with it are 3 (photo 0) and 2 (photo 1) apart.
     assert photos and values["third/geometry_auc"] == 0
-
-
-@pytest.mark.parametrize(
-    ("genuine", "impostor", "expected"), [([1], [2], 1), ([2], [1], 0), ([1], [1], 0.5), ([1, 3], [2, 2], 0.5)]
-)
-def test_auc_by_hand(genuine, impostor, expected):
-    assert rank_auc(np.array(genuine, float), np.array(impostor, float)) == expected
 
 
 def test_cards_of_the_project_are_in_order_and_in_no_column_of_ours():

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import synthetic
 
-from recface.results.pairs import cross_pairs, verification_pairs
-from recface.results.replicates import Replicator, factor, photo_values, reference_values
+from recface.results.pairs import verification_pairs
+from recface.results.photo_values import factor, photo_values, reference_values
+from recface.results.replicates import Replicator
 from recface.tracking.archive import reduce_predictions
 
 
@@ -15,25 +16,6 @@ def arrays():
 def distance(gram, first, second):
     difference = first.astype(float) - second.astype(float)
     return np.sqrt(difference @ gram.astype(float) @ difference)
-
-
-def test_pairs_are_those_of_the_metrics_room():
-    import torch
-
-    from recface.metrics.functional import verification_pairs as expected_pairs
-
-    identity = np.random.default_rng(0).permutation(np.repeat(np.arange(25), 4))
-    expected = expected_pairs(torch.from_numpy(identity))
-    both = np.stack([expected.first.numpy(), expected.second.numpy()], 1)
-    pairs = verification_pairs(identity)
-    np.testing.assert_array_equal(pairs.genuine, both[expected.same.numpy()])
-    np.testing.assert_array_equal(pairs.impostor, both[~expected.same.numpy()])
-
-
-def test_cross_pairs_are_all_across_expressions():
-    pairs = cross_pairs(np.array([0, 0, 0, 1, 1]), np.array([True, False, False, True, False]))
-    assert pairs.genuine.tolist() == [[0, 1], [0, 2], [3, 4]]
-    assert pairs.impostor.tolist() == [[0, 4], [1, 3], [2, 3]]
 
 
 def test_factor_gives_distances_between_shapes(arrays):

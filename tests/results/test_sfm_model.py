@@ -10,7 +10,7 @@ import pytest
 from recface.results import sfm_model
 from recface.results.build import check_tables, render, write_tables
 from recface.results.load import find_records
-from recface.results.sfm_model import ROWS, difference, group_entries
+from recface.results.sfm_groups import ROWS, difference, group_entries
 from recface.tracking import RunFolder, new_record
 from recface.versions import SCAN_VERSION, SHAPE_MODEL_VERSION
 
@@ -50,11 +50,12 @@ def test_outdated_records_are_left_out(runs, tmp_path):
 
 def test_differences_are_paired(runs, tmp_path):
     (group,) = group_entries(find_records(runs, tmp_path / "none"))
-    mean, (low, high) = difference(group, "sfm", "generalisation_mm@", True)
-    assert (mean, low, high) == pytest.approx((2.0, 2.0, 2.0))
-    mean, (low, high) = difference(group, "sfm", "nmcd", False)
-    assert mean == pytest.approx(-0.2) and high < 0
-    assert difference(group, "pca", "nmcd", False)[0] == 0
+    found = difference(group, "sfm", "generalisation_mm@", True)
+    assert (found.value, found.low, found.high) == pytest.approx((2.0, 2.0, 2.0))
+    assert found.per_seed == pytest.approx({0: 2.0, 1: 2.0, 2: 2.0})
+    found = difference(group, "sfm", "nmcd", False)
+    assert found.value == pytest.approx(-0.2) and found.high < 0
+    assert difference(group, "pca", "nmcd", False).value == 0
 
 
 def test_files(runs, tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recface.results import statistics
+from recface.results.auc import auc, draw_impostors
 
 PEOPLE, PHOTOS, REPLICATES = 7, 4, 25
 
@@ -86,7 +87,7 @@ def test_auc_against_counting_with_ties(generator, weights):
     impostor = generator.integers(2, 9, size=40).astype(float)
     groups = generator.integers(0, PEOPLE, size=15)
     first, second = generator.integers(0, PEOPLE, size=(2, 40))  # some pairs of people twice, in either order
-    found = statistics.auc(genuine, impostor, groups, np.stack([first, second], 1), weights)
+    found = auc(genuine, impostor, groups, draw_impostors(np.stack([first, second], 1), weights), weights)
     for r in range(REPLICATES):
         wins = total = 0.0
         for g, person in zip(genuine, groups, strict=True):
@@ -102,14 +103,16 @@ def test_auc_with_equal_weights_is_scikit_learns(generator):
 
     genuine, impostor = generator.normal(0, 1, 50), generator.normal(1, 1, 80)
     pairs = generator.integers(0, 3, size=(80, 2))
-    found = statistics.auc(genuine, impostor, np.arange(50) % 3, pairs, np.ones((3, 1), np.float32))
+    weights = np.ones((3, 1), np.float32)
+    found = auc(genuine, impostor, np.arange(50) % 3, draw_impostors(pairs, weights), weights)
     expected = roc_auc_score(np.repeat([0, 1], [50, 80]), np.concatenate([genuine, impostor]))
     assert found[0] == pytest.approx(expected, abs=1e-9)
 
 
 def test_auc_without_genuine_pairs_in_the_draw_is_nan():
     weights = np.array([[0.0], [2.0]], np.float32)
-    found = statistics.auc(np.array([1.0]), np.array([2.0]), np.array([0]), np.array([[0, 1]]), weights)
+    impostors = draw_impostors(np.array([[0, 1]]), weights)
+    found = auc(np.array([1.0]), np.array([2.0]), np.array([0]), impostors, weights)
     assert np.isnan(found[0])
 
 

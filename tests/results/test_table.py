@@ -6,10 +6,11 @@ import pytest
 import synthetic
 
 from recface.errors import RecfaceError
+from recface.results.changes import config_difference
 from recface.results.differences import BOOTSTRAP, STUDENT
 from recface.results.load import find_records
 from recface.results.spec import read_spec
-from recface.results.table import build, config_difference
+from recface.results.table import build
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from recface.results.cells import BETTER, OTHER, UNDEFINED, WORSE, number, p_value, verdict
+from recface.results.changes import value_text
 from recface.results.differences import BOOTSTRAP, STUDENT, Difference
 from recface.results.spec import Column
 from recface.results.table import BlockTable, Table
@@ -71,11 +72,11 @@ def _run_lines(block: BlockTable, row: str, column: Column) -> list[str]:
         record = entry.record
         value = entry.value(block.block.metrics, column.metric)
         text = UNDEFINED if value is None else f"{value:.{column.digits + 1}f}"
-        commit = (record.git.get("commit") or "none")[:8] + ("+" if record.git.get("dirty") else "")
         old = ", outdated" if (row, seed) in block.runs.outdated else ""
         path = entry.path.parent if entry.path.name == "run.json" else entry.path
         lines.append(
-            f"seed {seed:<6} {text}  {path}, hash {record.hash}, commit {commit}, {record.updated or 'no date'}{old}"
+            f"seed {seed:<6} {text}  {path}, hash {record.hash}, commit {entry.commit}, "
+            f"{record.updated or 'no date'}{old}"
         )
     return lines
 
@@ -89,16 +90,12 @@ def _parent_lines(table: Table, block: BlockTable, row: str, parent: str | None,
         *_run_lines(block, parent, column),
     ]
     if row in table.changes:
-        changes = [f"{key}: {_short(old)} -> {_short(new)}" for key, (old, new) in table.changes[row].items()]
+        changes = [f"{key}: {value_text(old)} -> {value_text(new)}" for key, (old, new) in table.changes[row].items()]
         lines += [f"config      {change}" for change in changes or ["nothing differs"]]
     difference = block.differences.get((row, column.metric))
     if difference is None:
         return [*lines, "difference  none: the two rows share no seed with a value"]
     return lines + _difference_lines(difference, verdict(block, row, column), column)
-
-
-def _short(value: object) -> str:
-    return "absent" if value is None else f"{value}"
 
 
 def _difference_lines(difference: Difference, mark: str, column: Column) -> list[str]:

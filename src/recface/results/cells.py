@@ -13,6 +13,7 @@ from recface.results.table import BlockTable, Cell
 MISSING = "×"
 UNDEFINED = "–"
 BETTER, WORSE, OTHER = "▲", "▼", "≠"
+ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def legend(page: str) -> list[Symbol]:
 
 def heading(column: Column) -> str:
     """Title of a column with what is better."""
-    arrow = {"lower": " ↓", "higher": " ↑"}.get(column.direction, "")
+    arrow = f" {ARROWS[column.direction]}" if column.direction else ""
     return (column.title or column.metric) + (f" → {column.target:g}" if column.target is not None else arrow)
 
 
@@ -88,6 +89,12 @@ def number(cell: Cell, digits: int) -> str:
 def hole(block: BlockTable, experiment: str) -> str:
     """What stands in a cell without a value."""
     return UNDEFINED if block.runs.finished[experiment] else MISSING
+
+
+def reference_texts(block: BlockTable) -> list[str]:
+    """The mean face's value in each column, "" where it has none."""
+    found = ((block.reference.get(column.metric), column.digits) for column in block.columns)
+    return ["" if value is None else f"{value:.{digits}f}" for value, digits in found]
 
 
 def verdict(block: BlockTable, experiment: str, column: Column) -> str:
@@ -103,13 +110,17 @@ def verdict(block: BlockTable, experiment: str, column: Column) -> str:
     return BETTER if scores[0] > scores[1] else WORSE
 
 
-def interval(difference: Difference, digits: int) -> str:
-    """Signed difference with its interval; `t` marks a t interval over seeds."""
+def signed(difference: Difference, digits: int) -> str:
+    """Signed difference with its interval where it has one."""
     text = f"{difference.value:+.{digits}f}"
     if difference.low is None or difference.high is None:
         return text
-    text += f" [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]"
-    return text + (" t" if difference.method == STUDENT else "")
+    return text + f" [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]"
+
+
+def interval(difference: Difference, digits: int) -> str:
+    """Signed difference with its interval; `t` marks a t interval over seeds."""
+    return signed(difference, digits) + (" t" if difference.method == STUDENT else "")
 
 
 def probability(improvement: Improvement | None) -> str:

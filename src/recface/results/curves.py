@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 
+from recface.results import picture
 from recface.results.load import Entry
 from recface.results.table import BlockTable, Table
 
@@ -29,13 +28,8 @@ def draw_curves(table: Table) -> bytes | None:
     curves = [(block, found) for block in table.blocks if (found := block_curves(block))]
     if not curves:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyplot would look for a screen
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2 * len(PANELS), 3.4 * len(curves)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure, rows = picture.subplots(len(curves), len(PANELS), 4.2, 3.4)
     titles = {row.experiment: row.title or row.experiment for row in table.spec.rows}
-    rows = figure.subplots(len(curves), len(PANELS), squeeze=False)
     for axes, (block, found) in zip(rows, curves, strict=True):
         for panel, (name, label) in zip(axes, PANELS.items(), strict=True):
             for index, experiment in enumerate(titles):
@@ -47,9 +41,7 @@ def draw_curves(table: Table) -> bytes | None:
             panel.grid(alpha=0.3)
         axes[-1].axhline(0, color="0.5", linestyle=":")
         axes[0].legend(fontsize=7)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    return picture.to_png(figure)
 
 
 def block_curves(block: BlockTable) -> dict[str, dict[str, np.ndarray]]:

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from recface.results.load import Entry
-from recface.results.pairs import verification_pairs
-from recface.results.replicates import factor
+from recface.results.cache import Cache, identity
+from recface.results.load import Entry, read_arrays
+from recface.results.pairs import Pairs, pair_distances, rank_auc, verification_pairs
+from recface.results.photo_values import factor
 from recface.results.spec import Block
 
 Array = np.ndarray
@@ -25,12 +26,13 @@ TIME_PROTOCOL = "cpu-seconds-per-image/v1"
 PREFIX = "condition_"
 
 
-def derive(entries: Iterable[Entry], blocks: Iterable[Block]) -> list[Entry]:
+def derive(entries: Iterable[Entry], blocks: Iterable[Block], cache: Cache | None = None) -> list[Entry]:
     """Add to records what the blocks of a table may ask for.
 
     Args:
         entries: All records.
         blocks: Of the table; conditions are computed only if one of them shows them.
+        cache: Of what was computed from predictions.
 
     Returns:
         The entries, in order, those that gain something with a changed copy of their record.
@@ -38,22 +40,23 @@ def derive(entries: Iterable[Entry], blocks: Iterable[Block]) -> list[Entry]:
     entries = [_with_time(entry) for entry in entries]
     if not any(block.metrics == CONDITIONS for block in blocks):
         return entries
-    flags: dict[str | None, dict[str, Array]] = {}
+    cache = Cache() if cache is None else cache
+    flagged: dict[str | None, Entry] = {}
     for entry in entries:
-        if entry.record.data_manifest not in flags and (found := condition_flags(entry)):
-            flags[entry.record.data_manifest] = found
-    return [_with_conditions(entry, flags.get(entry.record.data_manifest)) for entry in entries]
+        manifest = entry.record.data_manifest
+        if manifest not in flagged and _flags(entry, cache):
+            flagged[manifest] = entry
+    return [_with_conditions(entry, flagged.get(entry.record.data_manifest), cache) for entry in entries]
 
 
 def condition_flags(entry: Entry) -> dict[str, Array]:
     """Condition to (N,) bool of the test photos, as stored with a peer's predictions; empty for a network's record."""
     if entry.predictions is None:
         return {}
-    with np.load(entry.predictions, allow_pickle=False) as stored:
-        return {name.removeprefix(PREFIX): stored[name] for name in stored.files if name.startswith(PREFIX)}
+    return {name.removeprefix(PREFIX): flags for name, flags in read_arrays(entry.predictions, PREFIX).items()}
 
 
-def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array]) -> dict[str, float]:
+def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array], pairs: Pairs) -> dict[str, float]:
     """Metrics of the test photos under each condition, from stored predictions alone.
 
     Source: ours. Shape error and NME are means over the photos under the condition. Verification is on geometry, over
@@ -64,13 +67,13 @@ def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array]) -
         arrays: Reduced predictions: test_parameters (N, K), test_identity (N,), test_shape_error (N,), test_nme (N,),
             basis_gram (K, K).
         flags: Condition to (N,) bool.
+        pairs: Of the test photos, to verify.
 
     Returns:
         `<condition>/<metric>` to value, without what cannot be computed for too few photos.
     """
-    pairs = verification_pairs(arrays["test_identity"])
     points = arrays["test_parameters"].astype(np.float64) @ factor(arrays["basis_gram"])
-    near, far = (np.linalg.norm(points[p[:, 0]] - points[p[:, 1]], axis=1) for p in (pairs.genuine, pairs.impostor))
+    near, far = pair_distances(points, pairs)
     metrics = {}
     for name, chosen in flags.items():
         genuine, impostor = (d[chosen[p].any(axis=1)] for d, p in ((near, pairs.genuine), (far, pairs.impostor)))
@@ -80,13 +83,6 @@ def condition_metrics(arrays: Mapping[str, Array], flags: Mapping[str, Array]) -
         if len(genuine) and len(impostor):
             metrics[f"{name}/geometry_auc"] = rank_auc(genuine, impostor)
     return metrics
-
-
-def rank_auc(genuine: Array, impostor: Array) -> float:
-    """How often an impostor pair is farther apart than a genuine one; ties count one half (Mann-Whitney)."""
-    ordered = np.sort(impostor)
-    below, not_above = (np.searchsorted(ordered, genuine, side) for side in ("left", "right"))
-    return float(1 - (below + not_above).mean() / 2 / len(ordered))
 
 
 def condition_protocol(metric: str) -> str:
@@ -105,15 +101,30 @@ def _with_time(entry: Entry) -> Entry:
     return _extended(entry, "benchmark", {TIME: seconds}, {TIME: TIME_PROTOCOL})
 
 
-def _with_conditions(entry: Entry, flags: Mapping[str, Array] | None) -> Entry:
-    if flags is None or entry.record.state != "finished" or CONDITIONS in entry.record.metrics:
+def _with_conditions(entry: Entry, flagged: Entry | None, cache: Cache) -> Entry:
+    """A finished record with the metrics under the conditions that another record's predictions tell."""
+    if flagged is None or entry.record.state != "finished" or CONDITIONS in entry.record.metrics:
         return entry
+    key = CONDITIONS, identity(entry), identity(flagged)
+    metrics = cache.remember(key, lambda: _metrics_of(entry, _flags(flagged, cache), cache))
+    if metrics is None:
+        return entry
+    return _extended(entry, CONDITIONS, metrics, {metric: condition_protocol(metric) for metric in metrics})
+
+
+def _flags(entry: Entry, cache: Cache) -> dict[str, Array]:
+    return cache.remember(("flags", identity(entry)), lambda: condition_flags(entry))
+
+
+def _metrics_of(entry: Entry, flags: Mapping[str, Array], cache: Cache) -> dict[str, float] | None:
+    """Metrics under conditions, None where the predictions do not give them."""
     arrays = entry.arrays()
     needed = ("test_parameters", "test_identity", "basis_gram")
     if any(name not in arrays for name in needed) or len(arrays["test_identity"]) != len(next(iter(flags.values()))):
-        return entry
-    metrics = condition_metrics(arrays, flags)
-    return _extended(entry, CONDITIONS, metrics, {metric: condition_protocol(metric) for metric in metrics})
+        return None
+    identities = arrays["test_identity"]
+    pairs = cache.remember(("pairs", identities.astype("<i8").tobytes()), lambda: verification_pairs(identities))
+    return condition_metrics(arrays, flags, pairs)
 
 
 def _extended(entry: Entry, block: str, metrics: Mapping[str, float], protocols: Mapping[str, str]) -> Entry:

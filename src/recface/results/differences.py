@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from recface.results import significance, statistics
+from recface.results.cache import Cache, Resampled
 from recface.results.load import Entry
-from recface.results.people import values_of_people
-from recface.results.replicates import Replicator
 from recface.results.spec import Block, Column, Statistics
 
 BOOTSTRAP = "bootstrap"
@@ -75,57 +74,18 @@ class Difference:
         return self.holm is not None and self.holm < significance.LEVEL
 
 
-@dataclass(frozen=True)
-class Recomputed:
-    """What the stored predictions of one record give again.
-
-    Attributes:
-        signature: Which photos; records pair only if it is equal.
-        replicates: Metric to (1 + R,), the metric itself first.
-        people: Metric to (P,), person by person.
-        draws: (P, R) multiplicities of the people.
-    """
-
-    signature: bytes = b""
-    replicates: dict[str, np.ndarray] = field(default_factory=dict)
-    people: dict[str, np.ndarray] = field(default_factory=dict)
-    draws: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
-
-
-class Cache:
-    """What was recomputed of records, so that tables that share records do it once."""
-
-    def __init__(self) -> None:
-        self._replicators: dict[tuple[str, int, int], Replicator] = {}
-        self._found: dict[tuple[str, tuple[str, int, int]], Recomputed] = {}
-
-    def of(self, entry: Entry, block: Block, settings: Statistics) -> Recomputed:
-        """Recompute a record, or remember."""
-        kind = block.predictions, settings.replicates, settings.seed
-        key = str(entry.path), kind
-        if key not in self._found:
-            replicator = self._replicators.setdefault(kind, Replicator(*kind))
-            arrays = entry.arrays() if block.predictions else {}
-            signature = replicator.signature(arrays)
-            self._found[key] = Recomputed()
-            if signature:
-                draws = replicator.drawn(arrays)[1][:, 1:]
-                people = values_of_people(replicator, arrays)
-                self._found[key] = Recomputed(signature, replicator(arrays), people, draws)
-        return self._found[key]
-
-
 class Comparer:
     """Compares rows within one block.
 
     Args:
         block: The block.
         settings: Replicates and seed.
-        cache: Shared by the tables of one build.
+        cache: Shared by tables and builds.
     """
 
     def __init__(self, block: Block, settings: Statistics, cache: Cache | None = None) -> None:
-        self.block, self.settings, self._cache = block, settings, cache or Cache()
+        self.block, self.settings = block, settings
+        self._cache = Cache() if cache is None else cache  # an empty one is false
 
     def compare(self, row: Mapping[int, Entry], parent: Mapping[int, Entry], column: Column) -> Difference | None:
         """Difference in one metric, over the seeds both rows have.
@@ -151,7 +111,9 @@ class Comparer:
         per_seed = {seed: own - its for seed, (own, its) in values.items()}
         mean = float(np.mean(list(per_seed.values())))
         seeds = list(values)
-        sides = [[self._cache.of(side[seed], self.block, self.settings) for seed in seeds] for side in (row, parent)]
+        sides = [
+            [self._cache.resampled(side[seed], self.block, self.settings) for seed in seeds] for side in (row, parent)
+        ]
         recorded = np.array(list(values.values())).T
         paired = self._pairs(sides, recorded, metric)
         improvement = self._improvement(sides, recorded, column, paired)
@@ -170,7 +132,7 @@ class Comparer:
         return entry.value(self.block.metrics, metric)
 
     @staticmethod
-    def _pairs(sides: list[list[Recomputed]], recorded: np.ndarray, metric: str) -> bool:
+    def _pairs(sides: list[list[Resampled]], recorded: np.ndarray, metric: str) -> bool:
         """Whether all records saw the same photos, and their predictions give the recorded value again."""
         if len({found.signature for side in sides for found in side}) != 1:
             return False
@@ -182,9 +144,10 @@ class Comparer:
         return True
 
     def _draws(self, seeds: int, stream: int) -> np.ndarray:
-        return statistics.draw_weights(seeds, self.settings.replicates, self.settings.seed + stream)
+        asked = seeds, self.settings.replicates, self.settings.seed + stream
+        return self._cache.remember(("seeds", asked), lambda: statistics.draw_weights(*asked))
 
-    def _replicates(self, sides: list[list[Recomputed]], recorded: np.ndarray, metric: str) -> np.ndarray:
+    def _replicates(self, sides: list[list[Resampled]], recorded: np.ndarray, metric: str) -> np.ndarray:
         """(R,) replicates of the difference.
 
         They are moved to the recorded difference: predictions give the metric again up to a small error (RMS in place
@@ -196,7 +159,7 @@ class Comparer:
         return statistics.over_seeds(moved, self._draws(len(moved), 1))
 
     def _improvement(
-        self, sides: list[list[Recomputed]], recorded: np.ndarray, column: Column, paired: bool
+        self, sides: list[list[Resampled]], recorded: np.ndarray, column: Column, paired: bool
     ) -> Improvement | None:
         tasks, draws = recorded[:, :, None], np.ones((1, self.settings.replicates))
         by_person = paired and all(column.metric in found.people for side in sides for found in side)

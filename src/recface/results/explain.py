@@ -10,7 +10,8 @@ from typing import TypeVar
 from recface.errors import RecfaceError
 from recface.results.cell_report import report
 from recface.results.imported import read_specs
-from recface.results.load import Entry, find_records, select_block
+from recface.results.load import Entry, find_records
+from recface.results.selection import select_block
 from recface.results.spec import Block, Column, Row, TableSpec
 from recface.results.table import build
 from recface.versions import VERSIONS

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-
+from recface.results import picture
 from recface.results.spec import Column
 from recface.results.table import BlockTable, Table
 
@@ -30,16 +29,10 @@ def draw(table: Table) -> bytes | None:
         return None
     columns = {column.metric: column for column in table.spec.columns}
     x, y = (columns[table.spec.figure[axis]] for axis in "xy")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyplot would look for a screen
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.6 * len(blocks), 3.9), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, block in zip(figure.subplots(1, len(blocks), squeeze=False)[0], blocks, strict=True):
-        _panel(axes, table, block, x, y)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, metadata={"Software": None, "Description": f"Provenance: {table.provenance}"})
-    return buffer.getvalue()
+    figure, axes = picture.subplots(1, len(blocks), 4.6, 3.9)
+    for panel, block in zip(axes[0], blocks, strict=True):
+        _panel(panel, table, block, x, y)
+    return picture.to_png(figure, f"Provenance: {table.provenance}")
 
 
 def _panel(axes, table: Table, block: BlockTable, x: Column, y: Column) -> None:

@@ -1,16 +1,15 @@
-"""Find the records of runs, from runs/ and from the archive, and pick those of a table's block."""
+"""Find the records of runs, from runs/ and from the archive."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from recface.results.spec import Block
+from recface.errors import RecfaceError
 from recface.tracking.archive import record_stem, reduce_predictions
 from recface.tracking.record import RunRecord, read_record
 
@@ -34,31 +33,38 @@ class Entry:
         value = self.record.metrics.get(block, {}).get(metric)
         return None if value is None or not math.isfinite(value) else value
 
+    @property
+    def commit(self) -> str:
+        """Commit of the code that ran, in eight digits; "+" says that it had uncommitted changes."""
+        return (self.record.git.get("commit") or "none")[:8] + ("+" if self.record.git.get("dirty") else "")
+
     def arrays(self) -> dict[str, np.ndarray]:
-        """Predictions in the archive's reduced form, so that a fresh clone computes what the first machine did."""
-        if self.predictions is None:
-            return {}
-        with np.load(self.predictions, allow_pickle=False) as stored:
-            return reduce_predictions({name: stored[name] for name in stored.files})
+        """Predictions in the archive's reduced form, so that a fresh clone computes what the first machine did.
+
+        Raises:
+            RecfaceError: They cannot be read.
+        """
+        return {} if self.predictions is None else reduce_predictions(read_arrays(self.predictions))
 
 
-@dataclass
-class BlockRuns:
-    """The runs of one block.
+def read_arrays(path: Path, beginning: str = "") -> dict[str, np.ndarray]:
+    """Content of a predictions.npz.
 
-    Attributes:
-        finished: Experiment to seed to entry.
-        notes: What a reader should know: runs that failed, other configs left out, outdated records.
-        outdated: (experiment, seed) of records whose version keys are behind.
+    Args:
+        path: The file.
+        beginning: Of the names of the arrays to read; by default all.
+
+    Returns:
+        Name to array.
+
+    Raises:
+        RecfaceError: It cannot be read.
     """
-
-    finished: dict[str, dict[int, Entry]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    outdated: set[tuple[str, int]] = field(default_factory=set)
-
-    def entries(self) -> list[Entry]:
-        """All finished entries, in a fixed order."""
-        return [self.finished[name][seed] for name in self.finished for seed in sorted(self.finished[name])]
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if name.startswith(beginning)}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise RecfaceError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); run it again") from None
 
 
 def find_records(runs: str | Path, records: str | Path) -> list[Entry]:
@@ -95,96 +101,3 @@ def find_records(runs: str | Path, records: str | Path) -> list[Entry]:
         own = path.parent / "predictions.npz"
         found[key] = Entry(record, path, archived if current else own if own.is_file() else None)
     return [found[key] for key in sorted(found)]
-
-
-def lookup(config: Mapping[str, Any], key: str) -> Any:
-    """Value of a dotted key in a nested config, None where it is absent."""
-    value: Any = config
-    for part in key.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return None
-        value = value[part]
-    return value
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested config to dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def select_block(
-    entries: Iterable[Entry],
-    block: Block,
-    experiments: Iterable[str],
-    current: Mapping[str, Any] | None = None,
-) -> BlockRuns:
-    """Pick the runs of a block: one config an experiment, its finished seeds.
-
-    Where several configs of an experiment fit the selectors, the one with the fewest command-line overrides is taken
-    (a sweep over a weight must not replace the row), and of those the newest.
-
-    Args:
-        entries: All records.
-        block: With the selectors.
-        experiments: Rows of the table, in order.
-        current: Version keys of the code; without them the newest record of the block decides what is current.
-
-    Returns:
-        The runs, with notes.
-    """
-    result = BlockRuns()
-    matching = [e for e in entries if all(lookup(e.record.config, k) == v for k, v in block.select.items())]
-    for experiment in experiments:
-        groups: dict[str, list[Entry]] = {}
-        for entry in matching:
-            if entry.record.experiment == experiment:
-                groups.setdefault(entry.record.hash, []).append(entry)
-        usable = {h: [e for e in g if _has_metrics(e, block)] for h, g in groups.items()}
-        usable = {h: g for h, g in usable.items() if g}
-        chosen = max(usable, key=lambda h: _preference(usable[h]), default=None)
-        result.finished[experiment] = {e.record.seed: e for e in usable.get(chosen, [])} if chosen else {}
-        for entry in groups.get(chosen, []) if chosen else [e for g in groups.values() for e in g]:
-            if entry.record.state == "failed":
-                result.notes.append(f"{experiment} seed {entry.record.seed} failed: {entry.record.reason}")
-        others = sorted(set(usable) - {chosen})
-        if others:
-            result.notes.append(f"{experiment}: config {chosen} is shown; left out: {', '.join(others)}")
-    _mark_outdated(result, current or {})
-    manifests = {e.record.data_manifest for e in result.entries() if e.record.data_manifest}
-    if len(manifests) > 1:
-        result.notes.append(f"rows do not compare: the runs saw different data ({', '.join(sorted(manifests))})")
-    return result
-
-
-def _has_metrics(entry: Entry, block: Block) -> bool:
-    return entry.record.state == "finished" and bool(entry.record.metrics.get(block.metrics))
-
-
-def _preference(group: list[Entry]) -> tuple[int, str, str]:
-    fewest = min(len(entry.record.overrides) for entry in group)
-    return -fewest, max(entry.record.updated for entry in group), group[0].record.hash
-
-
-def _mark_outdated(runs: BlockRuns, current: Mapping[str, Any]) -> None:
-    """Compare version keys; that of the variant only within an experiment, the others over the whole block."""
-    entries = runs.entries()
-    if not entries:
-        return
-    for entry in entries:
-        record = entry.record
-        behind = []
-        for key, value in record.versions.items():
-            peers = [e for e in entries if key != "variant" or e.record.experiment == record.experiment]
-            newest = max(peers, key=lambda e: e.record.updated).record
-            expected = current.get(key, newest.versions.get(key))
-            if expected is not None and expected != value:
-                behind.append(f"{key} {value}, now {expected}")
-        if behind:
-            runs.outdated.add((record.experiment, record.seed))
-            runs.notes.append(f"{record.experiment} seed {record.seed} is outdated ({'; '.join(behind)}): run it again")

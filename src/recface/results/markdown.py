@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from recface.results.cells import UNDEFINED, heading, hole, interval, legend, number, p_value, probability, verdict
+from recface.results.cells import (
+    UNDEFINED,
+    heading,
+    hole,
+    interval,
+    legend,
+    number,
+    p_value,
+    probability,
+    reference_texts,
+    verdict,
+)
+from recface.results.changes import value_text
 from recface.results.spec import Row
 from recface.results.table import BlockTable, Table
 
@@ -69,10 +80,7 @@ def _values(rows: list[Row], block: BlockTable) -> str:
             line.append((f"**{text}**" if cell.best else text) + (f" {mark}" if mark else ""))
         lines.append(line)
     if block.reference:
-        line = [
-            f"{block.reference[c.metric]:.{c.digits}f}" if c.metric in block.reference else "" for c in block.columns
-        ]
-        lines.append(["*mean face, for reference*", "", *line])
+        lines.append(["*mean face, for reference*", "", *reference_texts(block)])
     return grid(["", "seeds", *map(heading, block.columns)], lines)
 
 
@@ -125,10 +133,6 @@ def _changes(table: Table) -> list[str]:
     for row in table.spec.rows:
         if row.experiment not in table.changes:
             continue
-        keys = [f"`{k}`: {_short(a)} → {_short(b)}" for k, (a, b) in table.changes[row.experiment].items()]
+        keys = [f"`{k}`: {value_text(a)} → {value_text(b)}" for k, (a, b) in table.changes[row.experiment].items()]
         lines.append(f"- {row.title or row.experiment} against {row.parent}: {', '.join(keys) or 'nothing'}")
     return ["## What each row changes", "\n".join(lines)] if lines else []
-
-
-def _short(value: Any) -> str:
-    return "absent" if value is None else f"{value}"

@@ -1,4 +1,4 @@
-"""The pairs of photos that verification compares, drawn again without torch: the same for every row of a table."""
+"""Pairs of photos that verification compares, drawn again without torch: the same for every row. Their distances."""
 
 from __future__ import annotations
 
@@ -61,3 +61,40 @@ def cross_pairs(identity: Array, expression: Array) -> Pairs:
     pairs = pairs[expression[pairs[:, 0]] != expression[pairs[:, 1]]]
     same = identity[pairs[:, 0]] == identity[pairs[:, 1]]
     return Pairs(pairs[same], pairs[~same])
+
+
+def pair_distances(points: Array, pairs: Pairs) -> tuple[Array, Array]:
+    """Distances of genuine and impostor pairs of points, (G,) and (I,)."""
+    genuine, impostor = (
+        np.linalg.norm(points[chosen[:, 0]] - points[chosen[:, 1]], axis=1)
+        for chosen in (pairs.genuine, pairs.impostor)
+    )
+    return genuine, impostor
+
+
+def impostors_nearer(genuine: Array, impostor: Array) -> Array:
+    """How many impostor pairs are nearer than each genuine pair.
+
+    Args:
+        genuine: (G,) distances of pairs of one person.
+        impostor: (I,) distances of pairs of two people.
+
+    Returns:
+        (G,) numbers of impostor pairs, ties half.
+    """
+    ordered = np.sort(impostor)
+    below, not_above = (np.searchsorted(ordered, genuine, side) for side in ("left", "right"))
+    return (below + not_above) / 2
+
+
+def rank_auc(genuine: Array, impostor: Array) -> float:
+    """Area under the ROC curve: how often an impostor pair is farther apart than a genuine one (Mann-Whitney).
+
+    Args:
+        genuine: (G,) distances of pairs of one person, at least one.
+        impostor: (I,) distances of pairs of two people, at least one.
+
+    Returns:
+        From 0 to 1, ties half.
+    """
+    return float(1 - impostors_nearer(genuine, impostor).mean() / len(impostor))

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recface.results.replicates import Replicator, is_whole, pair_distances, photo_values, verification_spaces
+from recface.results.pairs import impostors_nearer, pair_distances
+from recface.results.photo_values import is_whole, photo_values, verification_spaces
+from recface.results.replicates import Replicator
 from recface.results.statistics import Array
 
 
@@ -42,9 +44,7 @@ def auc_of_people(genuine: Array, impostor: Array, groups: Array, people: int) -
         (P,) probability that an impostor pair is farther apart than a genuine pair of this person, ties half; NaN for a
         person without a genuine pair.
     """
-    ordered = np.sort(impostor)
-    nearer = sum(np.searchsorted(ordered, genuine, side) for side in ("left", "right")) / (2 * max(1, len(ordered)))
-    return mean_of_people(1 - nearer, groups, people)
+    return mean_of_people(1 - impostors_nearer(genuine, impostor) / max(1, len(impostor)), groups, people)
 
 
 def nmcd_of_people(points: Array, groups: Array, people: int) -> Array:
@@ -77,8 +77,8 @@ def values_of_people(replicator: Replicator, arrays: Mapping[str, Array]) -> dic
     """
     if not replicator.signature(arrays):
         return {}
-    groups, weights, pairs = replicator.drawn(arrays)
-    people = len(weights)
+    drawn = replicator.drawn(arrays)
+    groups, people = drawn.groups, len(drawn.weights)
     values = photo_values(arrays, replicator.prefix)
     parameters = arrays[f"{replicator.prefix}_parameters"].astype(np.float64)
     result = {metric: mean_of_people(photos, groups, people) for metric, photos in values.items()}
@@ -86,8 +86,7 @@ def values_of_people(replicator: Replicator, arrays: Mapping[str, Array]) -> dic
     if "geometry" in spaces:
         result["nmcd_geometry"] = nmcd_of_people(spaces["geometry"], groups, people)
     for name, points in spaces.items():
-        owners = groups[pairs.genuine[:, 0]]
-        result[f"{name}_auc"] = auc_of_people(*pair_distances(points, pairs), owners, people)
+        result[f"{name}_auc"] = auc_of_people(*pair_distances(points, drawn.pairs), drawn.owners, people)
     if is_whole(arrays):
         result["nmcd_param"] = nmcd_of_people(parameters, groups, people)
     else:

@@ -8,6 +8,8 @@ from pathlib import Path
 import yaml
 
 from recface.errors import RecfaceError
+from recface.results.cells import ARROWS
+from recface.results.markdown import grid
 from recface.results.spec import make
 
 MARK = "published:"
@@ -109,8 +111,6 @@ def to_markdown(cards: list[Card]) -> str:
     Returns:
         Markdown text.
     """
-    from recface.results.markdown import grid
-
     parts = ["# Published numbers, for orientation"]
     parts.append(
         "They were measured by others, each under the protocol of its heading, on data that this suite does not hold. "
@@ -120,9 +120,8 @@ def to_markdown(cards: list[Card]) -> str:
     for protocol, metrics in columns(cards).items():
         parts.append(f"## `{protocol}`")
         first = next(iter(metrics.values()))
-        arrow = {"lower": "↓", "higher": "↑"}
         heads = [
-            f"{metric}{_unit(next(iter(by.values())))} {arrow[next(iter(by.values())).direction]}"
+            f"{metric}{_unit(next(iter(by.values())))} {ARROWS[next(iter(by.values())).direction]}"
             for metric, by in metrics.items()
         ]
         sign = 1 if next(iter(first.values())).direction == "lower" else -1

@@ -10,8 +10,9 @@ import numpy as np
 from recface.errors import RecfaceError
 from recface.metrics.protocols import Protocol
 from recface.metrics.readers.face_model import Region, read_region
-from recface.results.load import Entry
-from recface.results.stored import BLOCKS, has_own_model, read_arrays, recompute, run_model
+from recface.results.load import Entry, read_arrays
+from recface.results.photo_values import is_whole
+from recface.results.stored import BLOCKS, has_own_model, recompute, run_model
 
 SMOOTH_BOUND = {"float32": 1e-5, "float16": 1e-4}
 COUNTED_BOUND = {"float32": 1e-3, "float16": 4e-3}
@@ -91,7 +92,7 @@ def compare_runs(entries: Iterable[Entry], paths: Mapping[str, str] | None = Non
             _skip(result, "runs without predictions (such as the shared first stage)")
             continue
         arrays = read_arrays(path)
-        if int(arrays.get("modes_kept", 0)) != int(arrays.get("modes_total", 0)):
+        if not is_whole(arrays):
             _skip(result, "archived runs of which only the leading modes are kept")
             continue
         try:

@@ -2,124 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from recface.results import statistics
-from recface.results.pairs import Pairs, cross_pairs, verification_pairs
+from recface.results.auc import ImpostorDraws, auc, draw_impostors
+from recface.results.pairs import Pairs, cross_pairs, pair_distances, verification_pairs
+from recface.results.photo_values import is_whole, photo_values, verification_spaces
 
 Array = np.ndarray
 
 
-def factor(gram: Array) -> Array:
-    """Factor L with L L^T = G, so that ||L^T d|| is the root mean square vertex distance in mm.
+@dataclass(frozen=True)
+class Draws:
+    """Draws of the identities of a set of photos.
 
-    Args:
-        gram: (K, K) positive semi-definite, G = B^T B / V of the whitened-to-mm basis B of V vertices.
-
-    Returns:
-        (K, K); points @ L are coordinates in which Euclidean distance is distance between shapes. By eigenvalues and
-        not by Cholesky, because rounding may leave the smallest one just below zero.
+    Attributes:
+        groups: (N,) person of each photo as 0 .. P-1.
+        weights: (P, 1 + R) multiplicities, the first all one.
+        pairs: Of photos, to verify.
+        owners: (G,) person of each genuine pair.
+        impostors: The impostor pairs under every draw.
     """
-    values, vectors = np.linalg.eigh(np.asarray(gram, np.float64))
-    return vectors * np.sqrt(np.maximum(values, 0))
 
-
-def cosine(first: Array, second: Array) -> Array:
-    """Cosine of matching rows, (N, D) and (N, D) to (N,)."""
-    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return (first * second).sum(1) / np.maximum(norms, 1e-12)
-
-
-def reference_values(points: Array, references: Array, person: Array) -> dict[str, Array]:
-    """SIR metric and rank-1 of each photo against fixed reference shapes (DESIGN.md, SIR metric).
-
-    Args:
-        points: (N, D) coordinates of predicted shapes in which distance is RMS vertex distance in mm.
-        references: (P, D) of the reference shapes.
-        person: (N,) row of the own reference.
-
-    Returns:
-        `sir` (N,): (mean distance to the others - distance to the own) / mean distance between references;
-        `rank1` (N,): 1 where the own is nearest.
-    """
-    distance = _distances(points, references)
-    own = distance[np.arange(len(points)), person]
-    others = (distance.sum(1) - own) / (len(references) - 1)
-    between = _distances(references, references)
-    scale = between.sum() / (len(references) * (len(references) - 1))
-    return {"sir": (others - own) / scale, "rank1": (distance.argmin(1) == person).astype(float)}
-
-
-def _distances(first: Array, second: Array) -> Array:
-    square = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
-    return np.sqrt(np.maximum(square, 0))
-
-
-def photo_values(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """Metrics that are means over photos, photo by photo.
-
-    Args:
-        arrays: Predictions.
-        prefix: "test" or "photos".
-
-    Returns:
-        Metric to (N,). Those whose arrays are missing are left out.
-    """
-    values: dict[str, Array] = {}
-    for metric, name in (("shape_error_mm", "shape_error"), ("nme", "nme")):
-        if f"{prefix}_{name}" in arrays:
-            values[metric] = arrays[f"{prefix}_{name}"].astype(np.float64)
-    parameters = arrays[f"{prefix}_parameters"].astype(np.float64)
-    values["param_energy"] = (parameters**2).mean(1)
-    if f"{prefix}_true" in arrays and f"{prefix}_people" in arrays:
-        people = arrays[f"{prefix}_people"]
-        order = np.argsort(people)
-        person = order[np.searchsorted(people, arrays[f"{prefix}_identity"], sorter=order)]
-        true = arrays[f"{prefix}_true"].astype(np.float64)
-        if "identity_sigma" in arrays:
-            sigma = arrays["identity_sigma"].astype(np.float64)
-            values["truth_cosine"] = cosine(parameters * sigma, true[person] * sigma)
-        if "basis_gram" in arrays:
-            root = factor(arrays["basis_gram"])
-            values |= reference_values(parameters @ root, true @ root, person)
-            values["truth_rank1"] = values["rank1"]
-    return values
-
-
-def verification_spaces(arrays: Mapping[str, Array], parameters: Array) -> dict[str, Array]:
-    """Coordinates in which Euclidean distance orders pairs as a verification does.
-
-    Args:
-        arrays: Predictions.
-        parameters: (N, K) of the photos.
-
-    Returns:
-        `geometry` (N, K): distance is RMS vertex distance in mm; `param` (N, K): unit vectors of sigma-weighted
-        parameters, whose distance orders as the cosine does. Those whose arrays are missing are left out.
-    """
-    spaces: dict[str, Array] = {}
-    if "basis_gram" in arrays:
-        spaces["geometry"] = parameters @ factor(arrays["basis_gram"])
-    if "identity_sigma" in arrays:
-        weighted = parameters * arrays["identity_sigma"].astype(np.float64)
-        spaces["param"] = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-12)
-    return spaces
-
-
-def pair_distances(points: Array, pairs: Pairs) -> tuple[Array, Array]:
-    """Distances of genuine and impostor pairs of points, (G,) and (I,)."""
-    genuine, impostor = (
-        np.linalg.norm(points[chosen[:, 0]] - points[chosen[:, 1]], axis=1)
-        for chosen in (pairs.genuine, pairs.impostor)
-    )
-    return genuine, impostor
-
-
-def is_whole(arrays: Mapping[str, Array]) -> bool:
-    """Whether every mode was kept: where not, metrics in which each mode counts alike are others."""
-    return int(arrays.get("modes_kept", 0)) == int(arrays.get("modes_total", 0))
+    groups: Array
+    weights: Array
+    pairs: Pairs
+    owners: Array
+    impostors: ImpostorDraws
 
 
 class Replicator:
@@ -136,7 +48,7 @@ class Replicator:
 
     def __init__(self, prefix: str, replicates: int = 2000, seed: int = 0) -> None:
         self.prefix, self.replicates, self.seed = prefix, replicates, seed
-        self._draws: dict[bytes, tuple[Array, Pairs]] = {}
+        self._draws: dict[bytes, Draws] = {}
 
     def signature(self, arrays: Mapping[str, Array]) -> bytes:
         """Which photos were evaluated: records pair only if this is equal. b"" where there are none."""
@@ -157,7 +69,8 @@ class Replicator:
         """
         if not self.signature(arrays):
             return {}
-        groups, weights, pairs = self.drawn(arrays)
+        drawn = self.drawn(arrays)
+        groups, weights = drawn.groups, drawn.weights
         parameters = arrays[f"{self.prefix}_parameters"].astype(np.float64)
         result = {
             metric: statistics.grouped_mean(values, groups, weights)
@@ -167,9 +80,8 @@ class Replicator:
         if "geometry" in spaces:
             result["nmcd_geometry"] = statistics.nmcd(spaces["geometry"], groups, weights)
         for name, points in spaces.items():
-            genuine, impostor = pair_distances(points, pairs)
-            owners = groups[pairs.genuine[:, 0]]
-            result[f"{name}_auc"] = statistics.auc(genuine, impostor, owners, groups[pairs.impostor], weights)
+            genuine, impostor = pair_distances(points, drawn.pairs)
+            result[f"{name}_auc"] = auc(genuine, impostor, drawn.owners, drawn.impostors, weights)
         if is_whole(arrays):
             result["nmcd_param"] = statistics.nmcd(parameters, groups, weights)
             result["prior_kl"] = statistics.prior_kl(parameters, groups, weights)
@@ -177,23 +89,28 @@ class Replicator:
             result.pop("param_energy")
         return result
 
-    def drawn(self, arrays: Mapping[str, Array]) -> tuple[Array, Array, Pairs]:
-        """People, identity weights and pairs of a set of photos; the last two drawn once.
+    def drawn(self, arrays: Mapping[str, Array]) -> Draws:
+        """People, identity weights and pairs of a set of photos, drawn once.
 
         Args:
             arrays: Reduced predictions with a signature.
 
         Returns:
-            (N,) person of each photo as 0 .. P-1, (P, 1 + R) multiplicities, and the pairs to verify.
+            The draws, the same for records of one signature.
         """
-        groups = np.unique(arrays[f"{self.prefix}_identity"], return_inverse=True)[1]
         key = self.signature(arrays)
         if key not in self._draws:
+            groups = np.unique(arrays[f"{self.prefix}_identity"], return_inverse=True)[1]
             people = int(groups.max()) + 1
             drawn = statistics.draw_weights(people, self.replicates, self.seed)
             weights = np.concatenate([np.ones((people, 1), np.float32), drawn], 1)
             expression = arrays.get(f"{self.prefix}_expression")
             folds = max(1, min(10, people // 2))
             pairs = verification_pairs(groups, folds) if expression is None else cross_pairs(groups, expression)
-            self._draws[key] = weights, pairs
-        return groups, *self._draws[key]
+            impostors = draw_impostors(groups[pairs.impostor], weights)
+            self._draws[key] = Draws(groups, weights, pairs, groups[pairs.genuine[:, 0]], impostors)
+        return self._draws[key]
+
+    def forget_draws(self, keep: Container[bytes]) -> None:
+        """Drop the draws of photos whose signature is not to be kept; they would be drawn again the same."""
+        self._draws = {signature: drawn for signature, drawn in self._draws.items() if signature in keep}

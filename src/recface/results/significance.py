@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from recface.results.statistics import Array, mean_and_error
 
+Value = TypeVar("Value", float, Array)
 LEVEL = 0.05
 """A difference whose corrected p value is below this is marked."""
 
@@ -72,11 +74,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def goodness(values: Array, direction: str, target: float | None = None) -> Array | None:
+def goodness(values: Value, direction: str, target: float | None = None) -> Value | None:
     """Values turned so that more is better.
 
     Args:
-        values: Of any shape.
+        values: Of any shape, or one number.
         direction: "lower" or "higher" is better, "" for neither.
         target: The ideal value, which comes before the direction.
 
@@ -84,7 +86,7 @@ def goodness(values: Array, direction: str, target: float | None = None) -> Arra
         The same shape; None where nothing is better.
     """
     if target is not None:
-        return -np.abs(values - target)
+        return -abs(values - target)
     if not direction:
         return None
     return values if direction == "higher" else -values

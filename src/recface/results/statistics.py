@@ -112,40 +112,6 @@ def grouped_mean(values: Array, groups: Array, weights: Array) -> Array:
         return means @ chosen / chosen.sum(0)
 
 
-def auc(genuine: Array, impostor: Array, groups: Array, pairs: Array, weights: Array) -> Array:
-    """Replicates of the area under the ROC curve of a fixed set of pairs: a weighted Mann-Whitney statistic.
-
-    A genuine pair of identity i has weight w_i, an impostor pair of i and j has w_i w_j. Ties count one half. What an
-    impostor pair of (i, j) wins against the genuine pairs of k is counted once; a replicate is then a cubic form in w.
-
-    Args:
-        genuine: (G,) distances of pairs of one person; small means same person.
-        impostor: (I,) distances of pairs of two people.
-        groups: (G,) identity of each genuine pair, 0 .. P-1.
-        pairs: (I, 2) identities of each impostor pair.
-        weights: (P, R) multiplicities.
-
-    Returns:
-        (R,) probability that an impostor pair is farther apart than a genuine one; NaN where a draw lacks either.
-    """
-    from scipy.sparse import csr_matrix
-
-    values, rank = np.unique(genuine, return_inverse=True)
-    nearer = np.zeros((len(values) + 1, len(weights)), np.float32)
-    np.add.at(nearer, (rank + 1, groups), 1)
-    nearer = np.cumsum(nearer, 0)  # (k, P): genuine pairs of each identity below the k-th distinct distance
-    left, right = (np.searchsorted(values, impostor, side) for side in ("left", "right"))
-    won = 0.5 * (nearer[left] + nearer[right])  # (I, P)
-    codes, kind = np.unique(pairs.min(1) * len(weights) + pairs.max(1), return_inverse=True)
-    alike = csr_matrix((np.ones(len(pairs), np.float32), (kind, np.arange(len(pairs)))))  # (Q, I)
-    pair_weights = weights[codes // len(weights)] * weights[codes % len(weights)]  # (Q, R)
-    wins = np.einsum("pr,pr->r", (alike @ won).T @ pair_weights, weights)
-    drawn = nearer[-1].astype(np.float64) @ weights
-    drawn *= np.asarray(alike.sum(1)).ravel().astype(np.float64) @ pair_weights
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return wins / drawn
-
-
 def prior_kl(parameters: Array, groups: Array, weights: Array) -> Array:
     """Replicates of the prior distance: KL of each dimension's Gaussian to N(0, 1), averaged (METHODS.md, SIR).
 

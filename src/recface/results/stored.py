@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,8 @@ from recface.face_model.npz import LEARNED_FILE
 from recface.metrics.protocols import BENCHMARKS, PHOTO_PROTOCOLS, PROTOCOLS, BenchmarkProtocol, Predictions, Truth
 from recface.metrics.readers import match
 from recface.metrics.readers.face_model import Region, read_region, with_region
+from recface.results.load import read_arrays
+from recface.results.photo_values import rows_of_people
 from recface.tracking.record import RunRecord, read_record
 
 BLOCKS = {"benchmark": PROTOCOLS, "photos": PHOTO_PROTOCOLS}
@@ -25,19 +26,6 @@ PARTS = {
     "photos": ("photos", "benchmark-photos/v1"),
 }
 """Prefix of the arrays to the record's block and the protocol that makes its numbers."""
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Content of a predictions.npz.
-
-    Raises:
-        RecfaceError: It cannot be read.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise RecfaceError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); run it again") from None
 
 
 def has_own_model(record: RunRecord) -> bool:
@@ -94,9 +82,7 @@ def run_predictions(
     elif part != "test":
         columns["albedo"] = arrays[f"{part}_group"].astype(np.int64)
     elif "test_true" in arrays and not learned:
-        people = arrays["test_people"].astype(np.int64)
-        order = np.argsort(people)
-        true = arrays["test_true"][order[np.searchsorted(people, columns["identity"], sorter=order)]]
+        true = arrays["test_true"][rows_of_people(arrays["test_people"].astype(np.int64), columns["identity"])]
         columns |= {f"true_{k + 1}": true[:, k].astype(np.float32) for k in range(true.shape[1])}
     for name in ("yaw_abs", "expression_norm"):  # of the test set; runs before these were stored lack them
         if f"{part}_{name}" in arrays:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.results.cache import Cache
+from recface.results.changes import Changes, changes_of_rows
 from recface.results.derived import derive
-from recface.results.differences import Cache, Comparer, Difference
-from recface.results.load import BlockRuns, Entry, flatten, select_block
-from recface.results.significance import holm
+from recface.results.differences import Comparer, Difference
+from recface.results.load import Entry
+from recface.results.selection import BlockRuns, select_block
+from recface.results.significance import goodness, holm
 from recface.results.spec import Block, Column, TableSpec
 from recface.results.statistics import mean_and_error
-from recface.tracking.config_hash import IGNORED, normalised, without
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Table:
 
     spec: TableSpec
     blocks: list[BlockTable]
-    changes: dict[str, dict[str, tuple[Any, Any]]]
+    changes: dict[str, Changes]
     provenance: str
 
 
@@ -87,7 +89,7 @@ def build(
         spec: The table.
         entries: All records there are.
         current: Version keys of the code, to mark outdated records by.
-        cache: Of what was recomputed of records, to share with other tables.
+        cache: Of what was computed from predictions, to share with other tables and builds.
 
     Returns:
         The table; rows without runs have no cells.
@@ -95,12 +97,17 @@ def build(
     Raises:
         RecfaceError: Two records of one column name different protocols.
     """
-    entries = derive(entries, spec.blocks)
+    cache = Cache() if cache is None else cache
+    entries = derive(entries, spec.blocks, cache)
     experiments = [row.experiment for row in spec.rows]
-    cache = cache or Cache()
     blocks = [_block(spec, block, select_block(entries, block, experiments, current), cache) for block in spec.blocks]
     used = {str(entry.path): entry for table in blocks for entry in table.runs.entries()}
-    return Table(spec, blocks, _changes(spec, blocks), _provenance([used[key] for key in sorted(used)]))
+    return Table(
+        spec,
+        blocks,
+        changes_of_rows(spec.rows, [table.runs for table in blocks]),
+        _provenance([used[key] for key in sorted(used)]),
+    )
 
 
 def _block(spec: TableSpec, block: Block, runs: BlockRuns, cache: Cache) -> BlockTable:
@@ -161,12 +168,8 @@ def _protocol(spec: TableSpec, block: Block, runs: BlockRuns, metric: str) -> st
 
 def _mark_best(table: BlockTable, column: Column) -> None:
     cells = [cell for (_, metric), cell in table.cells.items() if metric == column.metric]
-    if column.target is not None:
-        target = column.target
-        scores = [-abs(cell.mean - target) for cell in cells]
-    elif column.direction:
-        scores = [cell.mean if column.direction == "higher" else -cell.mean for cell in cells]
-    else:
+    scores = [goodness(cell.mean, column.direction, column.target) for cell in cells]
+    if None in scores:
         return
     for cell, score in zip(cells, scores, strict=True):
         cell.best = len(cells) > 1 and score == max(scores)
@@ -181,29 +184,6 @@ def _add_reference(table: BlockTable, column: Column) -> None:
         table.reference[column.metric] = mean_and_error(values)[0]
 
 
-def _changes(spec: TableSpec, blocks: list[BlockTable]) -> dict[str, dict[str, tuple[Any, Any]]]:
-    """Which keys a row's config changes against its parent's, from the first block that has both."""
-    changes: dict[str, dict[str, tuple[Any, Any]]] = {}
-    for row in spec.rows:
-        for table in blocks:
-            own, parent = table.runs.finished[row.experiment], table.runs.finished.get(row.parent or "", {})
-            if own and parent and row.experiment not in changes:
-                changes[row.experiment] = config_difference(_config(parent), _config(own))
-    return changes
-
-
-def _config(found: Mapping[int, Entry]) -> dict[str, Any]:
-    return found[min(found)].record.config
-
-
-def config_difference(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys whose values differ, with (parent's, own); what names or places a run is left out."""
-    ignore = (*IGNORED, "name", "parent", "experiment")
-    first, second = (flatten(normalised(without(config, ignore))) for config in (parent, own))
-    keys = sorted(set(first) | set(second))
-    return {key: (first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)}
-
-
 def _provenance(entries: list[Entry]) -> str:
     """One line that changes only when the records do."""
     if not entries:
@@ -212,7 +192,7 @@ def _provenance(entries: list[Entry]) -> str:
     content = [[r.experiment, r.hash, r.seed, r.metrics, r.protocols, r.versions] for r in records]
     content.sort(key=lambda item: item[:3])
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    commits = {(r.git.get("commit") or "none")[:8] + ("+" if r.git.get("dirty") else "") for r in records}
+    commits = {entry.commit for entry in entries}
     newest = max(record.updated for record in records)
     return f"{len(records)} records, hash {digest}, newest {newest}, commit {', '.join(sorted(commits))}" + (
         " (+ = with uncommitted changes)" if any(name.endswith("+") for name in commits) else ""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 
-from recface.results.cells import BETTER, MISSING, OTHER, WORSE, hole, number, verdict
+from recface.results.cells import BETTER, MISSING, OTHER, WORSE, hole, number, reference_texts, verdict
 from recface.results.spec import Column
-from recface.results.table import BlockTable, Table
+from recface.results.table import BlockTable, Cell, Table
 
 LONG_HEADER = ["experiment", "block", "protocol", "metric", "seed", "value", "hash"]
 DIFFERENCES_HEADER = [
@@ -15,6 +16,7 @@ DIFFERENCES_HEADER = [
     *("p", "p_holm", "family", "improvement", "improvement_low", "improvement_high", "improvement_people"),
 ]
 _TEX_MARKS = {BETTER: "^{+}", WORSE: "^{-}", OTHER: r"^{\neq}", "": ""}
+_TEX_ARROWS = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}
 
 
 def to_csv(table: Table) -> str:
@@ -28,7 +30,7 @@ def to_csv(table: Table) -> str:
                 cell = block.cells.get((row.experiment, column.metric))
                 line.append(hole(block, row.experiment) if cell is None else f"{cell.mean:.{column.digits}f}")
             lines.append(line)
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def to_long_csv(table: Table) -> str:
@@ -43,7 +45,7 @@ def to_long_csv(table: Table) -> str:
                     run = block.runs.finished[row.experiment][seed].record.hash
                     line = [row.experiment, block.block.name, protocol, column.metric, str(seed), f"{value:.8g}", run]
                     lines.append(line)
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def to_differences_csv(table: Table) -> str:
@@ -65,7 +67,7 @@ def to_differences_csv(table: Table) -> str:
                 line += [column.metric, str(len(found.per_seed)), value, low, high, found.method, p, corrected]
                 line += [str(found.family), *chances, str(better.people) if better else ""]
                 lines.append(line)
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def to_tex(table: Table) -> str:
@@ -76,25 +78,48 @@ def to_tex(table: Table) -> str:
     for block in table.blocks:
         if not block.cells:
             continue
-        arrows = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}
-        titles = [
-            escape(c.title or c.metric)
-            + (rf" $\to$ {c.target:g}" if c.target is not None else arrows.get(c.direction, ""))
-            for c in block.columns
-        ]
-        parts += [f"% block {block.block.name}", rf"\begin{{tabular}}{{l{'r' * len(titles)}}}", r"\toprule"]
-        parts += [" & ".join(["", *titles]) + r" \\", r"\midrule"]
-        for row in table.spec.rows:
-            cells = [_tex_cell(block, row.experiment, column) for column in block.columns]
-            parts.append(" & ".join([escape(row.title or row.experiment), *cells]) + r" \\")
-        if block.reference:
-            cells = [
-                f"{block.reference[c.metric]:.{c.digits}f}" if c.metric in block.reference else ""
-                for c in block.columns
+        lines = [
+            [
+                escape(row.title or row.experiment),
+                *(_tex_cell(block, row.experiment, column) for column in block.columns),
             ]
-            parts += [r"\midrule", " & ".join(["mean face", *cells]) + r" \\"]
-        parts += [r"\bottomrule", r"\end{tabular}"]
+            for row in table.spec.rows
+        ]
+        parts.append(f"% block {block.block.name}")
+        parts += tabular(list(map(tex_heading, block.columns)), lines, _tex_reference(block))
     return "\n".join(parts) + "\n"
+
+
+def tabular(titles: Sequence[str], lines: Iterable[Sequence[str]], reference: Sequence[str] = ()) -> list[str]:
+    """Lines of a booktabs tabular.
+
+    Args:
+        titles: Of the columns after the first, in LaTeX.
+        lines: Rows of cells, in LaTeX.
+        reference: One more row, under a rule.
+
+    Returns:
+        Lines of LaTeX.
+    """
+
+    def text(cells: Sequence[str]) -> str:
+        return " & ".join(cells) + r" \\"
+
+    parts = [rf"\begin{{tabular}}{{l{'r' * len(titles)}}}", r"\toprule", text(["", *titles]), r"\midrule"]
+    parts += map(text, lines)
+    parts += [r"\midrule", text(reference)] if reference else []
+    return [*parts, r"\bottomrule", r"\end{tabular}"]
+
+
+def tex_heading(column: Column) -> str:
+    """Title of a column with what is better."""
+    arrow = _TEX_ARROWS.get(column.direction, "") if column.target is None else rf" $\to$ {column.target:g}"
+    return escape(column.title or column.metric) + arrow
+
+
+def tex_number(cell: Cell, digits: int) -> str:
+    """Mean ± standard error, for LaTeX's mathematical mode."""
+    return number(cell, digits).replace("±", r"\pm")
 
 
 def escape(text: str) -> str:
@@ -108,12 +133,17 @@ def _tex_cell(block: BlockTable, experiment: str, column: Column) -> str:
     cell = block.cells.get((experiment, column.metric))
     if cell is None:
         return r"$\times$" if hole(block, experiment) == MISSING else "--"
-    text = number(cell, column.digits).replace("±", r"\pm")
+    text = tex_number(cell, column.digits)
     mark = _TEX_MARKS[verdict(block, experiment, column)]
     return rf"$\mathbf{{{text}}}{mark}$" if cell.best else f"${text}{mark}$"
 
 
-def _csv(lines: list[list[str]]) -> str:
+def _tex_reference(block: BlockTable) -> list[str]:
+    return ["mean face", *reference_texts(block)] if block.reference else []
+
+
+def csv_text(lines: Iterable[Sequence[str]]) -> str:
+    """Lines of cells as CSV."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(lines)
     return buffer.getvalue()
