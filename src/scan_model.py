@@ -11,27 +11,30 @@ records that results/sfm_model.md is built from (python src/tables.py); the thir
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from recface.errors import RecfaceError
 from recface.experiment.command_line import check_overrides, check_seed, compose_config, run_program
-from recface.experiment.sfm_settings import check_scan_settings
+from recface.experiment.sfm_settings import check_measured_settings, check_sfm_settings
 from recface.output import quiet_pipe
 
 GROUPS = ("+sfm=default", "+sfm_model=default")
 
 
-def configurations(overrides: list[str]) -> Iterator[dict]:
-    """The configuration of each seed."""
+def configurations(overrides: list[str]) -> list[dict[str, Any]]:
+    """The configuration of each seed, all checked before the first is used."""
     seeds = [text.removeprefix("seed=") for text in overrides if text.startswith("seed=")]
     rest = [text for text in overrides if not text.startswith("seed=")]
     check_overrides(rest)
+    configs = []
     for seed in (seeds[-1] if seeds else "0").split(","):
         config = compose_config(*GROUPS, *rest, f"seed={seed}")
         check_seed(config)
-        check_scan_settings(config["sfm"]["scan"])
-        yield config
+        check_sfm_settings(config["sfm"])
+        check_measured_settings(config["sfm_model"])
+        configs.append(config)
+    return configs
 
 
 def learn(config: dict) -> Path:

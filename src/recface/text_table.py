@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from recface.errors import RecfaceError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FIRST = 2
+"""Line of the first row where nothing is empty; the index of a table counts from here."""
 
 
 def read_text_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.DataFrame:
@@ -21,27 +25,50 @@ def read_text_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.
         what: What needs them, for messages.
 
     Returns:
-        The table; every cell is a string.
+        The table; every cell is a string. Empty lines are left out; the index is that of `line_of`.
 
     Raises:
-        RecfaceError: No such file, no CSV, a missing column, no rows, or an empty cell, named with its line.
+        RecfaceError: No such file, no CSV, a missing or doubled column, no rows, or an empty cell, named with its line.
     """
     import pandas as pd
 
     if not path.is_file():
         raise RecfaceError(f"{path}: no such file; {what} needs a CSV with the columns {_listed(columns)}")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            (_, header), *rows = list(_records(stream)) or [(1, [])]
+    except (OSError, ValueError, csv.Error) as error:
         raise RecfaceError(f"{path}: not a readable CSV ({' '.join(str(error).split())[:100]})") from None
-    if missing := [name for name in columns if name not in table]:
+    header = [name.strip() for name in header]
+    if missing := [name for name in columns if name not in header]:
         raise RecfaceError(f"{path}: no column {missing[0]}; {what} needs {_listed(columns)}")
-    if not len(table):
+    if doubled := [name for name in columns if header.count(name) > 1]:
+        raise RecfaceError(f"{path}: column {doubled[0]} is there twice")
+    if not rows:
         raise RecfaceError(f"{path}: no rows")
+    for line, cells in rows:
+        if len(cells) > len(header):
+            raise RecfaceError(f"{path}: line {line}: {len(cells)} cells under {len(header)} columns")
+        cells += [""] * (len(header) - len(cells))
+    table = pd.DataFrame([cells for _, cells in rows], index=[line - FIRST for line, _ in rows], columns=header)
     for name in columns:
-        if (empty := table[name].str.strip() == "").any():
-            raise RecfaceError(f"{path}: line {int(empty.to_numpy().argmax()) + 2}: {name} is empty")
+        if (empty := (table[name].str.strip() == "").to_numpy()).any():
+            raise RecfaceError(f"{path}: line {line_of(table, int(empty.argmax()))}: {name} is empty")
     return table
+
+
+def line_of(table: pd.DataFrame, row: int) -> int:
+    """Line of the file that a row of a text table, or of a part of one, begins in."""
+    return int(table.index[row]) + FIRST
+
+
+def _records(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """Lines that records begin in, from 1, and their cells; a quoted cell may hold line ends."""
+    reader, begin = csv.reader(stream, skipinitialspace=True, strict=True), 1
+    for cells in reader:
+        if len(cells) > 1 or "".join(cells).strip():
+            yield begin, cells
+        begin = reader.line_num + 1
 
 
 def _listed(columns: Sequence[str]) -> str:

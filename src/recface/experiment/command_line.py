@@ -187,7 +187,7 @@ def check_seed(config: Mapping[str, Any]) -> None:
     Raises:
         RecfaceError: It is no whole number of at least 0.
     """
-    if not isinstance(config["seed"], int) or config["seed"] < 0:
+    if not isinstance(config["seed"], int) or isinstance(config["seed"], bool) or config["seed"] < 0:
         raise RecfaceError(f"seed: {config['seed']!r} is no whole number of at least 0")
 
 

@@ -1,7 +1,8 @@
-"""The values that the configuration's group `sfm` can take. Without torch, as it is checked before every start."""
+"""The values that the groups `sfm` and `sfm_model` can take. Without torch, as they are checked before every start."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,12 +11,13 @@ from recface.errors import RecfaceError
 SOURCES = ("model", "benchmark", "folder")
 EXPRESSIONS = ("model", "learned")
 SEPARATED = ("latents", "shapes")
+PARTS = ("rates", "weights")  # of the scan stage, as groups
 
 Check = tuple[str, Callable[[Any], bool]]
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_whole(value: Any) -> bool:
@@ -24,6 +26,10 @@ def _is_whole(value: Any) -> bool:
 
 def _one_of(words: tuple[str, ...]) -> Check:
     return f"none of {', '.join(words)}", lambda value: value in words
+
+
+def _list_of(what: str, holds: Callable[[Any], bool]) -> Check:
+    return f"no list of {what}", lambda value: isinstance(value, list) and bool(value) and all(map(holds, value))
 
 
 NOT_NEGATIVE: Check = ("no number of at least 0", lambda value: _is_number(value) and value >= 0)
@@ -56,26 +62,42 @@ IMAGES: dict[str, Check] = {
     "scans_each_step": COUNT,
 }
 """Of stage 2; every other key is a weight or a rate."""
-
-
-def check_scan_settings(scan: Mapping[str, Any]) -> None:
-    """Check `sfm.scan`, the settings of the scan stage.
-
-    Raises:
-        RecfaceError: The first value that the stage cannot take.
-    """
-    groups = {f"{group}.{key}": value for group in ("rates", "weights") for key, value in scan[group].items()}
-    _check({key: value for key, value in scan.items() if key not in ("rates", "weights")} | groups, SCAN, "sfm.scan")
+MEASURED: dict[str, Check] = {
+    "test_people": COUNT,
+    "validation_people": COUNT,
+    "samples": COUNT,
+    "sizes": _list_of("whole numbers of at least 1", COUNT[1]),
+    "strengths": _list_of("numbers above 0", POSITIVE[1]),
+}
 
 
 def check_sfm_settings(sfm: Mapping[str, Any]) -> None:
-    """Check the whole group `sfm`.
+    """Check the group `sfm`, of both stages.
 
     Raises:
         RecfaceError: The first value that neither stage can take.
     """
-    check_scan_settings(sfm["scan"])
+    scan = _group(sfm, "scan", "sfm")
+    parts = {name: _group(scan, name, "sfm.scan") for name in PARTS}
+    _check({key: value for key, value in scan.items() if key not in PARTS}, SCAN, "sfm.scan")
+    for name, part in parts.items():
+        _check(part, {}, f"sfm.scan.{name}")
     _check({key: value for key, value in sfm.items() if key != "scan"}, IMAGES, "sfm")
+
+
+def check_measured_settings(sfm_model: Mapping[str, Any]) -> None:
+    """Check the group `sfm_model`: what its table measures.
+
+    Raises:
+        RecfaceError: The first value that nothing can be measured with.
+    """
+    _check(sfm_model, MEASURED, "sfm_model")
+
+
+def _group(values: Mapping[str, Any], key: str, above: str) -> Mapping[str, Any]:
+    if not isinstance(values.get(key), Mapping):
+        raise RecfaceError(f"{above}.{key}: {values.get(key)!r} is no group of settings")
+    return values[key]
 
 
 def _check(values: Mapping[str, Any], checks: Mapping[str, Check], group: str) -> None:

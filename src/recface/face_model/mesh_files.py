@@ -23,7 +23,8 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         (V, 3) float64 and (F, 3) int64, or None where the file holds vertices alone.
 
     Raises:
-        RecfaceError: No such file, another format, or one that cannot be read or holds no vertices.
+        RecfaceError: No such file, another format, or one that cannot be read, holds no vertices, or a triangle
+            of vertices that are not there.
     """
     path = Path(path)
     if path.suffix.lower() not in MESH_ENDINGS:
@@ -34,11 +35,22 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         vertices, triangles = readers[path.suffix.lower()](path)
         vertices = np.asarray(vertices, np.float64)
+        triangles = None if triangles is None or not len(triangles) else _whole(triangles)
     except Exception as error:  # a mesh format fails in as many ways as there are parsers
         raise RecfaceError(f"{path}: not a readable mesh ({' '.join(str(error).split())[:80]})") from None
     if vertices.ndim != 2 or vertices.shape[1:] != (3,) or not len(vertices):
         raise RecfaceError(f"{path}: holds no vertices (V, 3)")
-    return vertices, None if triangles is None or not len(triangles) else np.asarray(triangles, np.int64)
+    if triangles is not None and not 0 <= triangles.min() <= triangles.max() < len(vertices):
+        raise RecfaceError(f"{path}: a triangle names a vertex that is not there, of {len(vertices):,} vertices")
+    return vertices, triangles
+
+
+def _whole(triangles: np.ndarray) -> np.ndarray:
+    """Triangles (F, 3) as int64."""
+    triangles = np.asarray(triangles)
+    if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
+        raise ValueError(f"triangles are {triangles.dtype} {triangles.shape}, expected integers (F, 3)")
+    return triangles.astype(np.int64)
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -58,12 +70,13 @@ def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Vertices as they are listed: trimesh splits them at texture seams and drops those without a face."""
     vertices, triangles = [], []
-    for line in path.read_text(errors="replace").splitlines():
-        if line.startswith("v "):
-            vertices.append(line.split()[1:4])
-        elif line.startswith("f "):
-            corners = [int(part.partition("/")[0]) for part in line.split()[1:]]
-            corners = [corner - 1 if corner > 0 else len(vertices) + corner for corner in corners]
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").split("\n"):
+        kind, *values = line.partition("#")[0].split() or [""]
+        if kind == "v":
+            vertices.append(values[:3])
+        elif kind == "f":
+            corners = [int(value.partition("/")[0]) for value in values]
+            corners = [corner + len(vertices) if corner < 0 else corner - 1 for corner in corners]
             triangles += [(corners[0], corners[i], corners[i + 1]) for i in range(1, len(corners) - 1)]
     return np.array(vertices, np.float64), np.array(triangles, np.int64).reshape(-1, 3)
 

@@ -52,7 +52,8 @@ class REALYRegions(BenchmarkProtocol):
     Source: Chai et al. 2022, "REALY: Rethinking the evaluation of 3D face reconstruction".
     Alignment: similarity by seven landmarks of the whole face; then for each region rigid point-to-plane ICP of the
         mesh onto the region's scan points, without reflection. Not in it: REALY's weighted keypoints inside a region,
-        and its non-rigid step, which finds correspondences; so its published numbers do not compare with these.
+        and its non-rigid step, which finds correspondences; so its published numbers do not compare with these. Both
+        are in `realy-regions/v1`.
     Crop: the columns nose, mouth, forehead and cheek, each a mask or vertex numbers of the scan, or a scan file.
     Similarity: mean over a region's scan points of the unsigned point-to-triangle distance; mean over rows.
     Unit: mm.

@@ -11,7 +11,7 @@ from recface.errors import RecfaceError
 from recface.metrics.protocols.base import BenchmarkProtocol, Truth
 from recface.metrics.readers.checks import require_unique
 from recface.metrics.readers.pairs import read_pairs
-from recface.text_table import read_text_table
+from recface.text_table import line_of, read_text_table
 
 MANIFEST = "manifest.csv"
 PAIR_LISTS = ("pairs.csv", "pairs.txt")
@@ -79,12 +79,14 @@ def _files(path: Path, protocol: BenchmarkProtocol) -> tuple[Path | None, Path |
 
 def _table(path: Path, protocol: BenchmarkProtocol) -> pd.DataFrame:
     table = read_text_table(path, ("id", *protocol.columns), protocol.id)
-    require_unique(table["id"].tolist(), str(path), lambda row: f"line {row + 2}")
+    require_unique(table["id"].tolist(), str(path), lambda row: f"line {line_of(table, row)}")
     for name in protocol.columns:
         if name in protocol.numbers:
             numbers = pd.to_numeric(table[name], errors="coerce")
             if (bad := ~np.isfinite(numbers)).any():
                 row = int(np.flatnonzero(bad)[0])
-                raise RecfaceError(f"{path}: line {row + 2}: {name} is {table[name].iloc[row]!r}, not a number")
+                raise RecfaceError(
+                    f"{path}: line {line_of(table, row)}: {name} is {table[name].iloc[row]!r}, not a number"
+                )
             table[name] = numbers
     return table

@@ -12,7 +12,7 @@ from recface.errors import RecfaceError
 from recface.metrics.protocols.base import Predictions
 from recface.metrics.readers.checks import require_finite_rows, require_shapes_in_mm, require_unique
 from recface.metrics.readers.meshes import MESH_ENDINGS, read_meshes
-from recface.text_table import read_text_table
+from recface.text_table import line_of, read_text_table
 
 IDS = "ids.csv"
 POINTS = "points.npy"
@@ -77,7 +77,7 @@ def _map(path: Path) -> np.ndarray:
 
 def _ids_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     table = read_text_table(path, columns)
-    require_unique(table["id"].tolist(), str(path), lambda row: f"line {row + 2}")
+    require_unique(table["id"].tolist(), str(path), lambda row: f"line {line_of(table, row)}")
     return table
 
 
@@ -119,7 +119,7 @@ def _from_meshes(folder: Path) -> Predictions:
     if (folder / IDS).is_file():
         table = _ids_csv(folder / IDS, ("id", "file"))
         ids, files = table["id"].tolist(), [folder / name for name in table["file"]]
-        places = [f"{folder / IDS}: line {row + 2}" for row in range(len(ids))]
+        places = [f"{folder / IDS}: line {line_of(table, row)}" for row in range(len(ids))]
     else:
         files = sorted(file for file in folder.iterdir() if file.suffix.lower() in MESH_ENDINGS)
         ids, places = [file.stem for file in files], [str(folder)] * len(files)
