@@ -92,7 +92,7 @@ def test_a_copy_without_the_model_is_left_out_with_the_reason(learned, tmp_path,
     code, content, said = computed(tmp_path, capsys)
     assert code == 1 and "no run could be computed again" in said
     assert content["values"] == {} and content["comparisons"] == []
-    assert f"not compared: 1 x runs of which the face model that the run learned is not there ({LEARNED_FILE}" in said
+    assert f"not compared: 1 x runs of which the run's own face model is not there ({LEARNED_FILE}" in said
 
 
 def test_a_run_whose_model_was_deleted_is_left_out_too(copied, tmp_path) -> None:
