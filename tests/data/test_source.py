@@ -6,6 +6,7 @@ from PIL import Image
 from recface.data.datamodule import MixedDataModule, MixedDataset
 from recface.data.source import NO_IDENTITY, Source
 from recface.data.sources import manifest_source
+from recface.data.sources.manifest import LANDMARK_COLUMNS
 from recface.errors import RecfaceError
 
 CANONICAL = np.random.default_rng(0).uniform(-0.6, 0.6, (68, 2))
@@ -96,8 +97,20 @@ def test_manifest_without_table_column_or_label(tmp_path):
     Image.new("RGB", (20, 20)).save(folder / "images" / "a.png")
     with pytest.raises(RecfaceError, match="neither identity nor landmark"):
         manifest_source(folder, CANONICAL, 16)
+    (folder / "faces.csv").write_text("file\na.png,1,2\nb.png,1,2,3\n")
+    with pytest.raises(RecfaceError, match=r"faces\.csv: not a readable CSV"):
+        manifest_source(folder, CANONICAL, 16)
     folder = write_folder(tmp_path / "three", [], header="file,identity")
     with pytest.raises(RecfaceError, match="is empty"):
+        manifest_source(folder, CANONICAL, 16)
+
+
+def test_manifest_names_a_landmark_that_is_no_number(tmp_path):
+    header = ",".join(["file", *LANDMARK_COLUMNS])
+    rows = [["a.png", *["5"] * 136], ["b.png", *[""] * 136], ["c.png", *["5"] * 136]]
+    rows[2][4] = "left"
+    folder = write_folder(tmp_path, [",".join(row) for row in rows], header=header)
+    with pytest.raises(RecfaceError, match="source 'manifest', row 4: y2 is 'left', no number"):
         manifest_source(folder, CANONICAL, 16)
 
 

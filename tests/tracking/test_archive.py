@@ -95,3 +95,14 @@ def test_what_cannot_fit_is_said():
         reduce_predictions(arrays(), 300)
     with pytest.raises(RecfaceError, match="test_parameters"):
         reduce_predictions({})
+
+
+def test_predictions_that_cannot_be_read_are_named(finished, tmp_path):
+    path = finished.path / "predictions.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    try:
+        with pytest.raises(RecfaceError, match=r"predictions\.npz: not readable .*; run it again"):
+            archive(finished.path, tmp_path / "records")
+    finally:
+        path.write_bytes(whole)

@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from recface.results.cache import Cache, identity
-from recface.results.load import Entry, read_arrays
+from recface.results.load import Entry
 from recface.results.pairs import Pairs, pair_distances, rank_auc, verification_pairs
 from recface.results.photo_values import factor
 from recface.results.spec import Block
+from recface.tracking.archive import read_arrays
 
 Array = np.ndarray
 

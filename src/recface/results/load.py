@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from recface.errors import RecfaceError
-from recface.tracking.archive import record_stem, reduce_predictions
+from recface.tracking.archive import read_arrays, record_stem, reduce_predictions
 from recface.tracking.record import RunRecord, read_record
 
 
@@ -45,26 +43,6 @@ class Entry:
             RecfaceError: They cannot be read.
         """
         return {} if self.predictions is None else reduce_predictions(read_arrays(self.predictions))
-
-
-def read_arrays(path: Path, beginning: str = "") -> dict[str, np.ndarray]:
-    """Content of a predictions.npz.
-
-    Args:
-        path: The file.
-        beginning: Of the names of the arrays to read; by default all.
-
-    Returns:
-        Name to array.
-
-    Raises:
-        RecfaceError: It cannot be read.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if name.startswith(beginning)}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise RecfaceError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); run it again") from None
 
 
 def find_records(runs: str | Path, records: str | Path) -> list[Entry]:

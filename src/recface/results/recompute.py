@@ -10,9 +10,10 @@ import numpy as np
 from recface.errors import RecfaceError
 from recface.metrics.protocols import Protocol
 from recface.metrics.readers.face_model import Region, read_region
-from recface.results.load import Entry, read_arrays
+from recface.results.load import Entry
 from recface.results.photo_values import is_whole
 from recface.results.stored import BLOCKS, has_own_model, recompute, run_model
+from recface.tracking.archive import read_arrays
 
 SMOOTH_BOUND = {"float32": 1e-5, "float16": 1e-4}
 COUNTED_BOUND = {"float32": 1e-3, "float16": 4e-3}

@@ -14,8 +14,8 @@ from recface.face_model.npz import LEARNED_FILE
 from recface.metrics.protocols import BENCHMARKS, PHOTO_PROTOCOLS, PROTOCOLS, BenchmarkProtocol, Predictions, Truth
 from recface.metrics.readers import match
 from recface.metrics.readers.face_model import Region, read_region, with_region
-from recface.results.load import read_arrays
 from recface.results.photo_values import rows_of_people
+from recface.tracking.archive import read_arrays
 from recface.tracking.record import RunRecord, read_record
 
 BLOCKS = {"benchmark": PROTOCOLS, "photos": PHOTO_PROTOCOLS}

@@ -34,6 +34,26 @@ def record_stem(record: RunRecord) -> str:
     return f"{record.experiment}-{record.hash}-seed{record.seed}"
 
 
+def read_arrays(path: Path, beginning: str = "") -> dict[str, np.ndarray]:
+    """Content of a predictions.npz.
+
+    Args:
+        path: The file.
+        beginning: Of the names of the arrays to read; by default all.
+
+    Returns:
+        Name to array.
+
+    Raises:
+        RecfaceError: It cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if name.startswith(beginning)}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise RecfaceError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); run it again") from None
+
+
 def zip_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Write arrays in the npz form, the same bytes for the same arrays: `np.savez` would store the time of day."""
     buffer = io.BytesIO()
@@ -118,7 +138,7 @@ def archive(run_folder: str | Path, records_dir: str | Path, limit: int = LIMIT_
         Path of the archived record. Files whose content would not change are not touched.
 
     Raises:
-        RecfaceError: The run is not finished, or its predictions do not fit.
+        RecfaceError: The run is not finished, or its predictions cannot be read or do not fit.
     """
     run_folder, records_dir = Path(run_folder), Path(records_dir)
     record = read_record(run_folder)
@@ -127,9 +147,7 @@ def archive(run_folder: str | Path, records_dir: str | Path, limit: int = LIMIT_
     stem = record_stem(record)
     predictions = run_folder / "predictions.npz"
     if predictions.is_file():
-        with np.load(predictions, allow_pickle=False) as stored:
-            arrays = reduce_predictions({name: stored[name] for name in stored.files}, limit)
-        write_bytes(records_dir / f"{stem}.npz", zip_arrays(arrays))
+        write_bytes(records_dir / f"{stem}.npz", zip_arrays(reduce_predictions(read_arrays(predictions), limit)))
     else:
         (records_dir / f"{stem}.npz").unlink(missing_ok=True)
     target = records_dir / f"{stem}.json"

@@ -25,11 +25,26 @@ def _read_table(path: Path, name: str) -> tuple[pd.DataFrame, Path]:
     table_path = path / "faces.csv" if path.is_dir() else path
     if not table_path.is_file():
         raise RecfaceError(f"data source '{name}': no table {table_path}; give a CSV file or a folder with faces.csv")
-    table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str})
+    try:  # by pandas' own parser: tables of training photos have millions of rows
+        table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str})
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise RecfaceError(f"data source '{name}': {table_path}: not a readable CSV ({reason})") from None
     if "file" not in table:
         raise RecfaceError(f"data source '{name}': {table_path} has no column 'file' (it has {', '.join(table)[:80]})")
     folder = table_path.parent / "images"
     return table, folder if folder.is_dir() else table_path.parent
+
+
+def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray:
+    """(N, 68, 2) in pixels; NaN where a cell is empty."""
+    numbers = table[LANDMARK_COLUMNS].apply(pd.to_numeric, errors="coerce")
+    words = (numbers.isna() & table[LANDMARK_COLUMNS].notna()).to_numpy()
+    if words.any():
+        row, column = np.argwhere(words)[0]
+        where = f"data source '{name}', row {row + 2}: {LANDMARK_COLUMNS[column]}"
+        raise RecfaceError(f"{where} is {table[LANDMARK_COLUMNS[column]][row]!r}, no number; leave unknown ones empty")
+    return numbers.to_numpy(np.float64).reshape(-1, 68, 2)
 
 
 def _open_photo(path: Path, name: str, row: int) -> Image.Image:
@@ -58,7 +73,7 @@ def manifest_source(path: str | Path, canonical: np.ndarray, size: int, name: st
     """
     table, folder = _read_table(Path(path), name)
     has_landmarks = set(LANDMARK_COLUMNS) <= set(table)
-    pixels = table[LANDMARK_COLUMNS].to_numpy(np.float64).reshape(-1, 68, 2) if has_landmarks else None
+    pixels = _landmarks(table, name) if has_landmarks else None
     images = np.empty((len(table), 3, size, size), np.uint8)
     landmarks = np.full((len(table), 68, 2), np.nan)
     for row, file in enumerate(table["file"]):
