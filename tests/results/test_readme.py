@@ -22,3 +22,15 @@ def test_readme_prints_what_the_results_say(title):
     with open(ROOT / "results" / "ablation.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["block"] == "embedded" and row["experiment"] == ROWS[title]]
     assert shown == [float(rows[0][metric]) for metric in METRICS]
+
+
+def test_readme_says_of_methods_that_are_given_landmarks_what_the_comparison_says():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    with open(ROOT / "results" / "comparison.csv") as file:
+        rows = {row["experiment"]: row for row in csv.DictReader(file) if row["block"] == "embedded"}
+    noisy, fitted, exact = rows["eos_noisy"], rows["fit_noisy"], rows["fit"]
+    assert (
+        f"eos reaches {noisy['shape_error_mm']} mm and an AUC of {noisy['geometry_auc']}, a fit by synthesis "
+        f"{fitted['shape_error_mm']} mm and {fitted['geometry_auc']}; with exact ones the fit reaches "
+        f"{exact['shape_error_mm']} mm"
+    ) in text
