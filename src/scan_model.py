@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.experiment.command_line import check_overrides, check_seed, compose_config, run_program
+from recface.experiment.checks import check_seed
+from recface.experiment.command_line import check_overrides, compose_config, run_program
 from recface.experiment.sfm_settings import check_measured_settings, check_sfm_settings
 from recface.output import quiet_pipe
 

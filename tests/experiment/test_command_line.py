@@ -3,7 +3,8 @@ import copy
 import pytest
 
 from recface.errors import RecfaceError
-from recface.experiment.command_line import check_config, check_overrides, known_experiments, run_command
+from recface.experiment.checks import check_config
+from recface.experiment.command_line import check_overrides, known_experiments, run_command
 
 
 def test_known_experiments_are_the_files():

@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
-from recface.experiment.command_line import check_config, check_seed, compose_config, run_program
+from recface.experiment.checks import check_config, check_seed
+from recface.experiment.command_line import compose_config, run_program
 from recface.experiment.sfm_settings import IMAGES, MEASURED, SCAN, check_measured_settings, check_sfm_settings
 
 BAD = [

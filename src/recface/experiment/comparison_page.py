@@ -27,6 +27,7 @@ METHODS = {
     "eos": "eos, exact marks",
     "eos_noisy": "eos, detected",
     "fit": "fit, exact marks",
+    "fit_noisy": "fit, detected",
     "baseline": "baseline",
     "sir": "SIR",
 }

@@ -18,13 +18,13 @@ from recface.data.benchmark.conditions import named_conditions
 from recface.errors import RecfaceError
 from recface.experiment.arguments import own_overrides
 from recface.experiment.command_line import CONFIGS, check_overrides, compose_config, known_experiments
-from recface.experiment.evaluate import Predictions, Timed, evaluate_run
+from recface.experiment.evaluate import evaluate_run
 from recface.experiment.identity import Config, face_model_digest
-from recface.experiment.photos import evaluate_photos, open_photos
-from recface.experiment.setup import Workbench, open_workbench
+from recface.experiment.imported import evaluate_imported
+from recface.experiment.photos import evaluate_photos
+from recface.experiment.predictors import Timed
+from recface.experiment.setup import open_workbench
 from recface.experiment.training import save_arrays
-from recface.face_model import save
-from recface.face_model.npz import LEARNED_FILE
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.peers import build_peer, check_settings
 from recface.peers.imported import CARD, Imported, content_digest
@@ -58,8 +58,6 @@ IGNORED = (
     "peer.batch",
     "peer.folder",
 )
-OF_PARAMETERS = ("param_", "prior_kl")
-"""Beginnings of the metrics on parameters, which those that only span a method's vertices are not."""
 IMPORTED = "imported"
 """The one of configs/peer/ that stands for all methods that did not run here."""
 
@@ -166,7 +164,8 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
     folder.update(data_manifest=bench.benchmark.manifest_hash)
     peer = build_peer(bench.face_model, bench.benchmark.albedo_model, config["peer"], config["seed"])
     if isinstance(peer, Imported):
-        metrics, predictions, timings = _evaluate_imported(peer, config, bench, folder)
+        metrics, predictions = evaluate_imported(peer, bench, config["data"]["photos"], folder)
+        timings = {}
     else:
         timed = Timed(peer)
         metrics, predictions = evaluate_run(timed, bench)
@@ -182,22 +181,3 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
         predictions[f"condition_{name}"] = chosen
     save_arrays({key: np.asarray(value) for key, value in predictions.items()}, folder.path / "predictions.npz")
     folder.finish(metrics, protocols, timings | {"evaluation_seconds": time.monotonic() - begin})
-
-
-def _evaluate_imported(
-    peer: Imported, config: Config, bench: Workbench, folder: RunFolder
-) -> tuple[dict[str, dict[str, float]], Predictions, dict[str, float]]:
-    """What predictions of a method that did not run here give: whole sets of photos only, and no time."""
-    model = bench.face_model if peer.own_parameters else peer.face_model
-    metrics, predictions = evaluate_run(peer, bench, model, peer.covers)
-    if config["data"]["photos"]:
-        source = open_photos(bench, config["data"]["photos"])
-        if peer.covers(source):
-            metrics["photos"], found = evaluate_photos(peer, bench, config["data"]["photos"], model)
-            predictions |= found
-    if not peer.own_parameters:
-        save(model, folder.path / LEARNED_FILE)
-        for values in metrics.values():
-            for key in [key for key in values if key.startswith(OF_PARAMETERS) or key.endswith("_param")]:
-                del values[key]
-    return metrics, predictions, {}

@@ -9,7 +9,8 @@ from recface.data import Source
 from recface.data.framing import canonical_landmarks
 from recface.data.sources import manifest_source
 from recface.errors import RecfaceError
-from recface.experiment.evaluate import Geometry, Predictions, Predictor, finite
+from recface.experiment.evaluate import Geometry, Predictions, finite
+from recface.experiment.predictors import Predictor
 from recface.experiment.setup import Workbench
 from recface.face_model import FaceModel
 from recface.metrics.functional import cross_verification

@@ -9,11 +9,12 @@ import lightning
 import numpy as np
 import torch
 
-from recface.experiment.command_line import check_config
-from recface.experiment.evaluate import Network, Timed, evaluate_run
+from recface.experiment.checks import check_config
+from recface.experiment.evaluate import evaluate_run
 from recface.experiment.identity import Config, is_complete, is_trained, run_hash
 from recface.experiment.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.experiment.photos import evaluate_photos
+from recface.experiment.predictors import Network, Timed
 from recface.experiment.scan_stage import shared_scan_model
 from recface.experiment.setup import build_variant, open_workbench
 from recface.experiment.stages import shared_stage1, total_steps, train_stage2

@@ -12,9 +12,10 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from recface.data.sources import embedded_source
 from recface.experiment.callbacks import Checkpoint, Follow, Validate
 from recface.experiment.details import Details
-from recface.experiment.evaluate import Network, evaluate_split
+from recface.experiment.evaluate import evaluate_split
 from recface.experiment.identity import is_trained, run_hash
 from recface.experiment.logger import RunLogger
+from recface.experiment.predictors import Network
 from recface.experiment.scan_stage import ScanModel
 from recface.experiment.setup import Workbench, build_data, build_variant, stage_sources
 from recface.experiment.training import State, fit_quietly, load_state, quiet_trainer, save_state

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from recface.data.sources import embedded_source
-from recface.experiment import evaluate
+from recface.experiment import predictors
 from recface.experiment.command_line import compose_config
-from recface.experiment.evaluate import Network, Timed
+from recface.experiment.predictors import Network, Timed
 from recface.experiment.setup import Workbench, build_variant
 from recface.face_model.residual import ResidualFaceModel
 from recface.render import project
@@ -51,7 +51,7 @@ def directly(variant, source):
 
 
 def test_predictions_are_those_of_the_variant(variant, source, monkeypatch) -> None:
-    monkeypatch.setattr(evaluate, "CHUNK", 7)  # parts of unequal length
+    monkeypatch.setattr(predictors, "CHUNK", 7)  # parts of unequal length
     network = Network(variant)
     found, expected = network(source), directly(variant, source)
     assert {key: value.dtype for key, value in found.items()} == dict.fromkeys(found, torch.float32)

@@ -1,0 +1,44 @@
+"""Metrics of a method that did not run here, from its predictions."""
+
+from __future__ import annotations
+
+from recface.experiment.evaluate import Predictions, evaluate_run
+from recface.experiment.photos import evaluate_photos, open_photos
+from recface.experiment.setup import Workbench
+from recface.face_model import save
+from recface.face_model.npz import LEARNED_FILE
+from recface.peers.imported import Imported
+from recface.tracking import RunFolder
+
+OF_PARAMETERS = ("param_", "prior_kl")
+"""Beginnings of the metrics on parameters, which those that only span a method's vertices are not."""
+
+
+def evaluate_imported(
+    peer: Imported, bench: Workbench, photos: str | None, folder: RunFolder
+) -> tuple[dict[str, dict[str, float]], Predictions]:
+    """Evaluate whole sets of photos, those that were predicted; what time it took is not known.
+
+    Args:
+        peer: The predictions.
+        bench: Face model and benchmark.
+        photos: Folder of photographs, or None.
+        folder: Gets the face model that spans the predicted vertices, where it is not the benchmark's.
+
+    Returns:
+        As `evaluate_run`, with the block "photos" where those were predicted.
+
+    Raises:
+        RecfaceError: A set is predicted in part only.
+    """
+    model = bench.face_model if peer.own_parameters else peer.face_model
+    metrics, predictions = evaluate_run(peer, bench, model, peer.covers)
+    if photos and peer.covers(open_photos(bench, photos)):
+        metrics["photos"], found = evaluate_photos(peer, bench, photos, model)
+        predictions |= found
+    if not peer.own_parameters:
+        save(model, folder.path / LEARNED_FILE)
+        for values in metrics.values():
+            for key in [key for key in values if key.startswith(OF_PARAMETERS) or key.endswith("_param")]:
+                del values[key]
+    return metrics, predictions
