@@ -165,3 +165,28 @@ def test_the_configuration_alone_does_not_run():
     with pytest.raises(RecfaceError, match="no peer 'imported'"):
         peer_config("imported")
     assert compose_config("+peer=mean_face")["peer"]["method"] == "mean_face"
+
+
+def test_photographs_are_found_by_their_file_and_left_out_where_none_was_predicted(
+    photos, truth, benchmark, tmp_path, cache_dir
+):
+    ids, parameters = truth
+    table = pd.read_csv(photos / "photos.csv")
+    source = embedded_source(benchmark, "test")
+    people = np.unique(source.identity)
+    rows = np.array([np.flatnonzero(source.identity == person)[:2] for person in people])
+    faces = table[table["split"] == "test"].iloc[rows.ravel()].drop(columns=["id", "split"]).copy()
+    faces["identity"] = [f"p{person}" for person in people for _ in range(2)]
+    faces["expression"] = ["neutral", "smiling"] * len(people)
+    real = tmp_path / "real"
+    real.mkdir()
+    shutil.copytree(photos / "images", real / "images")
+    faces["file"] = [file.removeprefix("images/") for file in faces["file"]]
+    faces.to_csv(real / "faces.csv", index=False)
+    wish = f"data.photos={real}"
+    plain = evaluated(method(tmp_path, "plain", ids, parameters=parameters), tmp_path, cache_dir, wish)
+    assert set(plain.record.metrics) == {"validation", "benchmark"}
+    both = np.concatenate([parameters, source.identity_parameters[rows.ravel()]])
+    folder = method(tmp_path, "both", [*ids, *faces["file"]], parameters=both)
+    metrics = evaluated(folder, tmp_path, cache_dir, wish).record.metrics
+    assert metrics["photos"]["geometry_auc"] == metrics["photos"]["rank1"] == 1
