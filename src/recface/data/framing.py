@@ -32,6 +32,16 @@ def similarity_2d(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, n
     return a, w0[..., 0] - a * z0[..., 0]
 
 
+def framing_of(landmarks: np.ndarray, canonical: np.ndarray) -> tuple[complex, complex]:
+    """Where the crop of a photo lies in it: a pixel (x, y) comes to a (x - iy) + b in normalised coordinates.
+
+    Args:
+        landmarks: (68, 2) landmarks in pixels (origin top left, y down).
+        canonical: (68, 2) target positions from `canonical_landmarks`.
+    """
+    return similarity_2d(landmarks * [1.0, -1.0], canonical)
+
+
 def crop_photo(
     photo: Image.Image, landmarks: np.ndarray, canonical: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +57,7 @@ def crop_photo(
         (3, S, S) uint8 crop, and the landmarks in it, (68, 2) normalised.
     """
     flipped = landmarks * [1.0, -1.0]  # y up, as the canonical landmarks
-    a, b = similarity_2d(flipped, canonical)
+    a, b = framing_of(landmarks, canonical)
     # Sampled at four points a pixel and averaged, so that a large photo does not alias.
     fine = size * 4
     column = (np.array([[0, 0], [fine, 0], [0, fine]]) * [2 / fine, -2 / fine]) + [-1, 1]

@@ -14,6 +14,7 @@ from recface.data.benchmark import Benchmark
 from recface.data.sources.embedded import embedded_source
 from recface.data.sources.manifest import LANDMARK_COLUMNS
 from recface.face_model import FaceModel
+from recface.face_model.mesh_files import obj_text
 from recface.face_model.npz import save
 from recface.render.camera import to_pixels
 from recface.tracking.atomic import write_bytes
@@ -51,12 +52,6 @@ def export_benchmark(
         if watch is not None:
             watch(sum(map(len, parts)), count)
     save(face_model, folder / MODEL)
-    write_bytes(folder / MEAN, _obj(face_model).encode())
+    write_bytes(folder / MEAN, obj_text(face_model.mean.numpy(), face_model.triangles.numpy()).encode())
     write_bytes(folder / TABLE, pd.concat(parts).to_csv(index=False, lineterminator="\n").encode())
     return folder / TABLE
-
-
-def _obj(face_model: FaceModel) -> str:
-    vertices = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in face_model.mean.tolist()]
-    triangles = [f"f {a} {b} {c}" for a, b, c in (face_model.triangles + 1).tolist()]
-    return "\n".join(("# millimetres", *vertices, *triangles, ""))

@@ -9,6 +9,7 @@ import lightning
 import numpy as np
 import torch
 
+from recface.errors import RecfaceError
 from recface.experiment.checks import check_config
 from recface.experiment.evaluate import evaluate_run
 from recface.experiment.identity import Config, is_complete, is_trained, run_hash
@@ -16,16 +17,19 @@ from recface.experiment.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.experiment.photos import evaluate_photos
 from recface.experiment.predictors import Network, Timed
 from recface.experiment.scan_stage import shared_scan_model
-from recface.experiment.setup import build_variant, open_workbench
+from recface.experiment.setup import Workbench, build_variant, open_workbench
 from recface.experiment.stages import shared_stage1, total_steps, train_stage2
 from recface.experiment.training import load_state, save_arrays
 from recface.face_model import save
 from recface.face_model.npz import LEARNED_FILE
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.tracking import RunFolder, new_record, run_path
-from recface.variants import VARIANTS
+from recface.variants import VARIANTS, Reconstruction
 from recface.variants.conflict import conflict_curves, conflict_metrics
 from recface.versions import VERSIONS
+
+OF_PEOPLE = ("separation.", "center.")
+"""Beginnings of the state that belongs to the training people, which no prediction reads."""
 
 
 def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFolder:
@@ -109,13 +113,30 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     folder.finish(metrics, {block: protocol_ids(values) for block, values in metrics.items()}, timings)
 
 
+def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
+    """The network of a finished run.
+
+    Args:
+        bench: Of the run's configuration; its training sources may be left out.
+        folder: Of the run.
+
+    Raises:
+        RecfaceError: Its weights are not there: archived runs and copies leave them out.
+    """
+    path = folder.path / "checkpoints" / "final.pt"
+    if not path.is_file():
+        raise RecfaceError(f"{path}: no weights there; run the experiment again")
+    scans = shared_scan_model(bench, folder) if "sfm" in bench.config else None
+    variant = build_variant(bench, stage=2, face_model=scans and scans.face_model)
+    state = {key: value for key, value in load_state(path).items() if not key.startswith(OF_PEOPLE)}
+    variant.load_state_dict(state, strict=False)
+    return variant
+
+
 def _add_photos(config: Config, folder: RunFolder) -> None:
     """Verify real photographs with a finished run's network, and add them to its record."""
     bench = open_workbench(config)
-    scans = shared_scan_model(bench, folder) if "sfm" in config else None
-    variant = build_variant(bench, stage=2, face_model=scans and scans.face_model)
-    variant.load_state_dict(load_state(folder.path / "checkpoints" / "final.pt"), strict=False)
-    network = Network(variant)
+    network = Network(trained_variant(bench, folder))
     values, predictions = evaluate_photos(network, bench, config["data"]["photos"], network.face_model)
     path = folder.path / "predictions.npz"
     with np.load(path) as stored:

@@ -81,6 +81,13 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return np.array(vertices, np.float64), np.array(triangles, np.int64).reshape(-1, 3)
 
 
+def obj_text(vertices: np.ndarray, triangles: np.ndarray) -> str:
+    """A mesh of vertices (V, 3) in mm and triangles (F, 3) counted from 0 as an OBJ file, which counts from 1."""
+    points = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in np.asarray(vertices).tolist()]
+    faces = [f"f {a} {b} {c}" for a, b, c in (np.asarray(triangles) + 1).tolist()]
+    return "\n".join(("# millimetres", *points, *faces, ""))
+
+
 def require_millimetres(size: float, smallest: float, largest: float, where: str) -> None:
     """Raise RecfaceError where something is too small or too large for what it is in millimetres.
 

@@ -1,0 +1,114 @@
+"""Photos from files, cropped to the suite's framing, with the way back to the pixels that they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from recface.data.framing import crop_photo, framing_of
+from recface.errors import RecfaceError
+
+LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
+
+
+@dataclass(frozen=True)
+class Photos:
+    """N photos of a table.
+
+    Attributes:
+        table: Its rows; `file` is there, the rest as known.
+        images: (N, 3, S, S) uint8.
+        landmarks: (N, 68, 2) normalised, NaN for photos without; None where the table has none.
+        turn: (N,) complex, and
+        shift: (N,) complex: a pixel (x, y) of the file lies at turn (x - iy) + shift in normalised coordinates.
+    """
+
+    table: pd.DataFrame
+    images: np.ndarray
+    landmarks: np.ndarray | None
+    turn: np.ndarray
+    shift: np.ndarray
+
+    def in_pixels(self, points: np.ndarray) -> np.ndarray:
+        """Normalised points (N, P, 2) in the pixels of the files that the photos came from."""
+        place = (points[..., 0] + 1j * points[..., 1] - self.shift[:, None]) / self.turn[:, None]
+        return np.stack([place.real, -place.imag], -1)
+
+
+def _read_table(path: Path, name: str) -> tuple[pd.DataFrame, Path]:
+    """Read the table (a CSV file, or the only CSV of that kind in a folder) and find its photo folder."""
+    table_path = path / "faces.csv" if path.is_dir() else path
+    if not table_path.is_file():
+        raise RecfaceError(f"{name}: no table {table_path}; give a CSV file or a folder with faces.csv")
+    try:  # by pandas' own parser: tables of training photos have millions of rows
+        table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str})
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise RecfaceError(f"{name}: {table_path}: not a readable CSV ({reason})") from None
+    if "file" not in table:
+        raise RecfaceError(f"{name}: {table_path} has no column 'file' (it has {', '.join(table)[:80]})")
+    folder = table_path.parent / "images"
+    return table, folder if folder.is_dir() else table_path.parent
+
+
+def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray:
+    """(N, 68, 2) in pixels; NaN where a cell is empty."""
+    numbers = table[LANDMARK_COLUMNS].apply(pd.to_numeric, errors="coerce")
+    words = (numbers.isna() & table[LANDMARK_COLUMNS].notna()).to_numpy()
+    if words.any():
+        row, column = np.argwhere(words)[0]
+        where = f"{name}, row {row + 2}: {LANDMARK_COLUMNS[column]}"
+        raise RecfaceError(f"{where} is {table[LANDMARK_COLUMNS[column]][row]!r}, no number; leave unknown ones empty")
+    return numbers.to_numpy(np.float64).reshape(-1, 68, 2)
+
+
+def _open_photo(path: Path, name: str, row: int) -> Image.Image:
+    try:
+        with Image.open(path) as photo:
+            return photo.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
+        raise RecfaceError(f"{name}, row {row + 2}: {path}: {what}; mend or remove the row") from None
+
+
+def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str) -> Photos:
+    """Read a table and its photos.
+
+    Args:
+        path: The CSV table, or a folder that holds `faces.csv`.
+        canonical: (68, 2) landmark positions that crops are aligned to.
+        size: Width and height S of the crops.
+        name: What the photos are, for messages.
+
+    Returns:
+        The photos: cropped by their landmarks; those without landmarks must be framed already and are only resized.
+
+    Raises:
+        RecfaceError: No table, no column 'file', a landmark that is no number, an unreadable photo, or one that is
+            neither square nor has landmarks, with its row.
+    """
+    return load_photos(*_read_table(Path(path), name), canonical, size, name)
+
+
+def load_photos(table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: int, name: str) -> Photos:
+    """As `read_photos`, from a table in memory whose files lie in a folder."""
+    pixels = _landmarks(table, name) if set(LANDMARK_COLUMNS) <= set(table) else None
+    images = np.empty((len(table), 3, size, size), np.uint8)
+    landmarks = np.full((len(table), 68, 2), np.nan)
+    turn, shift = np.zeros(len(table), complex), np.zeros(len(table), complex)
+    for row, file in enumerate(table["file"]):
+        photo = _open_photo(folder / str(file), name, row)
+        if pixels is not None and np.isfinite(pixels[row]).all():
+            images[row], landmarks[row] = crop_photo(photo, pixels[row], canonical, size)
+            turn[row], shift[row] = framing_of(pixels[row], canonical)
+        else:
+            if photo.width != photo.height:
+                where = f"{name}, row {row + 2}: {folder / str(file)}"
+                raise RecfaceError(f"{where}: {photo.width} x {photo.height} pixels, and no landmarks to frame it by")
+            images[row] = np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+            turn[row], shift[row] = 2 / photo.width, -1 + 1j
+    return Photos(table, images, None if pixels is None else landmarks, turn, shift)
