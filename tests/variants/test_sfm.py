@@ -90,3 +90,30 @@ def test_stage_1_in_other_latents_decodes_to_the_same_shapes(batch, face_model, 
         shapes = [module.face_model.shape(module(batch["image"]).identity) for module in (first, second)]
     assert (shapes[0] - face_model.mean).abs().max() > 1
     torch.testing.assert_close(shapes[1], shapes[0], rtol=1e-4, atol=5e-3)
+
+
+def test_directions_of_shapes_separate_by_what_can_be_seen(batch, face_model, benchmark):
+    overrides = ("+experiment=sfm", "sfm.separate=shapes")
+    module, other = build(face_model, benchmark, *overrides), build(face_model, benchmark)
+    with torch.no_grad():
+        for one in (module, other):
+            torch.nn.init.normal_(one.encoders.shape.head.weight, std=0.1)
+            one.load_state_dict(module.state_dict())
+            one.face_model.residual_steps.normal_(generator=torch.Generator().manual_seed(1))
+        face, plain = module.reconstruct(batch), other.reconstruct(batch)
+        found = module.terms(batch, face)["separation"].item()
+        assert other.terms(batch, plain)["separation"].item() != pytest.approx(found, rel=0.02)
+    latents = face.coefficients.identity.double().numpy()
+    basis = module.face_model.basis_mm.double().detach().numpy()
+    directions = latents @ np.linalg.cholesky(basis.T @ basis)
+    # The directions' cosines are those of the shapes' offsets in space.
+    offsets = latents @ basis.T
+    np.testing.assert_allclose(directions @ directions.T, offsets @ offsets.T, rtol=1e-6)
+    named = batch["identity"].numpy() >= 0
+    classes, person = module.separation.weight.double().detach().numpy(), batch["identity"].numpy()[named]
+    units = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (directions[named], classes)]
+    logits = units[0] @ units[1].T
+    logits[np.arange(len(person)), person] -= module.config["sfm"]["margin"]
+    logits *= module.config["sfm"]["scale"]
+    expected = (np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(person)), person]).mean()
+    assert found == pytest.approx(expected, rel=1e-4)

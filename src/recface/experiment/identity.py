@@ -8,23 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recface.tracking.config_hash import IGNORED as NEVER_HASHED
 from recface.tracking.config_hash import config_hash, run_path, without
 from recface.tracking.record import RunRecord
 from recface.versions import VERSIONS
 
 Config = dict[str, Any]
 
-IGNORED = (
-    "seed",
-    "paths",
-    "logger",
-    "name",
-    "parent",
-    "data.photos",
-    "face_model.path",
-    "trainer.validate",
-    "trainer.conflict",
-)
+IGNORED = (*NEVER_HASHED, "name", "parent", "data.photos", "face_model.path")
 STAGE1_IGNORED = (*IGNORED, "variant", "sir", "sfm", "scale.stage2_steps", "optimizer.stage2_rate")
 
 

@@ -96,9 +96,13 @@ class FaceModel(nn.Module):
         self.latent_radius = latent_radius
         self.checksum = array_checksum(self.arrays())
 
-        rows = (3 * self.landmarks68[:, None] + torch.arange(3)).flatten()
-        self.register_buffer("_landmark_identity", self.identity_basis[rows], persistent=False)
-        self.register_buffer("_landmark_expression", self.expression_basis[rows], persistent=False)
+        self.register_buffer("_landmark_identity", self.identity_basis[self.landmark_rows], persistent=False)
+        self.register_buffer("_landmark_expression", self.expression_basis[self.landmark_rows], persistent=False)
+
+    @property
+    def landmark_rows(self) -> Tensor:
+        """Rows (204,) of the bases that move the 68 landmarks: x, y, z of each."""
+        return (3 * self.landmarks68[:, None] + torch.arange(3, device=self.landmarks68.device)).flatten()
 
     @property
     def num_vertices(self) -> int:

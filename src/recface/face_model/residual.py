@@ -34,7 +34,6 @@ class ResidualFaceModel(FaceModel):
         super().__init__(**fields, expression_names=model.expression_names, **names)
         self.residual_steps = nn.Parameter(torch.zeros_like(self.identity_basis))
         self.register_buffer("_unit", rate * self.identity_sigma / len(self.identity_basis) ** 0.5, False)
-        self.register_buffer("_landmark_rows", (3 * self.landmarks68[:, None] + torch.arange(3)).flatten(), False)
 
     @property
     def residual(self) -> Tensor:
@@ -57,7 +56,7 @@ class ResidualFaceModel(FaceModel):
 
     def landmarks(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
         """As `FaceModel.landmarks`, with the residual."""
-        rows = self.residual_steps[self._landmark_rows] * self._unit
+        rows = self.residual_steps[self.landmark_rows] * self._unit
         return super().landmarks(identity, expression) + _offsets(identity, rows)
 
     @torch.no_grad()

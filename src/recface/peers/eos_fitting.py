@@ -25,11 +25,6 @@ from recface.render.camera import from_pixels, to_pixels
 EXPRESSIONS = ("linear", "blendshapes")
 
 
-def landmark_rows(face_model: FaceModel) -> np.ndarray:
-    """Rows (204,) of the bases that move the 68 landmarks."""
-    return (3 * face_model.landmarks68[:, None] + torch.arange(3)).flatten().numpy()
-
-
 def eos_model(face_model: FaceModel, expression: str) -> Any:
     """The face model as eos holds it, restricted to the 68 landmark vertices.
 
@@ -53,7 +48,7 @@ def eos_model(face_model: FaceModel, expression: str) -> Any:
         raise RecfaceError("peer eos: the package eos-py is not installed; `make setup` installs it") from None
     if expression not in EXPRESSIONS:
         raise RecfaceError(f"peer.expression: no kind '{expression}'; known are {', '.join(EXPRESSIONS)}")
-    kinds, rows, unused = eos.morphablemodel, landmark_rows(face_model), [[0, 1, 2]]
+    kinds, rows, unused = eos.morphablemodel, face_model.landmark_rows.numpy(), [[0, 1, 2]]
     mean = face_model.mean.numpy().reshape(-1)[rows]
     variance = face_model.identity_sigma.numpy() ** 2
     shape = kinds.PcaModel(mean, np.asfortranarray(face_model.identity_basis.numpy()[rows]), variance, unused)

@@ -84,9 +84,14 @@ class ShapeModel:
         return self.mean + (self.centre + z) @ self.basis.T
 
 
+def deviations(principal: Principal, modes: int) -> Array:
+    """Standard deviations (M,) in mm of the scans along the leading principal axes."""
+    return principal.scores[:, :modes].std(axis=0, ddof=1)
+
+
 def pca(principal: Principal, modes: int) -> ShapeModel:
     """PCA of all scans, whatever varies; latents are the whitened coefficients."""
-    spread = principal.scores[:, :modes].std(axis=0, ddof=1)
+    spread = deviations(principal, modes)
     basis = principal.axes[:, :modes] * spread
     return ShapeModel(principal.mean, basis, np.zeros(modes), np.ones(modes), modes)
 
@@ -94,14 +99,14 @@ def pca(principal: Principal, modes: int) -> ShapeModel:
 def pca_mm(principal: Principal, modes: int) -> ShapeModel:
     """The same, with coefficients in mm as latents: their distances are distances between shapes."""
     model = pca(principal, modes)
-    spread = principal.scores[:, :modes].std(axis=0, ddof=1)
+    spread = deviations(principal, modes)
     return replace(model, to_latent=lambda latents: latents * spread)
 
 
 def pca_lda(principal: Principal, modes: int, identity: Array, kept: int) -> ShapeModel:
     """PCA followed by linear discriminant analysis of its coefficients: `kept` directions that tell people apart."""
     model = pca(principal, modes)
-    spread = principal.scores[:, :modes].std(axis=0, ddof=1)
+    spread = deviations(principal, modes)
     lda = LinearDiscriminantAnalysis(solver="eigen", n_components=min(kept, modes))
     lda.fit(principal.scores[:, :modes] / spread, identity)
     return replace(model, to_latent=lambda latents: lda.transform(latents))
@@ -113,7 +118,7 @@ def pca_whitened(principal: Principal, modes: int, identity: Array) -> ShapeMode
     Source: Hatch, Kajarekar and Stolcke, "Within-class covariance normalization", Interspeech 2006.
     """
     model = pca(principal, modes)
-    spread = principal.scores[:, :modes].std(axis=0, ddof=1)
+    spread = deviations(principal, modes)
     scores = principal.scores[:, :modes] / spread
     within = scores - person_means(scores, identity)[identity]
     values, vectors = np.linalg.eigh(within.T @ within / max(len(scores) - int(identity.max()) - 1, 1))
