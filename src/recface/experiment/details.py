@@ -11,7 +11,7 @@ from torch import Tensor
 from recface.data import Batch
 from recface.experiment.logger import RunLogger
 from recface.experiment.picture import ROWS, reconstruction_picture
-from recface.variants.reconstruction import Reconstructed
+from recface.variants.reconstructed import Reconstructed
 
 PICTURE_EPOCHS = 5
 

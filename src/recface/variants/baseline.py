@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from recface.data import Batch
-from recface.variants.reconstruction import Reconstructed, Reconstruction
+from recface.variants.reconstructed import Reconstructed
+from recface.variants.reconstruction import Reconstruction
 
 
 class Baseline(Reconstruction):

@@ -18,7 +18,7 @@ from recface.losses.scan import sphere_loss
 from recface.losses.sphere import on_sphere
 from recface.render import matrix_to_euler
 from recface.variants.baseline import Baseline
-from recface.variants.reconstruction import Reconstructed
+from recface.variants.reconstructed import Reconstructed
 
 
 class Scans(Protocol):
