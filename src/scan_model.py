@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.experiment.checks import check_seed
+from recface.experiment.checks import check_process
 from recface.experiment.command_line import check_overrides, compose_config, run_program
 from recface.experiment.sfm_settings import check_measured_settings, check_sfm_settings
 from recface.output import quiet_pipe
@@ -31,7 +31,7 @@ def configurations(overrides: list[str]) -> list[dict[str, Any]]:
     configs = []
     for seed in (seeds[-1] if seeds else "0").split(","):
         config = compose_config(*GROUPS, *rest, f"seed={seed}")
-        check_seed(config)
+        check_process(config)
         check_sfm_settings(config["sfm"])
         check_measured_settings(config["sfm_model"])
         configs.append(config)

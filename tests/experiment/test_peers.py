@@ -82,6 +82,7 @@ def test_the_hash_is_of_method_face_model_and_benchmark():
         ("nothing", [], "no peer 'nothing': known are eos"),
         ("eos", ["loss.pixel=2"], "loss.pixel=2: no peer reads this key"),
         ("eos", ["peer.noise=-1"], "peer.noise: -1 is no number"),
+        ("eos", ["seed=abc"], "seed: 'abc' is no whole number"),
         ("eos", ["+experiment=sir"], "no peer reads this key"),
     ],
 )

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
-from recface.experiment.checks import check_config, check_seed
+from recface.experiment.checks import check_config, check_process
 from recface.experiment.command_line import compose_config, run_program
 from recface.experiment.sfm_settings import IMAGES, MEASURED, SCAN, check_measured_settings, check_sfm_settings
 
@@ -174,7 +174,7 @@ def test_every_key_with_a_check_is_a_key_of_the_configuration(config) -> None:
     assert set(IMAGES) < set(config["sfm"]) and set(MEASURED) == set(config["sfm_model"])
     check_sfm_settings(config["sfm"])
     check_measured_settings(config["sfm_model"])
-    check_seed({"seed": 0})
+    check_process(config)
 
 
 def test_how_a_program_ends(capsys, monkeypatch) -> None:

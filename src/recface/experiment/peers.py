@@ -17,6 +17,7 @@ from recface.data.benchmark import BenchmarkConfig
 from recface.data.benchmark.conditions import named_conditions
 from recface.errors import RecfaceError
 from recface.experiment.arguments import own_overrides
+from recface.experiment.checks import check_process
 from recface.experiment.command_line import CONFIGS, check_overrides, compose_config, known_experiments
 from recface.experiment.evaluate import evaluate_run
 from recface.experiment.identity import Config, face_model_digest
@@ -105,6 +106,7 @@ def peer_config(name: str, overrides: Sequence[str] = ()) -> Config:
         if not override.lstrip("+").startswith(READ):
             raise RecfaceError(f"{override}: no peer reads this key; peers read {', '.join(READ)}")
     whole = compose_config(f"+peer={name}", *own, *overrides)
+    check_process(whole)
     check_settings(whole["peer"])
     sizes = {
         key: value for key, value in whole["scale"].items() if key in ("name", *BenchmarkConfig.__dataclass_fields__)
