@@ -30,7 +30,7 @@ results-ict: $(STAMP) ## the same on scan statistics with real photographs (need
 	@$(BIN)/python src/sweep.py sweeps/ablation_ict.yaml face_model.path=$(ICT) --workers $(WORKERS)
 	@$(BIN)/python src/tables.py
 
-results-comparison: $(STAMP) ## also what is not ours: mean face, eos, fit (on scan statistics too where ICT and PHOTOS are found)
+results-comparison: $(STAMP) ## also what is not ours: mean face, eos, fit, 40 minutes (on scan statistics too where ICT and PHOTOS are found)
 	@for seed in 0 1 2; do $(BIN)/python src/peers.py eos_noisy,fit_noisy seed=$$seed || exit 1; done
 	@$(BIN)/python src/peers.py mean_face,eos,fit
 	@if [ -e $(ICT) ]; then $(BIN)/python src/peers.py all face_model=ict face_model.path=$(ICT) $(if $(wildcard $(PHOTOS)),data.photos=$(PHOTOS)); fi
