@@ -127,7 +127,7 @@ def test_mistakes_are_one_line(tmp_path, environment, arguments):
 
 @pytest.mark.parametrize(
     ("name", "points"),
-    [("ablation", 12), ("ablation_ict", 15), ("convergence", 15), ("tradeoff", 12)],
+    [("ablation", 12), ("ablation_ict", 18), ("convergence", 15), ("tradeoff", 12)],
 )
 def test_the_projects_sweeps_are_right(name, points, environment):
     line = [sys.executable, str(ENTRY), f"sweeps/{name}.yaml", "--dry-run"]
