@@ -190,3 +190,14 @@ def test_photographs_are_found_by_their_file_and_left_out_where_none_was_predict
     folder = method(tmp_path, "both", [*ids, *faces["file"]], parameters=both)
     metrics = evaluated(folder, tmp_path, cache_dir, wish).record.metrics
     assert metrics["photos"]["geometry_auc"] == metrics["photos"]["rank1"] == 1
+
+
+def test_predictions_for_another_face_model_have_a_folder_of_their_own(truth, tmp_path):
+    ids, parameters = truth
+    path = method(tmp_path, "mine = my own", ids, parameters=parameters)
+    assert peer_config(path)["name"] == "mine = my own"
+    assert peer_config(path)["peer"]["folder"] == f"{path}/predictions"
+    (tmp_path / "external" / "mine = my own" / "predictions_ict").mkdir()
+    chosen = peer_config(path, ["face_model=ict", "face_model.path=x"])["peer"]["folder"]
+    assert chosen == f"{path}/predictions_ict"
+    assert peer_config(path)["peer"]["folder"] == f"{path}/predictions"

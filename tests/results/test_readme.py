@@ -42,7 +42,7 @@ def test_readme_says_of_the_separation_s_scale_what_the_table_says():
         rows = {row["experiment"]: row for row in csv.DictReader(file)}
     soft = rows["sir_s8"]
     assert (
-        f"the geometry AUC is {soft['geometry_auc']}, the shape error {soft['shape_error_mm']} mm, and the cosine to the "
-        f"truth *rises* ({rows['baseline']['truth_cosine']} to {soft['truth_cosine']})"
+        f"the geometry AUC is {soft['geometry_auc']}, the shape error {soft['shape_error_mm']} mm, and the cosine to "
+        f"the truth *rises* ({rows['baseline']['truth_cosine']} to {soft['truth_cosine']})"
     ) in text
     assert float(rows["sir_s64"]["shape_error_mm"]) > float(rows["baseline"]["shape_error_mm"])

@@ -28,7 +28,7 @@ from recface.experiment.setup import open_workbench
 from recface.experiment.training import save_arrays
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.peers import build_peer, check_settings
-from recface.peers.imported import CARD, Imported, content_digest
+from recface.peers.imported import CARD, Imported, content_digest, predictions_folder
 from recface.results.published import read_card
 from recface.tracking import RunFolder, new_record, run_path
 from recface.tracking.config_hash import config_hash, without
@@ -94,10 +94,10 @@ def peer_config(name: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         RecfaceError: An unknown peer, or a key that no peer reads.
     """
-    own, named = [], {}
+    folder, named = None, {}
     if "/" in name or (Path(name) / CARD).is_file():
         experiment, title = imported_name(name)
-        name, own, named = IMPORTED, [f"name={experiment}", f"peer.folder={name}"], {"title": title}
+        folder, named, name = Path(name), {"name": experiment, "title": title}, IMPORTED
     elif name not in known_peers():
         known = ", ".join(known_peers())
         raise RecfaceError(f"no peer '{name}': known are {known}, or a folder external/NAME of predictions")
@@ -105,7 +105,9 @@ def peer_config(name: str, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         if not override.lstrip("+").startswith(READ):
             raise RecfaceError(f"{override}: no peer reads this key; peers read {', '.join(READ)}")
-    whole = compose_config(f"+peer={name}", *own, *overrides)
+    whole = compose_config(f"+peer={name}", *overrides)
+    if folder is not None:
+        whole["peer"]["folder"] = str(predictions_folder(folder, whole["face_model"]["name"]))
     check_process(whole)
     check_settings(whole["peer"])
     sizes = {

@@ -96,10 +96,16 @@ def span(vertices: np.ndarray, face_model: FaceModel) -> tuple[FaceModel, np.nda
     return model, axes[:, :count] * len(vertices) ** 0.5
 
 
+def predictions_folder(method: Path, face_model: str) -> Path:
+    """Where a method's predictions for a face model's benchmark lie: in its own folder, or in the common one."""
+    own = method / f"{FOLDER}_{face_model}"
+    return own if own.is_dir() else method / FOLDER
+
+
 def content_digest(folder: Path) -> str:
-    """Hash over a method's predictions, file by file, which stands in for their place in the record's hash."""
+    """Hash over predictions, file by file, which stands in for their place in the record's hash."""
     total = hashlib.sha256()
-    for path in sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()[:12]
 
@@ -110,14 +116,14 @@ def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[st
     Args:
         face_model: The suite's.
         albedo_model: Not used.
-        settings: `folder`, which holds predictions/ in a form of `read_predictions`: vertices (N, V, 3) mm in the face
-            model's topology, or its whitened parameters (N, K), and landmarks (N, 68, 2) in pixels if there are any.
+        settings: `folder`, in a form of `read_predictions`: vertices (N, V, 3) mm in the face model's topology, or its
+            whitened parameters (N, K), and landmarks (N, 68, 2) in pixels if there are any.
         seed: Not used.
 
     Raises:
         RecfaceError: As `read_predictions`; or another number of vertices or parameters than the face model's.
     """
-    found = read_predictions(Path(settings["folder"]) / FOLDER)
+    found = read_predictions(settings["folder"])
     where = f"{found.where}: row 0 (id {found.ids[0]})"
     if found.vertices is not None:
         if found.vertices.shape[1] != face_model.num_vertices:
