@@ -31,7 +31,7 @@ def rms(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def naive(probes: np.ndarray, identity: list[int], references: np.ndarray, names: list[int]) -> tuple[float, float]:
-    """SIR as DESIGN.md writes it, and rank-1 without ties."""
+    """SIR as methods.md writes it, and rank-1 without ties."""
     total, hits = 0.0, 0
     for shape, person in zip(probes, identity, strict=True):
         distances = [rms(shape, r) for r in references]

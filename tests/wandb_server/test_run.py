@@ -104,7 +104,7 @@ def test_an_agents_sweep_and_ours_give_the_same_cells(tmp_path, cache_dir):
 
 
 def check_content(run, record):
-    """Everything that issue and DESIGN ask for is in a run of SIR."""
+    """Everything that a run should report is in a run of SIR."""
     assert run.about["groupName"] == "sir" and run.about["jobType"] == "stage2" and "smoke" in run.about["tags"]
     assert run.config["loss"]["value"]["pixel"] == record["config"]["loss"]["pixel"]
     assert run.summary["benchmark/geometry_auc"] == record["metrics"]["benchmark"]["geometry_auc"]

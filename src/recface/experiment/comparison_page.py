@@ -1,6 +1,6 @@
 """A page that shows methods side by side: one person's shapes from two photos, and how far apart the two are.
 
-After SIR's qualitative comparison (METHODS.md, "SIR" [A]): light, expression, large pose and occlusion; geometry from
+After SIR's qualitative comparison (methods.md, "SIR" [A]): light, expression, large pose and occlusion; geometry from
 shape parameters alone; the Euclidean distance between two shapes of one person as a map. A good method has shapes that
 look like the true one and maps that stay dark; the mean face would have perfectly dark maps, and is no likeness.
 """

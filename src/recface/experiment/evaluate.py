@@ -126,7 +126,9 @@ def evaluate_split(
 def evaluate_control(
     predictor: Predictor, bench: Workbench, control: str, face_model: FaceModel | None = None
 ) -> tuple[dict[str, float], Predictions]:
-    """Verification on one of the two control sets: do shapes recognise by appearance? See DESIGN.md, faithfulness.
+    """Verification on one of the two control sets: do shapes recognise by appearance?
+
+    Source: ours (methods.md, "Metrics": faithfulness).
 
     Args:
         predictor: As for `evaluate_split`.

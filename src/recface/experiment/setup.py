@@ -63,7 +63,7 @@ def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: 
 
 
 def stage_sources(bench: Workbench, stage: int) -> list[str]:
-    """Names of a stage's sources: stage 1 takes those with landmarks only (METHODS.md, training)."""
+    """Names of a stage's sources: stage 1 takes those with landmarks only (methods.md, "SIR": training)."""
     return [name for name, source in bench.sources.items() if stage == 2 or source.landmarks is not None]
 
 

@@ -25,9 +25,9 @@ class FaceModel(nn.Module):
     """Linear face model S = mean + identity_basis (sigma * a) + expression_basis e, in millimetres.
 
     The identity parameters ``a`` are whitened: over the population a ~ N(0, I). The basis is orthonormal, so the
-    Euclidean distance between sigma-weighted parameters *is* the distance between shapes (METHODS, "why parameters and
-    geometry are linked"). The frame is right-handed: +x to the subject's left (image right), +y up, +z out of the face
-    to the camera.
+    Euclidean distance between sigma-weighted parameters *is* the distance between shapes (methods.md, "Why
+    parameters and geometry are linked"). The frame is right-handed: +x to the subject's left (image right), +y up, +z
+    out of the face to the camera.
 
     Everything is a float32 buffer and none of it enters ``state_dict``: a checkpoint stays small, and names its face
     model by checksum instead.

@@ -16,7 +16,7 @@ class ResidualFaceModel(FaceModel):
     """S = mean + (basis diag(sigma) + residual) a + expression_basis e, with a residual in mm that training changes.
 
     The residual alone is a parameter, and alone enters ``state_dict``. Latents keep the unit that they have with the
-    fixed part. METHODS.md, "SFM", stage 2; the form is ours.
+    fixed part. methods.md, "SFM", stage 2; the form is ours.
 
     Args:
         model: The fixed part.

@@ -11,7 +11,7 @@ from recface.losses.scan import orthogonality_loss
 
 
 def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
-    """The terms on a learned basis M = fixed part + residual. METHODS.md, "SFM": names [C], forms ours.
+    """The terms on a learned basis M = fixed part + residual. methods.md, "SFM": names [C], forms ours.
 
     Each is relative to the fixed part, mode by mode, so that a weight means the same for every face model.
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from recface.losses.reduce import in_float32, masked_mean
 
-SMALLEST_NORM = 1e-3  # millimetres; keeps the gradient finite where a predicted shape is exactly the mean face
+SMALLEST_NORM = 1e-3  # in the embedding's unit; keeps the gradient finite where a prediction is exactly the mean face
 
 
 @in_float32
@@ -18,13 +18,13 @@ def cosface_loss(embedding: Tensor, weight: Tensor, identity: Tensor, scale: flo
     -log( e^(s (cos_y - m)) / (e^(s (cos_y - m)) + sum_{j != y} e^(s cos_j)) ), Wang et al., *CosFace*, CVPR 2018, eq.
     4; on shape parameters: SIR [A].
 
-    Pass *sigma-weighted* parameters (`FaceModel.weighted`, millimetres). The face model's basis is orthonormal, so the
-    distance between weighted parameters is the distance between shapes, and an angle between them is an angle between
-    deviations from the mean face. In whitened parameters the last mode, a fraction of a millimetre, counts as much as
-    the first: a network can then tell people apart by modes nobody can see.
+    SIR passes *sigma-weighted* parameters (`FaceModel.weighted`, millimetres), SFM its latents unless told otherwise.
+    The face model's basis is orthonormal, so the distance between weighted parameters is the distance between shapes,
+    and an angle between them is an angle between deviations from the mean face. In whitened parameters the last mode, a
+    fraction of a millimetre, counts as much as the first: a network can then tell people apart by modes nobody can see.
 
     Args:
-        embedding: Sigma-weighted shape parameters (B,K).
+        embedding: What is separated by direction (B,K): sigma-weighted shape parameters, or latents.
         weight: Class directions (C,K), of any length.
         identity: Class of each sample (B,), int64; -1 = unknown.
         scale: Inverse temperature s.
@@ -64,5 +64,5 @@ class Separation(nn.Module):
         self.margin = margin
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Tensor:
-        """Loss of sigma-weighted parameters (B,K) with identities (B,), -1 = unknown."""
+        """Loss of embeddings (B,K) as in `cosface_loss`, with identities (B,), -1 = unknown."""
         return cosface_loss(embedding, self.weight, identity, self.scale, self.margin)

@@ -12,7 +12,7 @@ from recface.metrics.functional.geometry import geometry_coordinates
 class Clustering(SampleMetric):
     """Silhouette, Calinski-Harabasz, Davies-Bouldin and NMCD, on whitened parameters or, given a basis, on geometry.
 
-    Source: METHODS.md, "SFM", metrics [C]; geometry space ours [O]. Keys end in `_param` or `_geometry`.
+    Source: methods.md, "SFM", metrics [C]; geometry space ours [O]. Keys end in `_param` or `_geometry`.
 
     Example:
         >>> import torch

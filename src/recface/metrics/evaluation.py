@@ -72,7 +72,7 @@ def evaluate_shapes(
 ) -> dict[str, float]:
     """Every shape metric of a test set; `protocols.PROTOCOLS` says what each key means.
 
-    Source: ours [O] (DESIGN.md, "Metrics"); each number's own source is with its function.
+    Source: ours [O] (methods.md, "Metrics"); each number's own source is with its function.
 
     Args:
         predicted: (N, K) whitened.

@@ -11,7 +11,7 @@ from recface.metrics.functional.faithfulness import truth_cosine, truth_rank1
 class Faithfulness(SampleMetric):
     """`truth_cosine` and `truth_rank1`: are shapes recognised by what is true of them?
 
-    Source: ours [O] (DESIGN.md, "Metrics").
+    Source: ours [O] (methods.md, "Metrics").
 
     Example:
         >>> import torch

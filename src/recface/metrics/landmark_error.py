@@ -9,7 +9,7 @@ from recface.metrics.functional.landmark_error import landmark_nme
 class LandmarkNME(SampleMetric):
     """`nme`: mean of `functional.landmark_nme` in percent over the samples that have landmarks.
 
-    Source: the AFLW2000-3D protocol (METHODS.md, "Evaluation protocols" [C], field).
+    Source: the AFLW2000-3D protocol (methods.md, "Evaluation protocols" [C], field).
 
     Example:
         >>> import torch

@@ -9,7 +9,7 @@ from recface.metrics.functional.prior import parameter_energy, prior_kl
 class PriorDistance(SampleMetric):
     """`prior_kl` (0 is ideal) and `param_energy` (1 is ideal, near 0 is collapse) of a test set's whitened parameters.
 
-    Source: ours [O] (DESIGN.md, "Metrics"), after the prior term of SIR [A][C].
+    Source: ours [O] (methods.md, "Metrics"), after the prior term of SIR [A][C].
 
     Example:
         >>> import torch

@@ -11,7 +11,7 @@ from recface.metrics.functional.shape_error import per_vertex_error
 class ShapeError(SampleMetric):
     """`shape_error_mm`: mean over samples of `functional.per_vertex_error`.
 
-    Source: METHODS.md, "SFM", metrics [C]; alignment and mask ours [O].
+    Source: methods.md, "SFM", metrics [C]; alignment and mask ours [O].
 
     Example:
         >>> import torch

@@ -14,7 +14,7 @@ from recface.metrics.functional.sir import decoded_recognition, recognition
 class SIRMetric(SampleMetric):
     """`sir` and `rank1` against true shapes, or `sir_decoded` and `rank1_decoded` against each person's best photo.
 
-    Source: ours [O] (DESIGN.md, "Metrics"). Two protocols, so two pairs of keys.
+    Source: ours [O] (methods.md, "Metrics"). Two protocols, so two pairs of keys.
 
     Example:
         >>> import torch

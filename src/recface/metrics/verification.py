@@ -41,7 +41,7 @@ class _Verification(SampleMetric):
 class ParameterVerification(_Verification):
     """`param_auc`, `param_acc`, `param_tar`: verification by the cosine of sigma-weighted parameters.
 
-    Source: METHODS.md, "Evaluation protocols" [C]; the weighting by sigma and the drawn pairs are ours [O].
+    Source: methods.md, "Evaluation protocols" [C]; the weighting by sigma and the drawn pairs are ours [O].
 
     Example:
         >>> import torch
@@ -68,7 +68,7 @@ class ParameterVerification(_Verification):
 class GeometryVerification(_Verification):
     """`geometry_auc`, `geometry_acc`, `geometry_tar`: verification by the mean distance of two neutral shapes.
 
-    Source: ours [O] (DESIGN.md, "Metrics").
+    Source: ours [O] (methods.md, "Metrics").
 
     Example:
         >>> import torch

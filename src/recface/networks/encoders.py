@@ -1,4 +1,4 @@
-"""The SIR network: one shared extraction module and three encoders (shape, scene, albedo). METHODS.md, "Network"."""
+"""The SIR network: one shared extraction module and three encoders (shape, scene, albedo). methods.md, "Network"."""
 
 from __future__ import annotations
 

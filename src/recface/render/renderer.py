@@ -34,7 +34,7 @@ class Rendering(NamedTuple):
 
 
 class Renderer(nn.Module):
-    """Renders one topology under a scaled orthographic camera and spherical-harmonics light (ours; see DESIGN.md).
+    """Renders one topology under a scaled orthographic camera and spherical-harmonics light (ours).
 
     Colour is computed at the vertices and interpolated. The light is of second order, hence smooth, and the face
     models here have about one vertex per pixel, so shading each pixel would look the same; shading vertices lets one

@@ -12,7 +12,7 @@ def listing() -> str:
         lines += [protocol.id, f"    {summary(protocol)}"]
         lines += [f"    source  {protocol.source}", f"    unit    {protocol.unit or 'none'}"]
         lines += [f"    needs   {needs(protocol)}", ""]
-    lines.append("Columns of our own benchmark (source: ours, DESIGN.md; from the predictions of a run):")
+    lines.append("Columns of our own benchmark (source: ours, docs/methods.md; from the predictions of a run):")
     for block, columns in (("benchmark", PROTOCOLS), ("photos", PHOTO_PROTOCOLS)):
         for key, column in columns.items():
             lines.append(f"    {column.id:<48} {block + '.' + key:<36} {column.unit or 'none':<5} {column.direction}")
@@ -54,6 +54,6 @@ def markdown() -> str:
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     for block, columns in (("benchmark", PROTOCOLS), ("photos", PHOTO_PROTOCOLS)):
         for key, column in columns.items():
-            cells = (f"`{column.id}`", f"{block} column", column.unit or "none", "ours; DESIGN.md", "a run", key)
+            cells = (f"`{column.id}`", f"{block} column", column.unit or "none", "ours; docs/methods.md", "a run", key)
             rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"

@@ -30,7 +30,7 @@ def cosine(first: Array, second: Array) -> Array:
 
 
 def reference_values(points: Array, references: Array, person: Array) -> dict[str, Array]:
-    """SIR metric and rank-1 of each photo against fixed reference shapes (DESIGN.md, SIR metric).
+    """SIR metric and rank-1 of each photo against fixed reference shapes (methods.md, "Metrics": SIR metric).
 
     Args:
         points: (N, D) coordinates of predicted shapes in which distance is RMS vertex distance in mm.

@@ -113,7 +113,7 @@ def grouped_mean(values: Array, groups: Array, weights: Array) -> Array:
 
 
 def prior_kl(parameters: Array, groups: Array, weights: Array) -> Array:
-    """Replicates of the prior distance: KL of each dimension's Gaussian to N(0, 1), averaged (METHODS.md, SIR).
+    """Replicates of the prior distance: KL of each dimension's Gaussian to N(0, 1), averaged (methods.md, SIR).
 
     Args:
         parameters: (N, K) whitened.
@@ -131,7 +131,7 @@ def prior_kl(parameters: Array, groups: Array, weights: Array) -> Array:
 
 
 def nmcd(points: Array, groups: Array, weights: Array) -> Array:
-    """Replicates of NMCD: mean ||x - c_y||^2 over mean_{i != j} ||c_i - c_j||^2 (METHODS.md, SFM).
+    """Replicates of NMCD: mean ||x - c_y||^2 over mean_{i != j} ||c_i - c_j||^2 (methods.md, SFM).
 
     Args:
         points: (N, D).

@@ -23,7 +23,7 @@ MEAN_SCALE = 1 / 90.0
 
 
 class Reconstruction(Trained):
-    """A network that regresses 3DMM parameters from a photo, with the terms of METHODS.md's SIR network.
+    """A network that regresses 3DMM parameters from a photo, with the terms of methods.md, "SIR".
 
     Args:
         config: The resolved configuration of the run, plain.

@@ -35,7 +35,7 @@ class SFM(Baseline):
     Latents are pulled to a sphere, separated by CosFace on their directions, and gathered at their person's weighted
     centre on it. The basis, learned from scans in the first stage, goes on learning as a residual at half the rate; it
     is held by its size, by orthogonality, smoothness and symmetry, and by scans that stay in the mix. docs/sfm.md
-    derives the terms; most forms are ours (METHODS.md, "SFM").
+    derives the terms; most forms are ours (methods.md, "SFM").
 
     Args:
         config: The resolved configuration, with the group `sfm`.
@@ -69,9 +69,8 @@ class SFM(Baseline):
         directions = latents if self.config["sfm"]["separate"] == "latents" else self.face_model.weighted(latents)
         terms = super().terms(batch, face) | {"separation": self.separation(directions, person)}
         if self.weights["sphere"] > 0:
-            terms["sphere"] = sphere_loss(
-                latents / self.radius, 1.0
-            )  # relative, as weights mean the same for every model
+            # Relative to the radius: a weight means the same for every face model.
+            terms["sphere"] = sphere_loss(latents / self.radius, 1.0)
             terms["center"] = self.center(on_sphere(latents, self.radius), person, frontal)
         else:
             terms["prior"] = prior_loss(latents)

@@ -17,7 +17,7 @@ class SIR(Baseline):
     """The baseline's terms, and in stage 2 separation, weighted centre, and the prior on the parameters.
 
     The separation works on sigma-weighted parameters, whose distances are distances between shapes, so that what it
-    separates is geometry (ours; METHODS.md, "Why parameters and geometry are linked").
+    separates is geometry (ours; methods.md, "Why parameters and geometry are linked").
     """
 
     def __init__(self, config: dict[str, Any], *models: Any, **options: Any) -> None:

@@ -20,7 +20,7 @@ CONDITIONS = ("light", "expression", "large_pose", "occlusion", "plain")
 def named_conditions(labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Sort photos into conditions; one photo may be in several.
 
-    Source: the conditions are SIR's (METHODS.md, "SIR", comparison [A]); the thresholds are ours.
+    Source: the conditions are SIR's (methods.md, "SIR", comparison [A]); the thresholds are ours.
 
     Args:
         labels: `Benchmark.labels` of a split: angles (N, 3) pitch, yaw, roll in radians; expression (N, E); light

@@ -32,7 +32,7 @@ def _people(points: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
 def nmcd(points: Tensor, identities: Tensor) -> float:
     """Normalised mean centre distance: mean_i ||x_i - c_y||^2 / mean_{j != k} ||c_j - c_k||^2; 0 is perfect.
 
-    Source: METHODS.md, "SFM", metrics [C].
+    Source: methods.md, "SFM", metrics [C].
 
     Args:
         points: (N, D), such as whitened parameters, or geometry_coordinates.
@@ -56,7 +56,7 @@ def nmcd(points: Tensor, identities: Tensor) -> float:
 def clustering(points: Tensor, identities: Tensor) -> dict[str, float]:
     """The four clustering numbers.
 
-    Source: METHODS.md, "SFM", metrics [C]; the first three as scikit-learn computes them.
+    Source: methods.md, "SFM", metrics [C]; the first three as scikit-learn computes them.
 
     Args:
         points: (N, D), such as whitened parameters, or geometry_coordinates.

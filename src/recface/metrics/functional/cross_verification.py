@@ -13,7 +13,7 @@ def cross_verification(
 ) -> dict[str, float]:
     """How well shapes tell whether a probe and a gallery photo show one person, such as smiling against neutral.
 
-    Source: ours (DESIGN.md, the prototype's photographs). Few people are used to the full: all pairs count.
+    Source: ours (methods.md, "Metrics": photographs). Few people are used to the full: all pairs count.
 
     Args:
         gallery: (G, K) whitened parameters, one photo a person.

@@ -17,7 +17,7 @@ from recface.metrics.functional.verification import auc
 def truth_cosine(predicted: Tensor, true: Tensor) -> float:
     """Mean cosine of predicted to true parameters, which rescaling cannot raise.
 
-    Source: ours [O] (DESIGN.md, "Metrics": faithfulness).
+    Source: ours [O] (methods.md, "Metrics": faithfulness).
 
     Args:
         predicted: (N, K) sigma-weighted, mm.
@@ -40,7 +40,7 @@ def truth_cosine(predicted: Tensor, true: Tensor) -> float:
 def truth_rank1(predicted: Tensor, true: Tensor, identities: Tensor, basis: Tensor) -> float:
     """Rank-1 rate of predicted shapes among the true shapes of all people, by RMS vertex distance.
 
-    Source: ours [O] (DESIGN.md, "Metrics": faithfulness).
+    Source: ours [O] (methods.md, "Metrics": faithfulness).
 
     Args:
         predicted: (N, K) whitened.
@@ -73,7 +73,7 @@ def control_auc(
     `control_shape_auc`: the same shape under different albedos; genuine pairs are one shape under two albedos.
     Shapes that carry imprinted albedo look alike in the first and differ in the second.
 
-    Source: ours [O] (DESIGN.md, "Metrics": faithfulness).
+    Source: ours [O] (methods.md, "Metrics": faithfulness).
 
     Args:
         parameters: (N, K) whitened predictions.

@@ -24,7 +24,7 @@ def geometry_distance_pairs(
 ) -> Tensor:
     """Mean per-vertex distance of pairs of neutral shapes.
 
-    Source: ours (DESIGN.md, "Metrics": geometry verification). The mean shape cancels, so a pair costs one product of
+    Source: ours (methods.md, "Metrics": geometry verification). The mean shape cancels, so a pair costs one product of
     its parameter difference with the basis; one product per axis keeps the intermediate inside the cache.
 
     Args:

@@ -14,7 +14,7 @@ YAW_BINS = (("nme_0_30", 0, 30), ("nme_30_60", 30, 60), ("nme_60_90", 60, 90))
 def landmark_nme(predicted: Tensor, target: Tensor) -> Tensor:
     """NME of each sample: mean distance of its points over sqrt(w h) of the true landmarks' bounding box, in percent.
 
-    Source: the AFLW2000-3D protocol (METHODS.md, "Evaluation protocols" [C], field). The unit of the image coordinates
+    Source: the AFLW2000-3D protocol (methods.md, "Evaluation protocols" [C], field). The unit of the image coordinates
     cancels. Printed as the field prints it: a fraction times 100.
 
     Args:
@@ -41,7 +41,7 @@ def landmark_nme(predicted: Tensor, target: Tensor) -> Tensor:
 def nme_by_yaw(nme: Tensor, yaw: Tensor) -> dict[str, float]:
     """NME in the three yaw bins of AFLW2000-3D and the mean of the three bins.
 
-    Source: METHODS.md, "Evaluation protocols" [C], field: [0, 30], (30, 60], (60, 90] degrees.
+    Source: methods.md, "Evaluation protocols" [C], field: [0, 30], (30, 60], (60, 90] degrees.
 
     Args:
         nme: (B,) percent, NaN = left out.

@@ -28,7 +28,7 @@ def verification_pairs(
 ) -> Pairs:
     """Draws a verification protocol: all genuine pairs, and in each fold as many impostor pairs (or all there are).
 
-    Source: ours, after the ten-fold protocol of LFW (METHODS.md, "Evaluation protocols"). People, not photos, are dealt
+    Source: ours, after the ten-fold protocol of LFW (methods.md, "Evaluation protocols"). People, not photos, are dealt
     to the folds, so that no person is seen both when a threshold is chosen and when it is used.
 
     Args:

@@ -14,7 +14,7 @@ def prior_kl(parameters: Tensor) -> float:
 
     mean_k 1/2 (v_k + m_k^2 - 1 - log v_k); 0 is ideal.
 
-    Source: the prior term of METHODS.md, "SIR" [A][C]; per dimension, and as a metric of a test set, ours [O].
+    Source: the prior term of methods.md, "SIR" [A][C]; per dimension, and as a metric of a test set, ours [O].
 
     Args:
         parameters: (N, K) whitened, N >= 2.
@@ -36,7 +36,7 @@ def prior_kl(parameters: Tensor) -> float:
 def parameter_energy(parameters: Tensor) -> float:
     """Mean of ||a||^2 / K: 1 is as far from the mean face as people are, near 0 is collapse to the mean face.
 
-    Source: ours [O] (DESIGN.md, "Metrics": prior distance).
+    Source: ours [O] (methods.md, "Metrics": prior distance).
 
     Args:
         parameters: (N, K) whitened.

@@ -11,7 +11,7 @@ def reference_photos(identities: Tensor, yaw_abs: Tensor, expression_norm: Tenso
     """The most frontal, most neutral photo of each person, to stand in for an unknown true shape.
 
     Source: ours; "most" is by max(0, cos yaw) exp(-||expression|| / 3), the weight with which SIR's centres count a
-    photo (METHODS.md, "SIR": weighted centre [C]). Leave these rows out of the probes.
+    photo (methods.md, "SIR": weighted centre [C]). Leave these rows out of the probes.
 
     Args:
         identities: (N,) int64, >= 0.
@@ -40,7 +40,7 @@ def reference_photos(identities: Tensor, yaw_abs: Tensor, expression_norm: Tenso
 def true_references(identities: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
     """One true shape per person, taken from a true shape per photo.
 
-    Source: ours (DESIGN.md, "Metrics").
+    Source: ours (methods.md, "Metrics").
 
     Args:
         identities: (N,) int64, >= 0.

@@ -12,7 +12,7 @@ def per_vertex_error(
 ) -> Tensor:
     """Mean per-vertex distance after similarity (or rigid) alignment.
 
-    Source: the mean per-vertex error of METHODS.md, "SFM", metrics [C]; taking it on the face mask only, after a
+    Source: the mean per-vertex error of methods.md, "SFM", metrics [C]; taking it on the face mask only, after a
     similarity alignment of that mask, is ours. With known correspondence no ICP is needed, whose errors correlate
     weakly with the true ones.
 

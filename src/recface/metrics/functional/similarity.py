@@ -17,7 +17,7 @@ CHUNK = 1024
 def vector_scores(vectors: Tensor, pairs: Pairs, *, cosine: bool) -> Tensor:
     """Cosine, or minus the Euclidean distance, of each pair's vectors, in float64.
 
-    Source: METHODS.md, "Evaluation protocols" [C]. Pairs are taken a chunk at a time: IJB-C has 15.7 million.
+    Source: methods.md, "Evaluation protocols" [C]. Pairs are taken a chunk at a time: IJB-C has 15.7 million.
 
     Args:
         vectors: (N, D).
@@ -66,8 +66,8 @@ def linear_geometry_scores(parameters: Tensor, basis: Tensor, pairs: Pairs, *, c
 def mesh_scores(decode: Callable[[Tensor], Tensor], count: int, pairs: Pairs, *, cosine: bool) -> Tensor:
     """Minus the mean per-vertex distance, or the cosine of the offsets from the mean shape of all predictions.
 
-    Source: the distance is ours (DESIGN.md, "Metrics"); the cosine of shapes needs an origin, and that this is the mean
-    of the method's own predictions is ours [O], as a method's mean face is not always known.
+    Source: the distance is ours (methods.md, "Metrics"); the cosine of shapes needs an origin, and that this is the
+    mean of the method's own predictions is ours [O], as a method's mean face is not always known.
 
     Args:
         decode: From rows (C,) int64 to neutral shapes (C, V, 3) in mm, of one topology.

@@ -24,7 +24,7 @@ COINCIDENT_MM = 1e-6  # references closer than this differ by rounding alone
 def rms_distances(parameters_a: Tensor, parameters_b: Tensor, basis: Tensor) -> Tensor:
     """Root mean square vertex distance between every two neutral shapes.
 
-    Source: ours (DESIGN.md, "Metrics": d of the SIR metric), by way of `geometry_coordinates`.
+    Source: ours (methods.md, "Metrics": d of the SIR metric), by way of `geometry_coordinates`.
 
     Args:
         parameters_a: (N, K) whitened.
@@ -67,7 +67,7 @@ def sir_metric(
 
     mean over i of (mean_{j != y} d(i, r_j) - d(i, r_y)) / mean_{j != k} d(r_j, r_k); 1 is perfect, 0 is chance.
 
-    Source: ours [O] (DESIGN.md, "Metrics"); the authors' formula is not published in what we have.
+    Source: ours [O] (methods.md, "Metrics"); the authors' formula is not published in what we have.
 
     Args:
         distances: (N, R) mm, from probes to references.
@@ -120,7 +120,7 @@ def recognition(
 ) -> dict[str, float]:
     """The SIR metric and the rank-1 rate of predicted shapes against reference shapes.
 
-    Source: ours [O] (DESIGN.md, "Metrics").
+    Source: ours [O] (methods.md, "Metrics").
 
     Args:
         parameters: (N, K) whitened predictions.
@@ -144,7 +144,7 @@ def decoded_recognition(
 ) -> dict[str, float]:
     """`recognition` against each person's own most frontal, most neutral photo, for data without true shapes.
 
-    Source: ours [O] (DESIGN.md, "Metrics"). Arguments as `reference_photos` and `recognition`. Where the
+    Source: ours [O] (methods.md, "Metrics"). Arguments as `reference_photos` and `recognition`. Where the
     truth is known too, what this exceeds `recognition` by is imprinted: consistent for a person, but not their shape.
     """
     rows = reference_photos(identities, yaw_abs, expression_norm)

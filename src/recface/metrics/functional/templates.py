@@ -10,7 +10,7 @@ from recface.metrics.functional._checks import require_finite, require_same_leng
 def pool(values: Tensor, group: Tensor) -> Tensor:
     """Mean of the rows of each group.
 
-    Source: METHODS.md, "Evaluation protocols" [C] (YTF: mean parameter vector per video).
+    Source: methods.md, "Evaluation protocols" [C] (YTF: mean parameter vector per video).
 
     Args:
         values: (N, ...).

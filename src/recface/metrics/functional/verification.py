@@ -27,7 +27,7 @@ __all__ = [
 def cosine_scores(parameters: Tensor, pairs: Pairs) -> Tensor:
     """Cosine similarity of each pair's parameters.
 
-    Source: METHODS.md, "Evaluation protocols" [C]; on sigma-weighted parameters ours [O], as only there
+    Source: methods.md, "Evaluation protocols" [C]; on sigma-weighted parameters ours [O], as only there
     Euclidean geometry is that of the shapes.
 
     Args:
@@ -45,7 +45,7 @@ def cosine_scores(parameters: Tensor, pairs: Pairs) -> Tensor:
 def geometry_scores(shapes: Tensor | Callable[[Tensor], Tensor], pairs: Pairs, chunk: int = 512) -> Tensor:
     """Minus the mean per-vertex distance of each pair's neutral shapes, for shapes of any origin.
 
-    Source: ours (DESIGN.md, "Metrics"). For a linear face model `geometry_distance_pairs` is faster.
+    Source: ours (methods.md, "Metrics"). For a linear face model `geometry_distance_pairs` is faster.
 
     Args:
         shapes: (N, V, 3) mm on the face mask, or a function from rows (C,) int64 to shapes (C, V, 3).
@@ -113,7 +113,7 @@ def _best_threshold(scores: Tensor, same: Tensor) -> float:
 def fold_accuracies(scores: Tensor, same: Tensor, fold: Tensor) -> Tensor:
     """Accuracy on each fold under the threshold that is best on the other folds.
 
-    Source: LFW's protocol (METHODS.md, "Evaluation protocols" [C]). The threshold is one of the scores, so the
+    Source: LFW's protocol (methods.md, "Evaluation protocols" [C]). The threshold is one of the scores, so the
     result does not change under a monotone map.
 
     Args:

@@ -42,7 +42,7 @@ def _numbers(truth: Truth, columns: list[str]):
 
 
 class _Benchmark(BenchmarkProtocol):
-    source = "ours; DESIGN.md, Metrics"
+    source = "ours; docs/methods.md, Metrics"
     unit = ""
     direction = "higher"
     needs = ("parameters", "weights", "basis", "mean")
@@ -53,7 +53,7 @@ class _Benchmark(BenchmarkProtocol):
 class BenchmarkShapes(_Benchmark):
     """All shape metrics of the embedded benchmark, from whitened parameters of a known face model.
 
-    Source: ours (DESIGN.md, "Metrics"); every number has an id, direction and unit of its own in `columns.PROTOCOLS`.
+    Source: ours (methods.md, "Metrics"); every number has an id, direction and unit of its own in `columns.PROTOCOLS`.
     Alignment: similarity for the error, none elsewhere. Crop: face region of the face model. Similarity: cosine of
     sigma-weighted parameters, mean vertex distance. Unit: of each number. The manifest's columns true_1, true_2, ...
     hold the true whitened parameters; yaw_abs (radians) and expression_norm (how far from neutral the method finds the
@@ -100,7 +100,7 @@ class _Control(_Benchmark):
 class ControlShape(_Control):
     """Geometry verification of one shape under different albedos: do shapes change with appearance?
 
-    Source: ours (DESIGN.md, "Metrics": faithfulness). Alignment: none. Crop: face region. Similarity: mean vertex
+    Source: ours (methods.md, "Metrics": faithfulness). Alignment: none. Crop: face region. Similarity: mean vertex
     distance. Unit: AUC in [0, 1].
     """
 
@@ -113,7 +113,7 @@ class ControlShape(_Control):
 class ControlAlbedo(_Control):
     """Geometry verification of different shapes under one albedo: are people told apart by shape at all?
 
-    Source: ours (DESIGN.md, "Metrics": faithfulness). Alignment: none. Crop: face region. Similarity: mean vertex
+    Source: ours (methods.md, "Metrics": faithfulness). Alignment: none. Crop: face region. Similarity: mean vertex
     distance. Unit: AUC in [0, 1].
     """
 
@@ -126,7 +126,7 @@ class ControlAlbedo(_Control):
 class BenchmarkPhotos(_Benchmark):
     """Verification of real photographs: every photo that is not neutral against every neutral one.
 
-    Source: ours (DESIGN.md, the prototype's photographs). Alignment: none. Crop: face region. Similarity: cosine of
+    Source: ours (methods.md, "Metrics": photographs). Alignment: none. Crop: face region. Similarity: cosine of
     sigma-weighted parameters, mean vertex distance, RMS vertex distance for rank-1. Unit: rates in [0, 1].
     """
 

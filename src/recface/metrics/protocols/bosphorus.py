@@ -20,7 +20,7 @@ YES, NO = ("1", "true", "yes", "neutral"), ("0", "false", "no", "nan", "")
 def weighted_distances(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> Tensor:
     """Distances between shapes whose parameters are given, all vertices of an orthonormal basis counted.
 
-    Source: METHODS.md, "SIR": why parameters and geometry are linked. It is `rms_distances` times the square root of
+    Source: methods.md, "SIR": why parameters and geometry are linked. It is `rms_distances` times the square root of
     the number of vertices, which the SIR metric and rank-1 divide out.
 
     Args:
@@ -84,7 +84,7 @@ class _BosphorusSIR(BenchmarkProtocol):
 class BosphorusSIR(_BosphorusSIR):
     """Bosphorus, SIR metric against true neutral references.
 
-    Source: formula ours (DESIGN.md, "Metrics, ours"); what goes in as METHODS.md, "Evaluation protocols": parameters of
+    Source: formula ours (methods.md, "Metrics"); what goes in as methods.md, "Evaluation protocols": parameters of
         the photos, their labels, the neutral references, the 3DMM's standard deviations.
     Alignment: none.
     Crop: none; all vertices of the face model count, by way of the parameters.

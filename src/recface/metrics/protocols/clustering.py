@@ -16,7 +16,7 @@ CLUSTERING_VALUES = {
 
 
 class _Clustering(BenchmarkProtocol):
-    source = "Sphere Face Model's metrics (METHODS.md); the first three as in scikit-learn"
+    source = "Sphere Face Model's metrics (docs/methods.md); the first three as in scikit-learn"
     unit = ""
     direction = "higher"
     columns = ("identity",)
@@ -40,7 +40,7 @@ class _Clustering(BenchmarkProtocol):
 class ParameterClustering(_Clustering):
     """Clustering of shape parameters by person: silhouette, Calinski-Harabasz, Davies-Bouldin, NMCD.
 
-    Source: METHODS.md, "SFM", metrics [C]; scikit-learn's definitions. Alignment: none. Crop: none. Similarity:
+    Source: methods.md, "SFM", metrics [C]; scikit-learn's definitions. Alignment: none. Crop: none. Similarity:
     Euclidean on the parameters as the method has them. Unit: none.
     """
 
@@ -56,7 +56,7 @@ class ParameterClustering(_Clustering):
 class GeometryClustering(_Clustering):
     """Clustering of neutral shapes by person: silhouette, Calinski-Harabasz, Davies-Bouldin, NMCD.
 
-    Source: METHODS.md, "SFM", metrics [C]; on geometry ours [O]. Alignment: none. Crop: all vertices given, or the face
+    Source: methods.md, "SFM", metrics [C]; on geometry ours [O]. Alignment: none. Crop: all vertices given, or the face
     region of the face model named. Similarity: root mean square vertex distance in mm. Unit: none.
     """
 

@@ -79,7 +79,7 @@ PHOTO_PROTOCOLS: dict[str, Protocol] = {
 def protocol_ids(keys: Iterable[str]) -> dict[str, str]:
     """The protocol id of each metric key, as run.json stores them.
 
-    Source: ours [O] (DESIGN.md, "Contracts": run, table).
+    Source: ours [O] (methods.md, "Metrics").
 
     Raises:
         RecfaceError: for a key without a protocol.

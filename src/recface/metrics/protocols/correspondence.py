@@ -62,24 +62,24 @@ def neutral_vertices(predictions: Predictions, rows: np.ndarray) -> np.ndarray:
 class CorrespondenceSimilarity(_Correspondence):
     """Mean per-vertex distance to the true shape in the same topology, after a similarity alignment.
 
-    Source: METHODS.md, "SFM", metrics [C]; alignment ours [O]. No closest points: these correlate weakly with the true
+    Source: methods.md, "SFM", metrics [C]; alignment ours [O]. No closest points: these correlate weakly with the true
     error. Alignment: Umeyama 1991, rotation, translation and scale of each sample, on the vertices measured, without
     reflection. Crop: all vertices given, or the face region of the face model named. Similarity: none. Unit: mm.
     """
 
     id = "correspondence-similarity/v1"
-    source = "ours; METHODS.md, SFM's mean per-vertex error"
+    source = "ours; docs/methods.md, SFM's mean per-vertex error"
 
 
 @register
 class CorrespondenceRigid(_Correspondence):
     """Mean per-vertex distance to the true shape in the same topology, after a rigid alignment: size counts.
 
-    Source: METHODS.md, "SFM", metrics [C]; alignment ours [O]. Alignment: rotation and translation of each sample
+    Source: methods.md, "SFM", metrics [C]; alignment ours [O]. Alignment: rotation and translation of each sample
     (Kabsch 1976), on the vertices measured, without reflection. Crop: all vertices given, or the face region of the
     face model named. Similarity: none. Unit: mm.
     """
 
     id = "correspondence-rigid/v1"
-    source = "ours; METHODS.md, SFM's mean per-vertex error"
+    source = "ours; docs/methods.md, SFM's mean per-vertex error"
     with_scale = False

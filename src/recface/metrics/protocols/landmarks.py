@@ -56,7 +56,7 @@ class LandmarkError(BenchmarkProtocol):
 class AFLW2000Original(LandmarkError):
     """Normalised mean error of 68 projected points on AFLW2000-3D, by the landmarks it was published with.
 
-    Source: Zhu et al. 2016, 3DDFA, section 5 (METHODS.md, "Evaluation protocols" [C], field): mean distance over
+    Source: Zhu et al. 2016, 3DDFA, section 5 (methods.md, "Evaluation protocols" [C], field): mean distance over
     sqrt(w h) of the true landmarks' bounding box, as a percentage; bins of absolute yaw [0,30], (30,60], (60,90] and
     the mean of the bins. Landmarks: `pt3d_68` of the published .mat files; landmark_version "original".
     Alignment: none. Crop: none; pixels of the original photo. Similarity: none. Unit: %.

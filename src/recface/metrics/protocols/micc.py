@@ -34,7 +34,7 @@ def micc_face(row: ScanRow) -> np.ndarray:
 def deng_rmse(face: np.ndarray, mesh: SearchMesh, rough: Similarity) -> float:
     """Root mean square scan-to-mesh distance after similarity ICP of this one mesh.
 
-    Source: Deng et al. 2019 (METHODS.md, "Evaluation protocols").
+    Source: Deng et al. 2019 (methods.md, "Evaluation protocols").
 
     Args:
         face: (C, 3) cropped scan, mm.
@@ -61,7 +61,7 @@ class Overlap:
 def genova_error(face: np.ndarray, mesh: SearchMesh, start: Similarity) -> Overlap:
     """Mean scan-to-mesh distance over the intersection after rigid ICP; the scale of `start` is kept.
 
-    Source: Genova et al. 2018 (METHODS.md, "Evaluation protocols"); how they find the intersection is not published,
+    Source: Genova et al. 2018 (methods.md, "Evaluation protocols"); how they find the intersection is not published,
     ours: scan points whose nearest point on the mesh is not on an open edge.
 
     Args:

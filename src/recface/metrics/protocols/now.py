@@ -24,7 +24,7 @@ def now_crop(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     A sphere of radius 1.4 (outer eye distance + nose length) / 2 round the point that lies three tenths of the way from
     the nose base up to the bridge, the middle of the inner eye corners; the nose length is from base to bridge.
 
-    Source: METHODS.md, "Evaluation protocols" (radius); the centre from the public code soubhiksanyal/now_evaluation.
+    Source: methods.md, "Evaluation protocols" (radius); the centre from the public code soubhiksanyal/now_evaluation.
 
     Args:
         vertices: (N, 3) mm.
@@ -48,7 +48,7 @@ def now_distances(
 ) -> np.ndarray:
     """Unsigned distance of every vertex of the cropped scan to the aligned mesh.
 
-    Source: field (METHODS.md, "Evaluation protocols"): landmarks, then ICP over the crop, all of whose points count.
+    Source: field (methods.md, "Evaluation protocols"): landmarks, then ICP over the crop, all of whose points count.
 
     Args:
         vertices: (N, 3) scan, mm.

@@ -66,7 +66,7 @@ class VideoTenFold(TenFold):
 
     columns = ("template",)
     values = TEN_FOLD_VALUES
-    source = "Wolf et al. 2011, YTF; mean vector a video (METHODS.md)"
+    source = "Wolf et al. 2011, YTF; mean vector a video (docs/methods.md)"
     pairs = 5000
     templates = True
 

@@ -48,7 +48,7 @@ def _ten_fold(name: str, count: int, source: str, similarity: Similarity) -> typ
     length = f"{count:,} pairs" if count else "pairs of any number"
     document = f"""Verification of {name}: {length} in ten folds, in the file's order.
 
-    Source: {source}; threshold and VAL at FAR 1e-3 from the other nine folds (METHODS.md; without interpolation, ours).
+    Source: {source}; threshold and VAL at FAR 1e-3 from the other nine folds (methods.md; without interpolation, ours).
     Alignment: none; neutral shapes are compared as the method gives them. Crop: all vertices given, or the face region
     of the face model named. Similarity: {similarity.text}. Unit: rates in [0, 1].
     """

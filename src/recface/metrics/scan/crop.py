@@ -8,7 +8,7 @@ from recface.errors import RecfaceError
 def sphere_crop(points: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
     """Points inside a sphere, its surface included.
 
-    Source: the crops of NoW and of MICC (METHODS.md, "Evaluation protocols"): Euclidean, not geodesic.
+    Source: the crops of NoW and of MICC (methods.md, "Evaluation protocols"): Euclidean, not geodesic.
 
     Args:
         points: (N, 3).

@@ -115,7 +115,7 @@ class SearchMesh:
 def scan_to_mesh(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Exact unsigned distance of every scan point to a triangle mesh.
 
-    Source: the distance of NoW (METHODS.md, "Evaluation protocols").
+    Source: the distance of NoW (methods.md, "Evaluation protocols").
 
     Args:
         points: (N, 3) of the scan.
