@@ -40,7 +40,7 @@ def test_command_line_names_the_runs_of_a_cell_from_the_archive_alone(made, tabl
     assert "also in     --table ablation --block photos" in text
     unknown = subprocess.run([*command, "--explain", "nobody", "geometry_auc"], capture_output=True, text=True)
     assert unknown.returncode == 1
-    rows = "baseline, sir, no_kl, no_center, sfm, sfm_no_sphere, sfm_no_images, sir_on_sfm"
+    rows = "baseline, sir, sir_s8, no_kl, no_center, sfm, sfm_no_sphere, sfm_no_images, sir_on_sfm"
     assert unknown.stderr == f"tables.py: unknown row nobody; rows are {rows}\n"
     alone = subprocess.run([*command, "--block", "photos"], capture_output=True, text=True)
     assert alone.returncode == 1 and alone.stderr.count("\n") == 1
