@@ -47,20 +47,32 @@ def register(meshes: str, landmarks: str, out: str, overrides: list[str]) -> Pat
     """Register meshes; returns the path of the report."""
     from rich.progress import Progress
 
-    from recface.experiment.register_meshes import read_landmark_rows, register_predictions, write_registered
+    from recface.experiment.register_meshes import (
+        doubtful,
+        read_landmark_rows,
+        register_predictions,
+        write_registered,
+    )
     from recface.face_model import get
     from recface.metrics.readers.predictions import read_predictions
+    from recface.tracking.atomic import require_empty
 
     config, rows = compose_config("+peer=mean_face", *overrides), read_landmark_rows(Path(landmarks))
     found = read_predictions(meshes)
+    require_empty(Path(out))  # before the work, not after it
     face_model = get(config["face_model"]["name"], config["face_model"]["path"], Path(config["paths"]["cache"]))
     with Progress() as progress:
         task = progress.add_task("meshes", total=len(found))
-        shapes, rms = register_predictions(
+        shapes, registered = register_predictions(
             found, face_model, rows, lambda done, *_: progress.update(task, completed=done)
         )
-    print(f"distance to the meshes: median {float(sorted(rms)[len(rms) // 2]):.2f} mm, largest {rms.max():.2f} mm")
-    return write_registered(Path(out), found, shapes, rms)
+    distances = sorted(one.rms_mm for one in registered)
+    print(f"distance to the meshes: median {distances[len(distances) // 2]:.2f} mm, largest {distances[-1]:.2f} mm")
+    if count := doubtful(registered):
+        print(
+            f"{count} of {len(registered)} meshes look wrongly met (share, parameter_rms): are the landmarks in order?"
+        )
+    return write_registered(Path(out), found, shapes, registered)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,8 +1,9 @@
 """Photos of your own through a trained network: python src/reconstruct.py RUN PHOTOS OUT [--meshes].
 
 RUN is the folder of a finished run. PHOTOS is a folder with faces.csv (as of training sources: 68 landmarks x1, y1,
-..., x68, y68 in pixels frame the faces), such a CSV, or a folder of square photos that are framed already. OUT gets
-arrays that src/evaluate.py reads, a picture of the first photos and, with --meshes, each photo's neutral shape as OBJ.
+..., x68, y68 in pixels frame the faces), such a CSV, or a folder of square photos that are framed already. Photos are
+taken as they are stored: a camera's note on their orientation is not applied. OUT, a new folder, gets arrays that
+src/evaluate.py reads, a picture of the first photos and, with --meshes, each photo's neutral shape as OBJ.
 """
 
 from __future__ import annotations

@@ -114,6 +114,45 @@ def test_manifest_names_a_landmark_that_is_no_number(tmp_path):
         manifest_source(folder, CANONICAL, 16)
 
 
+def landmark_rows(*rows):
+    return [",".join([file, *(f"{value:.1f}" for value in values.ravel())]) for file, values in rows]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda marks: np.where(np.arange(136).reshape(68, 2) == 7, np.nan, marks), "135 of 136 cells of landmarks"),
+        (lambda marks: np.zeros_like(marks), "the landmarks span no face"),
+        (lambda marks: marks + 5000, "the landmarks lie outside of the photo, 20 x 20"),
+        (lambda marks: np.where(np.arange(136).reshape(68, 2) == 7, np.inf, marks), "y4 is .*inf.*, no number"),
+    ],
+)
+def test_manifest_names_landmarks_that_show_no_face(tmp_path, change, says):
+    marks = 10 + 8 * CANONICAL * [1, -1]
+    rows = landmark_rows(("a.png", marks), ("b.png", change(marks)))
+    folder = write_folder(
+        tmp_path, [row.replace("nan", "") for row in rows], header=",".join(["file", *LANDMARK_COLUMNS])
+    )
+    for name in "ab":
+        Image.new("RGB", (20, 20)).save(folder / "images" / f"{name}.png")
+    with pytest.raises(RecfaceError, match=f"row 3: .*{says}|row 3: {says}"):
+        manifest_source(folder, CANONICAL, 16)
+
+
+def test_manifest_with_some_columns_of_landmarks_or_deep_photos(tmp_path):
+    folder = write_folder(tmp_path / "one", ["a.png,p,1,2"], header="file,identity,x1,y1")
+    Image.new("RGB", (20, 20)).save(folder / "images" / "a.png")
+    with pytest.raises(RecfaceError, match="no column x2 beside x1"):
+        manifest_source(folder, CANONICAL, 16)
+    folder = write_folder(tmp_path / "two", ["a.png,p"])
+    Image.fromarray(np.full((20, 20), 40_000, np.uint16)).save(folder / "images" / "a.png")
+    with pytest.raises(RecfaceError, match=r"row 2: .*a\.png: more than 8 bits"):
+        manifest_source(folder, CANONICAL, 16)
+    folder = write_folder(tmp_path / "three", ["a.png,p,"])  # a comma too many
+    Image.new("RGB", (20, 20)).save(folder / "images" / "a.png")
+    assert manifest_source(folder, CANONICAL, 16).num_identities == 1
+
+
 @pytest.mark.data
 def test_london_photos_are_framed_like_rendered_ones(shared_data, face_model):
     from recface.data.framing import canonical_landmarks

@@ -61,7 +61,8 @@ def test_exported_photos_are_the_benchmark_s_without_its_truth(photos, benchmark
     assert table["id"].tolist() == truth[0] and set(table["split"]) == set(EXPORTED)
     assert not {"identity", "person"} & set(table) and len(table.columns) == 3 + 136
     source = embedded_source(benchmark, "test")
-    row = table[table["id"] == "test_00003"].iloc[0]
+    row = table[table["id"] == source.ids[3]].iloc[0]
+    assert row["id"] == f"test_{benchmark.manifest_hash[:8]}_00003"
     np.testing.assert_array_equal(np.asarray(Image.open(photos / row["file"])), source.images[3].transpose(1, 2, 0))
     pixels = torch.tensor(row.iloc[3:].to_numpy(float).reshape(68, 2))
     np.testing.assert_allclose(from_pixels(pixels, source.images.shape[-1]), source.landmarks[3], atol=1e-4)
@@ -116,15 +117,16 @@ def test_other_predictions_are_another_record_and_the_same_ones_are_not_measured
     assert evaluated(path, tmp_path, cache_dir).record.hash != first.record.hash
 
 
-def test_the_test_photos_alone_are_enough_but_all_of_them(truth, tmp_path, cache_dir):
+def test_the_test_photos_alone_are_enough_but_all_of_them(truth, benchmark, tmp_path, cache_dir):
     ids, parameters = truth
     chosen = np.array([name.startswith("test_") for name in ids])
     path = method(tmp_path, "some", np.array(ids)[chosen], parameters=parameters[chosen])
     metrics = evaluated(path, tmp_path, cache_dir).record.metrics
     assert set(metrics) == {"benchmark"} and "control_shape_auc" not in metrics["benchmark"]
-    chosen &= np.array(ids) != "test_00007"
+    gone = embedded_source(benchmark, "test").ids[7]
+    chosen &= np.array(ids) != gone
     path = method(tmp_path, "fewer", np.array(ids)[chosen], parameters=parameters[chosen])
-    with pytest.raises(RecfaceError, match=r"no prediction for photo test_00007 \(1 of the \d+ of 'test' are missing"):
+    with pytest.raises(RecfaceError, match=rf"no prediction for photo {gone} \(1 of the \d+ of 'test' are missing"):
         evaluated(path, tmp_path, cache_dir)
 
 
@@ -201,3 +203,14 @@ def test_predictions_for_another_face_model_have_a_folder_of_their_own(truth, tm
     chosen = peer_config(path, ["face_model=ict", "face_model.path=x"])["peer"]["folder"]
     assert chosen == f"{path}/predictions_ict"
     assert peer_config(path)["peer"]["folder"] == f"{path}/predictions"
+
+
+def test_ids_of_another_benchmark_or_mistyped_ones_are_refused(truth, tmp_path, cache_dir):
+    ids, parameters = truth
+    other = [name.replace("_", "-") if name.startswith("control_shape") else name for name in ids]
+    mistyped = method(tmp_path, "mistyped", other, parameters=parameters)
+    with pytest.raises(RecfaceError, match=r"id control-shape-\w+-00000 is no photo of this benchmark \(\d+ of \d+"):
+        evaluated(mistyped, tmp_path, cache_dir)
+    mine = method(tmp_path, "mine", ids, parameters=parameters)
+    with pytest.raises(RecfaceError, match="no prediction for photo|is no photo of this benchmark"):
+        evaluated(mine, tmp_path, cache_dir, "data.seed=7")

@@ -65,7 +65,9 @@ def test_meshes_and_points_are_the_shapes_of_the_parameters(out):
     shapes = model.shape(torch.from_numpy(np.array(found.parameters)))
     np.testing.assert_allclose(found.vertices, shapes, atol=1e-3)
     np.testing.assert_allclose(found.points, shapes[:, model.landmarks68[list(SEVEN)]], atol=1e-3)
-    vertices, triangles = read_mesh(out / "meshes" / "p3.obj")
+    named = pd.read_csv(out / "ids.csv").set_index("id")["mesh"]
+    assert named["p3.png"] == "meshes/00003_p3.obj"
+    vertices, triangles = read_mesh(out / named["p3.png"])
     np.testing.assert_allclose(vertices, shapes[3], atol=1e-3)
     np.testing.assert_array_equal(triangles, model.triangles)
     with Image.open(out / "picture.png") as picture:
@@ -126,6 +128,13 @@ def test_mistakes_are_one_line(run, photos, tmp_path, cache_dir, capsys):
     bench, variant = open_run(run, cache_dir)
     with pytest.raises(RecfaceError, match=r"wide\.png: 40 x 30 pixels, and no landmarks"):
         open_faces(empty, bench)
+    with pytest.raises(RecfaceError, match="holds something already"):
+        reconstruct_photos(
+            bench, variant, load_photos(pd.DataFrame({"file": ["p0.png"]}), photos, None, 32, "p"), empty
+        )
+    none = load_photos(pd.DataFrame({"file": []}), photos, np.zeros((68, 2)), 32, "photos")
+    with pytest.raises(RecfaceError, match="no photo in the table"):
+        reconstruct_photos(bench, variant, none, tmp_path / "out")
     twice = load_photos(pd.DataFrame({"file": ["p0.png", "p0.png"]}), photos, np.zeros((68, 2)), 32, "photos")
     with pytest.raises(RecfaceError, match=r"p0\.png is there twice"):
         reconstruct_photos(bench, variant, twice, tmp_path / "out")

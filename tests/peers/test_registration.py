@@ -6,11 +6,12 @@ import torch
 import trimesh
 
 from recface.errors import RecfaceError
-from recface.experiment.register_meshes import read_landmark_rows, register_predictions, write_registered
+from recface.experiment.register_meshes import doubtful, read_landmark_rows, register_predictions, write_registered
 from recface.metrics.functional import per_vertex_error
 from recface.metrics.protocols.base import Predictions
 from recface.metrics.readers.predictions import read_predictions
-from recface.peers.registration import Registration
+from recface.metrics.scan import Similarity
+from recface.peers.registration import Registered, Registration
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +48,11 @@ def test_shapes_come_back_whatever_their_pose_size_and_topology(face_model, mesh
     parameters, vertices, triangles, landmarks = meshes
     assert vertices.shape[1] != face_model.num_vertices
     predictions = Predictions(("a", "b", "c"), vertices=turned(vertices, 1.3), triangles=triangles)
-    found, rms = register_predictions(predictions, face_model, landmarks)
+    found, registered = register_predictions(predictions, face_model, landmarks)
     error = errors(face_model, torch.from_numpy(found), parameters)
     mean = errors(face_model, face_model.shape(torch.zeros_like(parameters)), parameters)
-    assert (error < 0.12 * mean).all() and (rms < 0.1).all()
+    assert (error < 0.12 * mean).all()
+    assert all(one.rms_mm < 0.1 and one.share > 0.9 for one in registered) and doubtful(registered) == 0
 
 
 @pytest.mark.slow
@@ -61,6 +63,16 @@ def test_unknown_landmarks_are_left_out(face_model, meshes):
     found = Registration(face_model, inner)(vertices[1], triangles)
     shape = face_model.shape(torch.from_numpy(found.parameters)[None].float())
     assert errors(face_model, shape, parameters[1:2])[0] < 0.3
+
+
+@pytest.mark.slow
+def test_landmarks_in_wrong_order_and_partial_meshes_are_doubted(face_model, meshes):
+    _, vertices, triangles, landmarks = meshes
+    reversed_ones = Registration(face_model, landmarks[::-1].copy())(vertices[0], triangles)
+    low = triangles[(vertices[0][triangles][:, :, 1] < np.median(vertices[0][landmarks, 1])).all(axis=1)]
+    partial = Registration(face_model, landmarks)(vertices[0], low)
+    assert [doubtful([one]) for one in (reversed_ones, partial)] == [1, 1]
+    assert partial.rms_mm < 0.2 and partial.share < 0.7  # the distance alone would not tell
 
 
 def test_mistakes_are_named(face_model, meshes, tmp_path):
@@ -90,9 +102,14 @@ def test_what_is_written_is_read_as_predictions(tmp_path):
     rng = np.random.default_rng(0)
     marks = rng.uniform(0, 64, (2, 68, 2))
     shapes = (60 * rng.normal(size=(2, 50, 3))).astype(np.float32)
-    report = write_registered(tmp_path, Predictions(("b", "a"), landmarks=marks), shapes, np.array([0.5, 0.25]))
-    assert report.read_text() == "id,rms_mm\nb,0.5\na,0.25\n"
-    found = read_predictions(tmp_path)
+    registered = [Registered(np.full(4, 5.0), Similarity(), 0.5, 0.9), Registered(np.ones(4), Similarity(), 0.25, 1.0)]
+    predictions = Predictions(("b", "a"), landmarks=marks)
+    report = write_registered(tmp_path / "out", predictions, shapes, registered)
+    assert report.read_text() == "id,rms_mm,share,parameter_rms\nb,0.5,0.9,5.0\na,0.25,1.0,1.0\n"
+    assert doubtful(registered) == 1
+    found = read_predictions(tmp_path / "out")
+    with pytest.raises(RecfaceError, match="holds something already"):
+        write_registered(tmp_path / "out", predictions, shapes, registered)
     assert found.ids == ("b", "a")
     np.testing.assert_array_equal(found.vertices, shapes)
     np.testing.assert_array_equal(found.landmarks, marks)

@@ -45,7 +45,7 @@ def _read_table(path: Path, name: str) -> tuple[pd.DataFrame, Path]:
     if not table_path.is_file():
         raise RecfaceError(f"{name}: no table {table_path}; give a CSV file or a folder with faces.csv")
     try:  # by pandas' own parser: tables of training photos have millions of rows
-        table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str})
+        table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str}, index_col=False)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise RecfaceError(f"{name}: {table_path}: not a readable CSV ({reason})") from None
@@ -55,20 +55,43 @@ def _read_table(path: Path, name: str) -> tuple[pd.DataFrame, Path]:
     return table, folder if folder.is_dir() else table_path.parent
 
 
-def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray:
-    """(N, 68, 2) in pixels; NaN where a cell is empty."""
-    numbers = table[LANDMARK_COLUMNS].apply(pd.to_numeric, errors="coerce")
-    words = (numbers.isna() & table[LANDMARK_COLUMNS].notna()).to_numpy()
-    if words.any():
-        row, column = np.argwhere(words)[0]
-        where = f"{name}, row {row + 2}: {LANDMARK_COLUMNS[column]}"
-        raise RecfaceError(f"{where} is {table[LANDMARK_COLUMNS[column]][row]!r}, no number; leave unknown ones empty")
-    return numbers.to_numpy(np.float64).reshape(-1, 68, 2)
+def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray | None:
+    """(N, 68, 2) in pixels, NaN for photos without; None where the table has no such columns."""
+    present = [column for column in LANDMARK_COLUMNS if column in table]
+    if not present:
+        return None
+    if len(present) < len(LANDMARK_COLUMNS):
+        missing = next(column for column in LANDMARK_COLUMNS if column not in table)
+        raise RecfaceError(f"{name}: no column {missing} beside {present[0]}; 68 landmarks are {len(LANDMARK_COLUMNS)}")
+    numbers = table[LANDMARK_COLUMNS].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    filled = table[LANDMARK_COLUMNS].notna().to_numpy()
+    if (wrong := filled & ~np.isfinite(numbers)).any():
+        row, column = np.argwhere(wrong)[0]
+        cell = table[LANDMARK_COLUMNS[column]].iloc[row]
+        raise RecfaceError(f"{name}, row {row + 2}: {LANDMARK_COLUMNS[column]} is {cell!r}, no number")
+    if (part := filled.any(axis=1) & ~filled.all(axis=1)).any():
+        row = int(part.argmax())
+        count = f"{filled[row].sum()} of {len(LANDMARK_COLUMNS)} cells"
+        raise RecfaceError(f"{name}, row {row + 2}: {count} of landmarks are filled; give all or none")
+    return numbers.reshape(-1, 68, 2)
+
+
+def _place(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: str) -> tuple[complex, complex]:
+    """As `framing_of`, for landmarks that span a face in the photo."""
+    if np.ptp(marks, axis=0).min() == 0:
+        raise RecfaceError(f"{where}: the landmarks span no face; leave their cells empty if they are not known")
+    turn, shift = framing_of(marks, canonical)
+    middle = -shift / turn
+    if not (0 <= middle.real <= photo.width and 0 <= -middle.imag <= photo.height):
+        raise RecfaceError(f"{where}: the landmarks lie outside of the photo, {photo.width} x {photo.height} pixels")
+    return turn, shift
 
 
 def _open_photo(path: Path, name: str, row: int) -> Image.Image:
     try:
         with Image.open(path) as photo:
+            if photo.mode.startswith(("I", "F")):  # clipped to white, if it were converted
+                raise RecfaceError(f"{name}, row {row + 2}: {path}: more than 8 bits a channel; convert it to 8")
             return photo.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
         what = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
@@ -88,27 +111,26 @@ def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str) -
         The photos: cropped by their landmarks; those without landmarks must be framed already and are only resized.
 
     Raises:
-        RecfaceError: No table, no column 'file', a landmark that is no number, an unreadable photo, or one that is
-            neither square nor has landmarks, with its row.
+        RecfaceError: No table, no column 'file', landmarks that are no numbers, known in part only, or no face in the
+            photo, an unreadable photo, or one that is neither square nor has landmarks, with its row.
     """
     return load_photos(*_read_table(Path(path), name), canonical, size, name)
 
 
 def load_photos(table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: int, name: str) -> Photos:
     """As `read_photos`, from a table in memory whose files lie in a folder."""
-    pixels = _landmarks(table, name) if set(LANDMARK_COLUMNS) <= set(table) else None
+    pixels = _landmarks(table, name)
     images = np.empty((len(table), 3, size, size), np.uint8)
     landmarks = np.full((len(table), 68, 2), np.nan)
     turn, shift = np.zeros(len(table), complex), np.zeros(len(table), complex)
     for row, file in enumerate(table["file"]):
-        photo = _open_photo(folder / str(file), name, row)
+        photo, where = _open_photo(folder / str(file), name, row), f"{name}, row {row + 2}: {folder / str(file)}"
         if pixels is not None and np.isfinite(pixels[row]).all():
+            turn[row], shift[row] = _place(photo, pixels[row], canonical, where)
             images[row], landmarks[row] = crop_photo(photo, pixels[row], canonical, size)
-            turn[row], shift[row] = framing_of(pixels[row], canonical)
-        else:
-            if photo.width != photo.height:
-                where = f"{name}, row {row + 2}: {folder / str(file)}"
-                raise RecfaceError(f"{where}: {photo.width} x {photo.height} pixels, and no landmarks to frame it by")
-            images[row] = np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+        elif photo.width == photo.height:
             turn[row], shift[row] = 2 / photo.width, -1 + 1j
+            images[row] = np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+        else:
+            raise RecfaceError(f"{where}: {photo.width} x {photo.height} pixels, and no landmarks to frame it by")
     return Photos(table, images, None if pixels is None else landmarks, turn, shift)

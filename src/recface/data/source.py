@@ -56,7 +56,7 @@ class Source:
 
     @property
     def ids(self) -> list[str]:
-        """Names of the photos: the column `file` of a table of photographs, or `<source>_<row>`."""
+        """Names of the photos: `file` of `extra`, such as the column of a table of photographs, or `<source>_<row>`."""
         if self.extra is not None and "file" in self.extra:
             return self.extra["file"].tolist()
         return [f"{self.name}_{row:05d}" for row in range(len(self))]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from recface.data.sources import embedded_source
+from recface.errors import RecfaceError
 from recface.experiment.evaluate import Predictions, evaluate_run
+from recface.experiment.export import EXPORTED
 from recface.experiment.photos import evaluate_photos, open_photos
 from recface.experiment.setup import Workbench
 from recface.face_model import save
@@ -29,9 +32,17 @@ def evaluate_imported(
         As `evaluate_run`, with the block "photos" where those were predicted.
 
     Raises:
-        RecfaceError: A set is predicted in part only.
+        RecfaceError: An id that no photo has, or a set that is predicted in part only.
     """
     model = bench.face_model if peer.own_parameters else peer.face_model
+    known = {name for split in EXPORTED for name in embedded_source(bench.benchmark, split).ids}
+    known |= set(open_photos(bench, photos).ids) if photos else set()
+    if strange := [name for name in peer.predictions.ids if name not in known]:
+        hint = "" if photos else "; if these are photographs, give data.photos=DIR"
+        raise RecfaceError(
+            f"{peer.predictions.where}: id {strange[0]} is no photo of this benchmark ({len(strange)} of "
+            f"{len(peer.predictions)} are not): export its photos again with the same overrides{hint}"
+        )
     metrics, predictions = evaluate_run(peer, bench, model, peer.covers)
     if photos and peer.covers(open_photos(bench, photos)):
         metrics["photos"], found = evaluate_photos(peer, bench, photos, model)

@@ -23,7 +23,7 @@ from recface.experiment.setup import Workbench, open_workbench
 from recface.face_model import save
 from recface.face_model.mesh_files import obj_text
 from recface.tracking import RunFolder, read_record
-from recface.tracking.atomic import write_bytes
+from recface.tracking.atomic import require_empty, write_bytes
 from recface.variants import Reconstruction
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -85,20 +85,23 @@ def reconstruct_photos(
         bench: Of the run.
         variant: Its network.
         photos: N photos.
-        out: Gets `ids.csv` (the column `file`), `parameters.npy` (N, K) whitened, `weights.npy` (K,) mm,
+        out: New or empty; gets `ids.csv` (the column `file`), `parameters.npy` (N, K) whitened, `weights.npy` (K,) mm,
             `landmarks.npy` (N, 68, 2) in the files' pixels, `points.npy` (N, 7, 3) mm, `face_model.npz` that these are
             parameters of, and `picture.png` of the first photos.
-        meshes: Whether to write the neutral shapes too: `meshes/<id>.obj` in mm, `vertices.npy` (N, V, 3) and
-            `triangles.npy` (F, 3).
+        meshes: Whether to write the neutral shapes too: OBJ files in mm, which `ids.csv` names, `vertices.npy`
+            (N, V, 3) and `triangles.npy` (F, 3).
         watch: Called with the photos done and their number.
 
     Returns:
         The folder.
 
     Raises:
-        RecfaceError: Two photos of one name.
+        RecfaceError: No photo, two of one name, or a folder that holds something already.
     """
     ids = photos.table["file"].astype(str).tolist()
+    if not ids:
+        raise RecfaceError("photos: no photo in the table")
+    require_empty(out)
     if len(set(ids)) < len(ids):
         raise RecfaceError(f"photos: {next(name for name in ids if ids.count(name) > 1)} is there twice")
     network, parts = Network(variant), []
@@ -122,12 +125,13 @@ def reconstruct_photos(
         stream = io.BytesIO()
         np.save(stream, array)
         write_bytes(out / f"{name}.npy", stream.getvalue())
-    write_bytes(out / "ids.csv", pd.DataFrame({"id": ids}).to_csv(index=False, lineterminator="\n").encode())
-    save(model, out / "face_model.npz")
+    names = pd.DataFrame({"id": ids})
     if meshes:
-        for name, shape in zip(ids, arrays["vertices"], strict=True):
-            text = obj_text(shape, arrays["triangles"])
-            write_bytes(out / "meshes" / Path(name).with_suffix(".obj"), text.encode())
+        names["mesh"] = [f"meshes/{row:05d}_{Path(name).stem}.obj" for row, name in enumerate(ids)]
+        for place, shape in zip(names["mesh"], arrays["vertices"], strict=True):
+            write_bytes(out / place, obj_text(shape, arrays["triangles"]).encode())
+    write_bytes(out / "ids.csv", names.to_csv(index=False, lineterminator="\n").encode())
+    save(model, out / "face_model.npz")
     shown = torch.from_numpy(photos.images[:PICTURED]).float() / 255
     stream = io.BytesIO()
     Image.fromarray(reconstruction_picture(variant, shown)).save(stream, "PNG")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.metrics.protocols.base import Predictions
 from recface.peers.registration import Registered, Registration
-from recface.tracking.atomic import write_bytes
+from recface.tracking.atomic import require_empty, write_bytes
 
 REPORT = "registration.csv"
+LEAST_SHARE, LARGEST_RMS = 0.7, 4.0
 
 
 def register_predictions(
@@ -23,7 +24,7 @@ def register_predictions(
     face_model: FaceModel,
     landmarks: np.ndarray,
     watch: Callable[[int, int, Registered], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, list[Registered]]:
     """Register every mesh of a method.
 
     Args:
@@ -33,7 +34,7 @@ def register_predictions(
         watch: Called with the number done, the number of all, and the last one.
 
     Returns:
-        Vertices (N, V, 3) float32 in mm, in the face model's topology, and the rms distances (N,) in mm.
+        Vertices (N, V, 3) float32 in mm, in the face model's topology, and how each mesh was met.
 
     Raises:
         RecfaceError: No vertices or triangles, or as `Registration`, with the id.
@@ -42,17 +43,17 @@ def register_predictions(
         raise RecfaceError(f"{predictions.where}: registration needs vertices and triangles")
     registration = Registration(face_model, landmarks)
     whole = (face_model.identity_basis * face_model.identity_sigma).double().numpy()
-    mean, shapes, distances = face_model.mean.double().numpy(), [], []
+    mean, shapes, registered = face_model.mean.double().numpy(), [], []
     for row, name in enumerate(predictions.ids):
         try:
             found = registration(np.asarray(predictions.vertices[row], np.float64), predictions.triangles)
         except RecfaceError as error:
             raise RecfaceError(f"{predictions.where}: id {name}: {error}") from None
         shapes.append((mean + (whole @ found.parameters).reshape(-1, 3)).astype(np.float32))
-        distances.append(found.rms_mm)
+        registered.append(found)
         if watch is not None:
             watch(row + 1, len(predictions), found)
-    return np.stack(shapes), np.array(distances)
+    return np.stack(shapes), registered
 
 
 def read_landmark_rows(path: Path) -> np.ndarray:
@@ -63,7 +64,7 @@ def read_landmark_rows(path: Path) -> np.ndarray:
     """
     try:
         rows = np.array(path.read_text().replace(",", " ").split(), np.int64)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise RecfaceError(f"{path}: not a list of 68 whole numbers ({' '.join(str(error).split())[:80]})") from None
     if len(rows) != 68:
         raise RecfaceError(
@@ -72,24 +73,42 @@ def read_landmark_rows(path: Path) -> np.ndarray:
     return rows
 
 
-def write_registered(folder: Path, predictions: Predictions, vertices: np.ndarray, rms_mm: np.ndarray) -> Path:
+def write_registered(
+    folder: Path, predictions: Predictions, vertices: np.ndarray, registered: Sequence[Registered]
+) -> Path:
     """Write shapes as predictions that `peers.imported` reads, and how well each mesh was met.
 
     Args:
-        folder: Gets vertices.npy, landmarks.npy where the method predicted them, ids.csv and registration.csv.
+        folder: New or empty; gets vertices.npy, landmarks.npy where the method predicted them, ids.csv and
+            registration.csv.
         predictions: As they came.
         vertices: (N, V, 3) mm, registered.
-        rms_mm: (N,) distances to the meshes.
+        registered: How each mesh was met.
 
     Returns:
-        Path of registration.csv.
+        Path of registration.csv: distance, share of the face region that lies over the mesh, and the root mean square
+        of the parameters, which is near 1 for a person of the face model's population.
+
+    Raises:
+        RecfaceError: The folder holds something already.
     """
+    require_empty(folder)
     for name, array in (("vertices", vertices), ("landmarks", predictions.landmarks)):
         if array is not None:
             stream = io.BytesIO()
             np.save(stream, array)
             write_bytes(folder / f"{name}.npy", stream.getvalue())
-    table = pd.DataFrame({"id": predictions.ids, "rms_mm": rms_mm.round(4)})
+    rows = [(one.rms_mm, one.share, one.parameter_rms) for one in registered]
+    table = pd.DataFrame(rows, columns=["rms_mm", "share", "parameter_rms"]).round(4)
+    table.insert(0, "id", predictions.ids)
     write_bytes(folder / "ids.csv", table[["id"]].to_csv(index=False, lineterminator="\n").encode())
     write_bytes(folder / REPORT, table.to_csv(index=False, lineterminator="\n").encode())
     return folder / REPORT
+
+
+def doubtful(registered: Sequence[Registered]) -> int:
+    """Meshes that were hardly met: much of the face lies beyond them, or no person has such a shape.
+
+    Wrong landmarks still give small distances, since the shape bends to whatever lies near.
+    """
+    return sum(one.share < LEAST_SHARE or one.parameter_rms > LARGEST_RMS for one in registered)

@@ -53,7 +53,7 @@ class Imported:
             identity (N, K) and, where they were predicted, landmarks (N, 68, 2) normalised.
 
         Raises:
-            RecfaceError: A photo lacks a prediction, or a prediction of this source has no photo.
+            RecfaceError: A photo lacks a prediction.
         """
         rows = {name: row for row, name in enumerate(self.predictions.ids)}
         ids = source.ids

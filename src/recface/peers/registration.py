@@ -39,6 +39,11 @@ class Registered:
     rms_mm: float
     share: float
 
+    @property
+    def parameter_rms(self) -> float:
+        """Root mean square of the parameters; near 1 for a person of the face model's population."""
+        return float(np.sqrt(np.mean(self.parameters**2)))
+
 
 class Registration:
     """Finds the shape of a face model whose face region lies nearest to a mesh.

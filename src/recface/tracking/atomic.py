@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recface.errors import RecfaceError
+
 
 def plain(value: Any) -> Any:
     """Turn a value into what JSON can hold: NumPy and torch scalars to numbers, arrays to lists, NaN and inf to None.
@@ -59,6 +61,16 @@ def write_bytes(path: Path, data: bytes) -> bool:
         Path(temporary).unlink(missing_ok=True)
         raise
     return True
+
+
+def require_empty(folder: Path) -> None:
+    """A folder for arrays that belong together must be new or empty: older ones would be read with them.
+
+    Raises:
+        RecfaceError: It holds something, or is a file.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RecfaceError(f"{folder}: holds something already; give a new folder")
 
 
 def write_json(path: Path, value: Any) -> bool:

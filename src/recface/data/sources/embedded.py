@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from recface.data.benchmark import Benchmark
 from recface.data.source import Source
 
@@ -22,9 +24,11 @@ def embedded_source(benchmark: Benchmark, split: str) -> Source:
     Returns:
         The source, memory-mapped.
     """
-    labels = benchmark.labels(split)
+    labels, images = benchmark.labels(split), benchmark.images(split)
     shown = TRAINING_LABELS.get(split, ("identity", "landmarks", "identity_parameters"))
-    extra = (
-        {} if split in TRAINING_LABELS else {key: labels[key] for key in ("angles", "expression", "albedo", "occluded")}
-    )
-    return Source(split, benchmark.images(split), **{key: labels[key] for key in shown}, extra=extra)
+    extra = {}
+    if split not in TRAINING_LABELS:
+        extra = {key: labels[key] for key in ("angles", "expression", "albedo", "occluded")}
+        # The benchmark's hash is part of the names, so that predictions for another one are not taken for this one's.
+        extra["file"] = np.array([f"{split}_{benchmark.manifest_hash[:8]}_{row:05d}" for row in range(len(images))])
+    return Source(split, images, **{key: labels[key] for key in shown}, extra=extra)
