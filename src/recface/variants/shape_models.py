@@ -136,6 +136,12 @@ def factor_analysis(scans: ScanSet, modes: int, seed: int) -> ShapeModel:
     return ShapeModel(factors.mean_, factors.components_.T, np.zeros(modes), np.ones(modes), modes)
 
 
+def whitened_identity(modes: int, expression: Array) -> tuple[Array, Array]:
+    """Prior mean and deviation (K + E,) of K whitened identity parameters and of expressions as these (N, E) are."""
+    mean, spread = expression.mean(axis=0), np.maximum(expression.std(axis=0), 1e-6)
+    return np.concatenate([np.zeros(modes), mean]), np.concatenate([np.ones(modes), spread])
+
+
 def two_part_pca(
     principal: Principal, identity: Array, modes: int, expression_modes: int, blend: Array | None
 ) -> ShapeModel:
@@ -143,8 +149,7 @@ def two_part_pca(
     start = two_part_start(principal, identity, modes, expression_modes, blend)
     basis = np.concatenate([start.identity_basis, start.expression_basis], axis=1)
     basis = principal.axes.astype(np.float64) @ basis
-    spread = np.concatenate([np.ones(modes), np.maximum(start.expression.std(axis=0), 1e-6)])
-    centre = np.concatenate([np.zeros(modes), start.expression.mean(axis=0)])
+    centre, spread = whitened_identity(modes, start.expression)
     return ShapeModel(start.mean, basis, centre, spread, modes)
 
 
@@ -152,8 +157,7 @@ def learned_model(model: FaceModel, expression: Array) -> ShapeModel:
     """A scan model of the suite (SFM or its Gaussian variant) with the training scans' spread of expressions."""
     arrays, modes = model.arrays(), model.num_identity
     basis = np.concatenate([arrays["identity_basis"] * arrays["identity_sigma"], arrays["expression_basis"]], axis=1)
-    centre = np.concatenate([np.zeros(modes), expression.mean(axis=0)])
-    spread = np.concatenate([np.ones(modes), np.maximum(expression.std(axis=0), 1e-6)])
+    centre, spread = whitened_identity(modes, expression)
     return ShapeModel(
         arrays["mean"].ravel().astype(np.float64),
         basis.astype(np.float64),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recface.data import Batch
 from recface.losses import weighted_sum
+from recface.networks import Encoders
 from recface.variants.conflict import ConflictLog
 from recface.variants.optimizer import build_optimizer
 from recface.variants.reconstructed import Reconstructed
@@ -29,7 +30,10 @@ class Trained(lightning.LightningModule):
         first_step: Of this process: where a killed run stopped.
         conflict: Compares gradients, where a study asks for it.
         watch: Sees a step's batch, where one is set.
+        encoders: The networks, which the subclass builds.
     """
+
+    encoders: Encoders
 
     def __init__(self, config: dict[str, Any], stage: int) -> None:
         super().__init__()
