@@ -25,9 +25,9 @@ from recface.results.load import find_records
 
 METHODS = {
     "eos": "eos, exact marks",
-    "eos_noisy": "eos, detected",
+    "eos_noisy": "eos, noisy marks",
     "fit": "fit, exact marks",
-    "fit_noisy": "fit, detected",
+    "fit_noisy": "fit, noisy marks",
     "baseline": "baseline",
     "sir": "SIR",
 }
