@@ -64,7 +64,7 @@ def register(meshes: str, landmarks: str, out: str, overrides: list[str]) -> Pat
     with Progress() as progress:
         task = progress.add_task("meshes", total=len(found))
         shapes, registered = register_predictions(
-            found, face_model, rows, lambda done, *_: progress.update(task, completed=done)
+            found, face_model, rows, lambda done, _: progress.update(task, completed=done)
         )
     distances = sorted(one.rms_mm for one in registered)
     print(f"distance to the meshes: median {distances[len(distances) // 2]:.2f} mm, largest {distances[-1]:.2f} mm")

@@ -16,6 +16,7 @@ from recface.experiment.export import EXPORTED, export_benchmark
 from recface.experiment.peers import peer_config, run_peer
 from recface.face_model import load
 from recface.render.camera import from_pixels
+from recface.results.changes import config_difference
 from recface.results.imported import with_imported
 from recface.results.load import Entry, find_records
 from recface.results.recompute import compare_runs
@@ -30,6 +31,8 @@ def photos(benchmark, face_model, tmp_path_factory):
     """The exported photos."""
     folder = tmp_path_factory.mktemp("photos")
     export_benchmark(benchmark, face_model, folder)
+    with pytest.raises(RecfaceError, match="holds something already"):
+        export_benchmark(benchmark, face_model, folder)
     return folder
 
 
@@ -155,6 +158,9 @@ def test_the_comparison_gets_a_row_named_by_the_card_and_the_archive_keeps_it(tr
     folder = evaluated(method(tmp_path, "mine", ids, parameters=parameters), tmp_path, cache_dir)
     archive(folder.path, tmp_path / "records")
     entries = find_records(tmp_path / "none", tmp_path / "records")
+    assert "folder" not in entries[0].record.config["peer"]  # records name no places
+    mean_face = peer_config("mean_face", ["scale=smoke"])
+    assert set(config_difference(mean_face, entries[0].record.config)) == {"peer.method"}
     spec = read_spec("configs/table/comparison.yaml")
     assert with_imported(spec, entries).rows == [*spec.rows, Row("mine", "A method", "mean_face")]
     ablation = read_spec("configs/table/ablation.yaml")

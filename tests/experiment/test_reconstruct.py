@@ -16,10 +16,11 @@ from recface.data.photos import LANDMARK_COLUMNS, load_photos
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.experiment.command_line import compose_config
-from recface.experiment.reconstruct import SEVEN, open_faces, open_run, reconstruct_photos
+from recface.experiment.reconstruct import open_faces, open_run, reconstruct_photos
 from recface.experiment.run import run_experiment
 from recface.face_model import load
 from recface.face_model.mesh_files import read_mesh
+from recface.metrics.protocols.scan_rows import SEVEN_OF_68
 from recface.metrics.readers.predictions import read_predictions
 from recface.render.camera import to_pixels
 
@@ -64,7 +65,7 @@ def test_meshes_and_points_are_the_shapes_of_the_parameters(out):
     model, found = load(out / "face_model.npz"), read_predictions(out)
     shapes = model.shape(torch.from_numpy(np.array(found.parameters)))
     np.testing.assert_allclose(found.vertices, shapes, atol=1e-3)
-    np.testing.assert_allclose(found.points, shapes[:, model.landmarks68[list(SEVEN)]], atol=1e-3)
+    np.testing.assert_allclose(found.points, shapes[:, model.landmarks68[list(SEVEN_OF_68)]], atol=1e-3)
     named = pd.read_csv(out / "ids.csv").set_index("id")["mesh"]
     assert named["p3.png"] == "meshes/00003_p3.obj"
     vertices, triangles = read_mesh(out / named["p3.png"])
@@ -150,6 +151,14 @@ def test_only_finished_networks_reconstruct(run, tmp_path):
         away.rename(weights)
     copy = tmp_path / "runs" / "sir" / "0" / "seed=0"
     shutil.copytree(run, copy)
+    state = torch.load(copy / "checkpoints" / "final.pt", weights_only=True)
+    for changed in (
+        {key: state[key] for key in list(state)[1:]},
+        {key: value[:1] if value.ndim else value for key, value in state.items()},
+    ):
+        torch.save(changed, copy / "checkpoints" / "final.pt")  # a part of a network would predict at random
+        with pytest.raises(RecfaceError, match=r"final\.pt: the weights are not those of the run's network"):
+            open_run(copy)
     record = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps(record | {"state": "failed"}))
     with pytest.raises(RecfaceError, match=r"is no finished run of a network \(sir, failed\)"):

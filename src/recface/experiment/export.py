@@ -17,7 +17,7 @@ from recface.face_model import FaceModel
 from recface.face_model.mesh_files import obj_text
 from recface.face_model.npz import save
 from recface.render.camera import to_pixels
-from recface.tracking.atomic import write_bytes
+from recface.tracking.atomic import require_empty, write_bytes
 
 EXPORTED = ("validation", "test", "control_shape", "control_albedo")
 """Splits of the embedded benchmark that metrics are computed on."""
@@ -32,14 +32,19 @@ def export_benchmark(
     Args:
         benchmark: The embedded benchmark.
         face_model: Its face model.
-        folder: Gets `images/<id>.png`, `photos.csv` (id, file, split and 68 landmarks x1, y1, ..., x68, y68 in pixels),
-            the face model in the suite's schema, and its mean as OBJ, whose order of vertices predictions keep.
+        folder: New or empty; gets `images/<id>.png`, `photos.csv` (id, file, split and 68 landmarks x1, y1, ..., x68,
+            y68 in pixels), the face model in the suite's schema, and its mean as OBJ, whose order of vertices
+            predictions keep.
         watch: Called with the photos written and their number.
 
     Returns:
         Path of the table.
+
+    Raises:
+        RecfaceError: The folder holds something already: photos of another benchmark would stay among these.
     """
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    require_empty(folder)
+    (folder / "images").mkdir(parents=True)
     sources = [embedded_source(benchmark, split) for split in EXPORTED]
     count, parts = sum(map(len, sources)), []
     for source in sources:

@@ -36,7 +36,8 @@ def evaluate_imported(
     """
     model = bench.face_model if peer.own_parameters else peer.face_model
     known = {name for split in EXPORTED for name in embedded_source(bench.benchmark, split).ids}
-    known |= set(open_photos(bench, photos).ids) if photos else set()
+    photographs = open_photos(bench, photos) if photos else None
+    known |= set(photographs.ids) if photographs else set()
     if strange := [name for name in peer.predictions.ids if name not in known]:
         hint = "" if photos else "; if these are photographs, give data.photos=DIR"
         raise RecfaceError(
@@ -44,8 +45,8 @@ def evaluate_imported(
             f"{len(peer.predictions)} are not): export its photos again with the same overrides{hint}"
         )
     metrics, predictions = evaluate_run(peer, bench, model, peer.covers)
-    if photos and peer.covers(open_photos(bench, photos)):
-        metrics["photos"], found = evaluate_photos(peer, bench, photos, model)
+    if photographs and peer.covers(photographs):
+        metrics["photos"], found = evaluate_photos(peer, bench, photographs, model)
         predictions |= found
     if not peer.own_parameters:
         save(model, folder.path / LEARNED_FILE)

@@ -57,7 +57,8 @@ def search(
 ) -> list[Trial]:
     """Search a peer's numbers for the least shape error on validation people.
 
-    Optuna's TPE sampler, over the logarithm of every number the method has; the first try is the configuration itself.
+    Optuna's TPE sampler, over the logarithm of every number of the method that is not whole; the first try is the
+    configuration itself.
 
     Args:
         name: One of `known_peers`.

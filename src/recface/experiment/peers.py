@@ -22,7 +22,7 @@ from recface.experiment.command_line import CONFIGS, check_overrides, compose_co
 from recface.experiment.evaluate import evaluate_run
 from recface.experiment.identity import Config, face_model_digest
 from recface.experiment.imported import evaluate_imported
-from recface.experiment.photos import evaluate_photos
+from recface.experiment.photos import evaluate_photos, open_photos
 from recface.experiment.predictors import Timed
 from recface.experiment.setup import open_workbench
 from recface.experiment.training import save_arrays
@@ -146,7 +146,7 @@ def run_peer(config: Config, overrides: Sequence[str] = ()) -> RunFolder:
         config["name"],
         digest,
         config["seed"],
-        without(config, ("paths",)),
+        without(config, ("paths", "peer.folder")),  # records name no places
         parent=config["parent"],
         overrides=own_overrides(overrides),
         versions=PEER_VERSIONS,
@@ -175,7 +175,7 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
         metrics, predictions = evaluate_run(timed, bench)
         timings = timed.timings
         if config["data"]["photos"]:
-            metrics["photos"], found = evaluate_photos(peer, bench, config["data"]["photos"])
+            metrics["photos"], found = evaluate_photos(peer, bench, open_photos(bench, config["data"]["photos"]))
             predictions |= found
     protocols: dict[str, Any] = {
         block: {key: PHOTO_PROTOCOLS[key].id for key in values} if block == "photos" else protocol_ids(values)

@@ -17,36 +17,41 @@ from recface.metrics.functional import cross_verification
 
 
 def open_photos(bench: Workbench, path: str) -> Source:
-    """Photographs of people as a source, cropped to the suite's framing; `path` as for `evaluate_photos`."""
+    """Photographs of people as a source, cropped to the suite's framing.
+
+    Args:
+        bench: Face model and image size.
+        path: Folder with faces.csv, whose columns identity and expression say who and "neutral" or other.
+
+    Raises:
+        RecfaceError: The table does not name people, or nobody has both a neutral and another photo.
+    """
     size = bench.config["scale"]["image_size"]
-    return manifest_source(path, canonical_landmarks(bench.face_model), size, name="photos")
+    source = manifest_source(path, canonical_landmarks(bench.face_model), size, name="photos")
+    if source.identity is None or "expression" not in source.extra:
+        raise RecfaceError(f"data.photos: {path}: the table needs the columns identity and expression")
+    neutral = source.extra["expression"] == "neutral"
+    if not np.intersect1d(source.identity[neutral], source.identity[~neutral]).size:
+        raise RecfaceError(f"data.photos: {path}: nobody has both a photo marked 'neutral' and another")
+    return source
 
 
 def evaluate_photos(
-    predictor: Predictor, bench: Workbench, path: str, face_model: FaceModel | None = None
+    predictor: Predictor, bench: Workbench, source: Source, face_model: FaceModel | None = None
 ) -> tuple[dict[str, float], Predictions]:
     """Verify real people by the shapes of their photographs. Nothing is ever tuned on these.
 
     Args:
         predictor: As for `evaluate_split`.
-        bench: Face model and image size.
-        path: Folder with faces.csv, whose columns identity and expression say who and "neutral" or other.
+        bench: Face model.
+        source: From `open_photos`.
         face_model: That of the predictions, where it is another one.
 
     Returns:
         Metrics of the block "photos"; predictions under names that begin with photos_.
-
-    Raises:
-        RecfaceError: The table does not name people, or nobody has both a neutral and another photo.
     """
-    source = open_photos(bench, path)
-    expression = (source.extra or {}).get("expression")
-    if source.identity is None or expression is None:
-        raise RecfaceError(f"data.photos: {path}: the table needs the columns identity and expression")
-    neutral = expression == "neutral"
+    neutral = source.extra["expression"] == "neutral"
     gallery, probes = np.flatnonzero(neutral), np.flatnonzero(~neutral)
-    if not np.intersect1d(source.identity[gallery], source.identity[probes]).size:
-        raise RecfaceError(f"data.photos: {path}: nobody has both a photo marked 'neutral' and another")
     parameters, geometry = predictor(source)["identity"], Geometry(bench, face_model)
     metrics = cross_verification(
         parameters[gallery],

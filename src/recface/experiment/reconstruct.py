@@ -22,13 +22,12 @@ from recface.experiment.run import set_up_torch, trained_variant
 from recface.experiment.setup import Workbench, open_workbench
 from recface.face_model import save
 from recface.face_model.mesh_files import obj_text
+from recface.metrics.protocols.scan_rows import SEVEN_OF_68
 from recface.tracking import RunFolder, read_record
-from recface.tracking.atomic import require_empty, write_bytes
+from recface.tracking.atomic import require_empty, write_array, write_bytes
 from recface.variants import Reconstruction
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-SEVEN = (36, 39, 42, 45, 33, 48, 54)
-"""Of the 68 landmarks, the points that scan protocols start from, in their order (docs/protocols_scans.md)."""
 PICTURED = 8
 
 
@@ -116,15 +115,13 @@ def reconstruct_photos(
         "parameters": found["identity"].numpy(),
         "weights": model.identity_sigma.numpy(),
         "landmarks": photos.in_pixels(found["landmarks"].double().numpy()).astype(np.float32),
-        "points": model.landmarks(found["identity"])[:, list(SEVEN)].numpy(),
+        "points": model.landmarks(found["identity"])[:, list(SEVEN_OF_68)].numpy(),
     }
     if meshes:  # what protocols on scans need
         arrays["vertices"] = model.shape(found["identity"]).numpy()
         arrays["triangles"] = model.triangles.numpy()
     for name, array in arrays.items():
-        stream = io.BytesIO()
-        np.save(stream, array)
-        write_bytes(out / f"{name}.npy", stream.getvalue())
+        write_array(out / f"{name}.npy", array)
     names = pd.DataFrame({"id": ids})
     if meshes:
         names["mesh"] = [f"meshes/{row:05d}_{Path(name).stem}.obj" for row, name in enumerate(ids)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.metrics.protocols.base import Predictions
 from recface.peers.registration import Registered, Registration
-from recface.tracking.atomic import require_empty, write_bytes
+from recface.tracking.atomic import require_empty, write_array, write_bytes
 
 REPORT = "registration.csv"
 LEAST_SHARE, LARGEST_RMS = 0.7, 4.0
@@ -23,7 +22,7 @@ def register_predictions(
     predictions: Predictions,
     face_model: FaceModel,
     landmarks: np.ndarray,
-    watch: Callable[[int, int, Registered], None] | None = None,
+    watch: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, list[Registered]]:
     """Register every mesh of a method.
 
@@ -31,7 +30,7 @@ def register_predictions(
         predictions: With vertices and triangles.
         face_model: The suite's.
         landmarks: As `Registration`.
-        watch: Called with the number done, the number of all, and the last one.
+        watch: Called with the meshes done and their number.
 
     Returns:
         Vertices (N, V, 3) float32 in mm, in the face model's topology, and how each mesh was met.
@@ -52,7 +51,7 @@ def register_predictions(
         shapes.append((mean + (whole @ found.parameters).reshape(-1, 3)).astype(np.float32))
         registered.append(found)
         if watch is not None:
-            watch(row + 1, len(predictions), found)
+            watch(row + 1, len(predictions))
     return np.stack(shapes), registered
 
 
@@ -95,9 +94,7 @@ def write_registered(
     require_empty(folder)
     for name, array in (("vertices", vertices), ("landmarks", predictions.landmarks)):
         if array is not None:
-            stream = io.BytesIO()
-            np.save(stream, array)
-            write_bytes(folder / f"{name}.npy", stream.getvalue())
+            write_array(folder / f"{name}.npy", array)
     rows = [(one.rms_mm, one.share, one.parameter_rms) for one in registered]
     table = pd.DataFrame(rows, columns=["rms_mm", "share", "parameter_rms"]).round(4)
     table.insert(0, "id", predictions.ids)

@@ -14,7 +14,7 @@ from recface.experiment.checks import check_config
 from recface.experiment.evaluate import evaluate_run
 from recface.experiment.identity import Config, is_complete, is_trained, run_hash
 from recface.experiment.logger import RunLogger, in_wandb_sweep, open_logger
-from recface.experiment.photos import evaluate_photos
+from recface.experiment.photos import evaluate_photos, open_photos
 from recface.experiment.predictors import Network, Timed
 from recface.experiment.scan_stage import shared_scan_model
 from recface.experiment.setup import Workbench, build_variant, open_workbench
@@ -121,7 +121,7 @@ def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
         folder: Of the run.
 
     Raises:
-        RecfaceError: Its weights are not there: archived runs and copies leave them out.
+        RecfaceError: Its weights are not there (archived runs and copies leave them out), or of another network.
     """
     path = folder.path / "checkpoints" / "final.pt"
     if not path.is_file():
@@ -129,7 +129,10 @@ def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
     scans = shared_scan_model(bench, folder) if "sfm" in bench.config else None
     variant = build_variant(bench, stage=2, face_model=scans and scans.face_model)
     state = {key: value for key, value in load_state(path).items() if not key.startswith(OF_PEOPLE)}
-    variant.load_state_dict(state, strict=False)
+    wanted = {key: value for key, value in variant.trained_state().items() if not key.startswith(OF_PEOPLE)}
+    if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in wanted.items()}:
+        raise RecfaceError(f"{path}: the weights are not those of the run's network; run the experiment again")
+    variant.load_state_dict(state, strict=False)  # it leaves out the frozen models
     return variant
 
 
@@ -137,7 +140,8 @@ def _add_photos(config: Config, folder: RunFolder) -> None:
     """Verify real photographs with a finished run's network, and add them to its record."""
     bench = open_workbench(config)
     network = Network(trained_variant(bench, folder))
-    values, predictions = evaluate_photos(network, bench, config["data"]["photos"], network.face_model)
+    source = open_photos(bench, config["data"]["photos"])
+    values, predictions = evaluate_photos(network, bench, source, network.face_model)
     path = folder.path / "predictions.npz"
     with np.load(path) as stored:
         save_arrays(dict(stored) | predictions, path)

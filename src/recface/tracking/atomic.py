@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recface.errors import RecfaceError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def plain(value: Any) -> Any:
@@ -61,6 +65,15 @@ def write_bytes(path: Path, data: bytes) -> bool:
         Path(temporary).unlink(missing_ok=True)
         raise
     return True
+
+
+def write_array(path: Path, array: np.ndarray) -> bool:
+    """Write an array as .npy, atomically; see `write_bytes`."""
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return write_bytes(path, stream.getvalue())
 
 
 def require_empty(folder: Path) -> None:

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
-from recface.metrics.protocols.realy_full import BENT, GLOBAL, KEYPOINTS, RIGID
+from recface.metrics.protocols.realy_full import BENT, KEYPOINTS, RIGID, SEVEN_OF_68
 
 REALY = BENCHMARKS["realy-regions/v1"]
 SCALE = 9.0  # mm a unit, about that of REALY's files
@@ -122,4 +122,4 @@ def test_seven_points_are_too_few(tmp_path, ball, directions) -> None:
 def test_the_lists_of_keypoints() -> None:
     assert [len(RIGID[region]) for region in PLACES] == [11, 14, 22, 27]
     assert [len(BENT[region]) for region in PLACES] == [9, 14, 22, 0]
-    assert all(len(set(rows)) == len(rows) and max(rows) < KEYPOINTS for rows in (*RIGID.values(), GLOBAL))
+    assert all(len(set(rows)) == len(rows) and max(rows) < KEYPOINTS for rows in (*RIGID.values(), SEVEN_OF_68))

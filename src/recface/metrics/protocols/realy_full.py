@@ -9,10 +9,9 @@ import numpy as np
 from recface.errors import RecfaceError
 from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.realy import REGIONS
-from recface.metrics.protocols.scan_rows import named, require_fields, required_path, row_name
+from recface.metrics.protocols.scan_rows import SEVEN_OF_68, named, require_fields, required_path, row_name
 
 KEYPOINTS = 85
-GLOBAL = (36, 39, 42, 45, 33, 48, 54)
 MOUTH = (*range(48, 61), 64)
 RIGID: dict[str, tuple[int, ...]] = {
     "nose": (*range(27, 36), 70, 71),
@@ -81,7 +80,7 @@ class REALYCorresponding(BenchmarkProtocol):
         name = f"{predictions.where}, {predictions.ids[row]}"
         points = require_points(predictions.points[row], f"{name}: points")
         plain = SearchMesh(predictions.vertices[row], predictions.triangles, name)
-        rough = overall_alignment(points[list(GLOBAL)], true[list(GLOBAL)])
+        rough = overall_alignment(points[list(SEVEN_OF_68)], true[list(SEVEN_OF_68)])
         errors = []
         for region in REGIONS:
             path = required_path(truth, row, region)

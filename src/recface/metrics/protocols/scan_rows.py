@@ -26,7 +26,9 @@ SEVEN = (
     "right_mouth_corner",
     "left_mouth_corner",
 )
-"""The seven landmarks of NoW in its order; right is the subject's. iBUG 68, from 0: 36, 39, 42, 45, 33, 48, 54."""
+"""The seven landmarks of NoW in its order; right is the subject's."""
+SEVEN_OF_68 = (36, 39, 42, 45, 33, 48, 54)
+"""Which of iBUG's 68 they are, from 0."""
 
 
 @dataclass(frozen=True)
