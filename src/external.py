@@ -20,16 +20,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("IGL_NUM_THREADS", "1")
 
 from recface.errors import RecfaceError
-from recface.experiment.command_line import check_overrides, compose_config, run_program
 from recface.output import quiet_pipe
+from recface.settings.compose import check_overrides, compose_config, run_program
 
 
 def export(folder: str, overrides: list[str]) -> Path:
     """Write the photos; returns the path of their table."""
     from rich.progress import Progress
 
-    from recface.experiment.export import export_benchmark
-    from recface.experiment.setup import open_workbench
+    from recface.baselines.export import export_benchmark
+    from recface.data.workbench import open_workbench
 
     config = compose_config("+peer=mean_face", *overrides)
     bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
@@ -47,7 +47,7 @@ def register(meshes: str, landmarks: str, out: str, overrides: list[str]) -> Pat
     """Register meshes; returns the path of the report."""
     from rich.progress import Progress
 
-    from recface.experiment.register_meshes import (
+    from recface.baselines.registration import (
         doubtful,
         read_landmark_rows,
         register_predictions,

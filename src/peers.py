@@ -15,8 +15,8 @@ import sys
 # Small problems, one photo after the other: threads would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from recface.experiment.command_line import run_program
 from recface.output import quiet_pipe
+from recface.settings.compose import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
 
     def look() -> None:
-        from recface.experiment.peer_search import Trial, search
+        from recface.baselines.search import Trial, search
 
         def text(trial: Trial) -> str:
             return f"{trial.error_mm:.4f} mm  " + " ".join(f"peer.{k}={v:.3g}" for k, v in trial.settings.items())
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     def body() -> None:
         if options.search is not None:
             return look()
-        from recface.experiment.peers import known_peers, peer_config, run_peer
+        from recface.baselines.run_baseline import known_peers, peer_config, run_peer
 
         names = known_peers() if options.name == "all" else options.name.split(",")
         for config in [peer_config(name, options.overrides) for name in names]:

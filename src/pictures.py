@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recface.data.page import draw_benchmark_page
-from recface.experiment.command_line import compose_config
-from recface.experiment.comparison_page import draw_comparison_page, page_methods
-from recface.experiment.setup import open_workbench
-from recface.render import face_model_page
+from recface.data.workbench import open_workbench
+from recface.figures import face_model_page
+from recface.figures.benchmark_page import draw_benchmark_page
+from recface.figures.comparison_page import draw_comparison_page, page_methods
+from recface.settings.compose import compose_config
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -12,8 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from recface.experiment.command_line import run_program
 from recface.output import quiet_pipe
+from recface.settings.compose import run_program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         from rich.console import Console
         from rich.progress import Progress
 
-        from recface.experiment.reconstruct import open_faces, open_run, reconstruct_photos
+        from recface.run.reconstruct import open_faces, open_run, reconstruct_photos
 
         bench, variant = open_run(options.run, options.cache)
         photos = open_faces(options.photos, bench)

@@ -8,9 +8,9 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from recface.experiment.arguments import own_overrides
-from recface.experiment.command_line import past_hydra, run_command
 from recface.output import quiet_pipe
+from recface.settings.compose import past_hydra, run_command
+from recface.settings.overrides import own_overrides
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="run")
@@ -20,7 +20,7 @@ def main(config: DictConfig) -> float:
 
     with past_hydra():
         plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        from recface.experiment.run import run_experiment  # torch is imported only when there is something to train
+        from recface.run.experiment import run_experiment  # torch is imported only when there is something to train
 
         folder = run_experiment(plain, overrides=own_overrides(HydraConfig.get().overrides.task))
         print(folder.record_path)

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.experiment.checks import check_process
-from recface.experiment.command_line import check_overrides, compose_config, run_program
-from recface.experiment.sfm_settings import check_measured_settings, check_sfm_settings
 from recface.output import quiet_pipe
+from recface.settings.compose import check_overrides, compose_config, run_program
+from recface.settings.run_settings import check_measured_settings, check_process, check_sfm_settings
 
 GROUPS = ("+sfm=default", "+sfm_model=default")
 
@@ -40,8 +39,8 @@ def configurations(overrides: list[str]) -> list[dict[str, Any]]:
 
 def learn(config: dict) -> Path:
     """Learn a scan model; what is finished is not done again. Returns the path of sfm.npz."""
-    from recface.experiment.run import set_up_torch  # torch is imported only when there is something to train
-    from recface.experiment.scan_stage import open_scan_bench, open_scans, scan_model
+    from recface.run.experiment import set_up_torch  # torch is imported only when there is something to train
+    from recface.scan_stage.stage import open_scan_bench, open_scans, scan_model
 
     set_up_torch(config)
     face_model, benchmark = open_scan_bench(config)
@@ -51,9 +50,9 @@ def learn(config: dict) -> Path:
 
 def evaluate(config: dict) -> Path:
     """Learn and measure all rows of the table sfm_model. Returns the path of the record."""
-    from recface.experiment.run import set_up_torch
-    from recface.experiment.scan_evaluation import evaluate_scan_models
-    from recface.experiment.scan_stage import open_scan_bench
+    from recface.run.experiment import set_up_torch
+    from recface.scan_stage.evaluation import evaluate_scan_models
+    from recface.scan_stage.stage import open_scan_bench
 
     set_up_torch(config)
     return evaluate_scan_models(config, *open_scan_bench(config)).record_path

@@ -32,7 +32,7 @@ def face_model(cache_dir):
 @pytest.fixture(scope="session")
 def smoke_config():
     """Resolved configuration of +experiment=sir at scale=smoke."""
-    from recface.experiment.command_line import compose_config
+    from recface.settings.compose import compose_config
 
     return compose_config("+experiment=sir", "scale=smoke")
 

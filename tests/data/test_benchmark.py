@@ -2,8 +2,7 @@ import numpy as np
 import torch
 
 from recface.data.benchmark import BenchmarkConfig, get_benchmark
-from recface.data.benchmark.compose import enclosed_holes
-from recface.data.benchmark.generate import albedo_of_photo
+from recface.data.benchmark.generate import albedo_of_photo, enclosed_holes
 from recface.data.benchmark.store import PHOTO_SPLITS
 from recface.data.sources import embedded_source
 from recface.render import euler_to_matrix, project

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recface.data.benchmark.conditions import CONDITIONS, named_conditions
+from recface.data.benchmark.scene import CONDITIONS, named_conditions
 
 
 def labels(count=1):

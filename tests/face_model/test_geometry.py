@@ -7,8 +7,7 @@ import trimesh
 from recface.errors import RecfaceError
 from recface.face_model import FLIP68
 from recface.face_model.caps import boundary_loops, cap_triangles, cap_vertices, eyeball, make_cap, pouch
-from recface.face_model.region import exposed
-from recface.face_model.symmetry import find_mirror, reflect, symmetrise
+from recface.face_model.region import exposed, find_mirror, reflect, symmetrise
 from recface.face_model.transfer import deform, graph_laplacian, snap, unit_normals
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from recface.face_model import makehuman, mpfb
-from recface.face_model.population import assemble, interpolate_anchors, macro_names, macro_weights, sample_traits
-from recface.face_model.symmetry import reflect
+from recface.face_model import makehuman
+from recface.face_model import makehuman as mpfb
+from recface.face_model.makehuman import assemble, interpolate_anchors, macro_names, macro_weights, sample_traits
+from recface.face_model.region import reflect
 
 
 @pytest.fixture(scope="module")

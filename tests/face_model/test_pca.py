@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from sklearn.decomposition import PCA
 
-from recface.face_model.pca import align_population, fix_signs, orthogonalise, principal_components, similarity
+from recface.face_model.linear import align_population, fix_signs, orthogonalise, principal_components, similarity
 
 
 def test_orthogonalise_is_exact_and_keeps_the_normal_distribution():

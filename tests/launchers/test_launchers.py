@@ -18,12 +18,12 @@ import pytest
 from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
-from recface.experiment.command_line import compose_config
 from recface.launchers import availability
 from recface.launchers.availability import check_launcher
 from recface.launchers.point import first_line, resources
 from recface.launchers.ray_cluster import carried, check_address, check_size
 from recface.launchers.slurm import last_line, parameters
+from recface.settings.compose import compose_config
 
 needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="ray is not installed (extra `cluster`)")
 needs_submitit = pytest.mark.skipif(
@@ -37,7 +37,7 @@ import json, os, sys, time
 from pathlib import Path
 import hydra
 from recface.errors import RecfaceError
-from recface.experiment.command_line import past_hydra, run_command
+from recface.settings.compose import past_hydra, run_command
 
 class Unpicklable(Exception):
     def __init__(self, first, second):

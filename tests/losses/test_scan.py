@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recface.losses.scan import orthogonality_loss, smoothness_loss, sphere_loss, symmetry_loss, vertex_loss
+from recface.losses.basis import orthogonality_loss, smoothness_loss, sphere_loss, symmetry_loss, vertex_loss
 
 
 def test_vertex_loss_is_the_mean_squared_vertex_distance():

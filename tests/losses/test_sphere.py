@@ -1,7 +1,6 @@
 import torch
 
-from recface.losses.scan import sphere_loss
-from recface.losses.sphere import on_sphere
+from recface.losses.basis import on_sphere, sphere_loss
 
 
 def test_on_the_sphere_norms_are_the_radius_and_directions_stay():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recface.metrics import evaluate_shapes, masked_basis
-from recface.metrics.functional.joint import joint_space
+from recface.metrics.functional.geometry import joint_space
 
 VERTICES, MASKED = 60, 40
 
@@ -50,7 +50,7 @@ def test_against_decoded_meshes(people, case):
 
 
 def aligned_error(shape, target):
-    from recface.face_model.pca import similarity
+    from recface.face_model.linear import similarity
 
     scale, rotation, translation = similarity(shape, target)
     return np.linalg.norm(scale * shape @ rotation.T + translation - target, axis=1).mean()

@@ -10,9 +10,9 @@ from sklearn.metrics import roc_curve
 from tests.metrics.test_protocol_verification import plain_scores, plain_ten_fold
 
 from recface.errors import RecfaceError
-from recface.metrics.functional.templates import identification, pool
+from recface.metrics.functional.similarity import identification, pool
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
-from recface.metrics.protocols.similarity import SIMILARITIES
+from recface.metrics.protocols.verification import SIMILARITIES
 
 
 def templates(seed: int = 0, people: int = 30, each: int = 4):
@@ -111,7 +111,7 @@ def test_pooling_weighs_each_medium_once() -> None:
     table = pd.concat([table, table.assign(template="u", id=list("efgh"))])
     values = np.array([[0.0, 1], [0, 1], [0, 1], [1, 0]] * 2, np.float32)
     truth = Truth(table, pairs=pd.DataFrame({"first": ["t"], "second": ["u"], "same": [True], "fold": [0]}))
-    from recface.metrics.protocols.templates import _templates
+    from recface.metrics.protocols.verification import _templates
 
     pooled = _templates(Predictions(tuple(table["id"]), parameters=values), truth, by_media=True)
     assert pooled.ids == ("t", "u") and pooled.parameters.tolist() == [[0.5, 0.5], [0.5, 0.5]]

@@ -13,9 +13,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from recface.errors import RecfaceError
 from recface.metrics.functional import Pairs
 from recface.metrics.functional.similarity import linear_geometry_scores, mesh_scores, vector_scores
-from recface.metrics.functional.ten_fold import fold_val, ten_fold
+from recface.metrics.functional.verification import fold_val, ten_fold
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
-from recface.metrics.protocols.similarity import SIMILARITIES
+from recface.metrics.protocols.verification import SIMILARITIES
 
 
 def scene(seed: int = 0, people: int = 40, photos: int = 4, modes: int = 6, vertices: int = 30, pairs: int = 60):

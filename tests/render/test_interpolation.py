@@ -8,7 +8,7 @@ from torch import Tensor
 from recface.errors import RecfaceError
 from recface.render import interpolate, rasterize, to_pixels
 from recface.render.interpolation import interpolate_torch
-from recface.render.rasterizer_pytorch3d import to_pytorch3d
+from recface.render.rasterizer import to_pytorch3d
 
 SIZE = 48
 

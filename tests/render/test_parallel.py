@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from recface.render.parallel import over_batch
+from recface.render.kernels import over_batch
 
 
 def double(add: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:

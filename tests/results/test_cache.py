@@ -7,10 +7,11 @@ import pytest
 import synthetic
 
 from recface.errors import RecfaceError
-from recface.results import build, cache, figure
+from recface.results import build, cache
+from recface.results import curves as figure
 from recface.results.build import render, write_tables
 from recface.results.cache import Cache
-from recface.results.load import Entry
+from recface.results.records import Entry
 from recface.results.replicates import Replicator
 
 NOISES = {"baseline": 1.2, "sir": 0.6}

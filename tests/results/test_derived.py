@@ -15,9 +15,9 @@ from recface.results import derived
 from recface.results.build import render, write_tables
 from recface.results.cache import Cache
 from recface.results.derived import TIME_PROTOCOL, condition_metrics, condition_protocol
-from recface.results.load import find_records
 from recface.results.pairs import verification_pairs
 from recface.results.published import columns, read_card, read_cards, to_markdown
+from recface.results.records import find_records
 from recface.results.spec import read_spec
 from recface.results.table import build
 from recface.tracking import RunFolder

@@ -10,9 +10,8 @@ from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, PHOTO_PROTOCOLS, PROTOCOLS
-from recface.results.evaluate import find_protocol
+from recface.results.evaluate import find_protocol, listing, markdown
 from recface.results.evaluate_command import main
-from recface.results.listing import listing, markdown
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:

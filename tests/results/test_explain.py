@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
 from recface.results.explain import explain
-from recface.results.load import find_records
+from recface.results.records import find_records
 from recface.results.spec import read_spec
 from recface.results.table import build
 

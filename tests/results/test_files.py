@@ -12,8 +12,7 @@ import pytest
 import synthetic
 
 from recface.errors import RecfaceError
-from recface.results.build import check_tables, render, write_tables
-from recface.results.index import to_index
+from recface.results.build import check_tables, render, to_index, write_tables
 from recface.results.markdown import grid
 from recface.results.spec import read_spec
 from recface.results.writers import LONG_HEADER, escape
@@ -75,7 +74,7 @@ def test_markdown_reads_as_a_person_would(files):
 
 
 def test_differences_csv_holds_what_the_page_rounds(files, made, table_configs):
-    from recface.results.load import find_records
+    from recface.results.records import find_records
     from recface.results.table import build
 
     header, *lines = rows(files["ablation.differences.csv"])

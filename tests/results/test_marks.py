@@ -9,10 +9,10 @@ import yaml
 from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.columns import PHOTO_PROTOCOLS, PROTOCOLS
-from recface.results import cells
+from recface.metrics.protocols.own_benchmark import PHOTO_PROTOCOLS, PROTOCOLS
+from recface.results import markdown as cells
 from recface.results.build import check_tables, render, write_tables
-from recface.results.load import find_records
+from recface.results.records import find_records
 from recface.results.spec import read_spec
 from recface.results.table import build
 

@@ -10,8 +10,8 @@ import torch
 from recface.metrics import evaluate_shapes, protocol_ids
 from recface.metrics.functional import control_auc
 from recface.results.evaluate_command import main
-from recface.results.load import find_records
 from recface.results.recompute import compare_runs, rounding_bound
+from recface.results.records import find_records
 from recface.tracking.archive import archive
 from recface.tracking.record import new_record, write_record
 

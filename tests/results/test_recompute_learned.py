@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from recface.errors import RecfaceError
-from recface.experiment.command_line import compose_config
-from recface.experiment.run import run_experiment
 from recface.face_model import load, save
 from recface.face_model.npz import LEARNED_FILE
 from recface.metrics.protocols import BENCHMARKS
 from recface.results.evaluate_command import main
-from recface.results.load import find_records
-from recface.results.recompute import compare_runs
-from recface.results.stored import read_run, run_model
+from recface.results.recompute import compare_runs, read_run, run_model
+from recface.results.records import find_records
+from recface.run.experiment import run_experiment
+from recface.settings.compose import compose_config
 from recface.tracking.archive import archive
 from recface.tracking.record import new_record, read_record
 

@@ -9,8 +9,8 @@ import pytest
 
 from recface.results import sfm_model
 from recface.results.build import check_tables, render, write_tables
-from recface.results.load import find_records
-from recface.results.sfm_groups import ROWS, difference, group_entries
+from recface.results.records import find_records
+from recface.results.sfm_model import ROWS, difference, group_entries
 from recface.tracking import RunFolder, new_record
 from recface.versions import SCAN_VERSION, SHAPE_MODEL_VERSION
 

@@ -6,9 +6,9 @@ import pytest
 import synthetic
 
 from recface.errors import RecfaceError
-from recface.results.changes import config_difference
 from recface.results.differences import BOOTSTRAP, STUDENT
-from recface.results.load import find_records
+from recface.results.records import find_records
+from recface.results.selection import config_difference
 from recface.results.spec import read_spec
 from recface.results.table import build
 

@@ -10,9 +10,9 @@ import synthetic
 
 from recface.errors import RecfaceError
 from recface.results.build import write_tables, write_tables_from_wandb
-from recface.results.load import find_records
+from recface.results.records import find_records
 from recface.results.wandb_project import download_records
-from recface.tracking.wandb_files import stage_record
+from recface.tracking.archive import stage_record
 
 
 class File:

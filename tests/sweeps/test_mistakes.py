@@ -5,8 +5,7 @@ import re
 import pytest
 
 from recface.errors import RecfaceError
-from recface.experiment.command_line import known_experiments
-from recface.sweeps.configs import compose, quick_config
+from recface.settings.compose import compose, known_experiments, quick_config
 from recface.sweeps.forms import exponent_advice
 from recface.sweeps.project import checked_sweep, is_own, options_of
 from recface.sweeps.values import known_variants

@@ -187,8 +187,8 @@ def test_a_claim_is_exclusive_until_it_is_released(tmp_path):
 
 def test_own_runs_are_done_if_their_record_says_so(tmp_path, monkeypatch):
     """The record of the run counts: finished by hand it is not run again, deleted or outdated it is."""
-    from recface.experiment.identity import run_folder
-    from recface.sweeps.configs import compose
+    from recface.run.identity import run_folder
+    from recface.settings.compose import compose
     from recface.tracking import RunRecord, write_record
     from recface.versions import VERSIONS
 

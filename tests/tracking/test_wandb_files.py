@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from recface.tracking import RunFolder, RunRecord, archive, run_path
-from recface.tracking.wandb_files import PREDICTIONS_FILE, RECORD_FILE, stage_record
+from recface.tracking.archive import PREDICTIONS_FILE, RECORD_FILE, stage_record
 
 
 def started(tmp_path):

@@ -4,10 +4,10 @@ import torch
 
 from recface.data.datamodule import MixedDataModule
 from recface.data.sources import embedded_source
-from recface.experiment.command_line import compose_config
-from recface.experiment.stages import in_other_latents
 from recface.face_model import FaceModel
 from recface.face_model.residual import ResidualFaceModel
+from recface.run.stages import in_other_latents
+from recface.settings.compose import compose_config
 from recface.variants import SFM, Baseline
 
 

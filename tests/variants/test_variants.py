@@ -6,7 +6,7 @@ import torch
 from recface.data.datamodule import MixedDataModule
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
-from recface.experiment.command_line import compose_config
+from recface.settings.compose import compose_config
 from recface.variants import VARIANTS, Baseline
 
 

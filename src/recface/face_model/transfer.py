@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix, diags, identity
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
-from recface.face_model.landmarks import FLIP68
+from recface.face_model.model import FLIP68
 
 # Stiff first, soft last: the shape comes into reach before it may bend.
 STIFFNESS = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)

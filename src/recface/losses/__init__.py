@@ -4,9 +4,8 @@ from recface.losses.center import WeightedCentre, centre_loss, centre_weight
 from recface.losses.landmark import landmark_loss
 from recface.losses.perceptual import feature_loss, perceptual_loss
 from recface.losses.pixel import pixel_loss
-from recface.losses.prior import prior_loss
+from recface.losses.prior import prior_loss, tikhonov_loss
 from recface.losses.separation import Separation, cosface_loss, cosine_similarity
-from recface.losses.tikhonov import tikhonov_loss
 from recface.losses.weights import weighted_sum
 
 __all__ = [

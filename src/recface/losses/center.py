@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recface.losses.reduce import in_float32, masked_mean
+from recface.losses.weights import in_float32, masked_mean
 
 EXPRESSION_SCALE = 3.0
 

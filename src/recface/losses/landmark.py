@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.losses.reduce import in_float32, masked_mean
+from recface.losses.weights import in_float32, masked_mean
 
 PERCENT = 100.0  # of half an image
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recface.losses.pixel import SMALLEST_SCALE
-from recface.losses.reduce import in_float32, masked_mean
+from recface.losses.weights import in_float32, masked_mean
 
 SMALLEST_NORM = 1e-6
 

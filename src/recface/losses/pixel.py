@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from recface.losses.reduce import in_float32, masked_mean
+from recface.losses.weights import in_float32, masked_mean
 
 SMALLEST_SCALE = 1e-2  # 2.5 grey levels of 255: below the noise of a photo no confidence is justified
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from recface.metrics.functional._checks import require_same_length
+from recface.metrics.functional.requirements import require_same_length
 
 UNNUMBERED = -1
 

@@ -3,17 +3,14 @@
 import torch
 from torch import Tensor
 
-from recface.metrics.functional._checks import require_identities, require_modes, require_same_length
 from recface.metrics.functional.clustering import clustering
 from recface.metrics.functional.faithfulness import truth_cosine, truth_rank1
-from recface.metrics.functional.geometry import check_basis, geometry_coordinates, geometry_distance_pairs
-from recface.metrics.functional.joint import JointSpace
-from recface.metrics.functional.pairs import verification_pairs
+from recface.metrics.functional.geometry import JointSpace, check_basis, geometry_coordinates, geometry_distance_pairs
 from recface.metrics.functional.prior import parameter_energy, prior_kl
-from recface.metrics.functional.references import true_references
+from recface.metrics.functional.recognition import decoded_recognition, recognition, true_references
+from recface.metrics.functional.requirements import require_identities, require_modes, require_same_length
 from recface.metrics.functional.shape_error import per_vertex_error
-from recface.metrics.functional.sir import decoded_recognition, recognition
-from recface.metrics.functional.verification import cosine_scores, verification
+from recface.metrics.functional.verification import cosine_scores, verification, verification_pairs
 
 
 def masked_basis(identity_basis: Tensor, identity_sigma: Tensor, mask: Tensor) -> Tensor:

@@ -7,8 +7,7 @@ from torch import Tensor, tensor
 
 from recface.errors import RecfaceError
 from recface.metrics.base import SampleMetric
-from recface.metrics.functional.references import true_references
-from recface.metrics.functional.sir import decoded_recognition, recognition
+from recface.metrics.functional.recognition import decoded_recognition, recognition, true_references
 
 
 class SIRMetric(SampleMetric):

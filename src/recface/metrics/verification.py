@@ -6,8 +6,7 @@ from torch import Tensor, tensor
 
 from recface.metrics.base import SampleMetric
 from recface.metrics.functional.geometry import geometry_distance_pairs
-from recface.metrics.functional.pairs import Pairs, verification_pairs
-from recface.metrics.functional.verification import cosine_scores, verification
+from recface.metrics.functional.verification import Pairs, cosine_scores, verification, verification_pairs
 
 
 class _Verification(SampleMetric):

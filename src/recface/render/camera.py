@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from recface.render.precision import full_precision
+from recface.render.kernels import full_precision
 
 
 @full_precision

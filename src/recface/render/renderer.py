@@ -7,11 +7,10 @@ from torch import Tensor, nn
 
 from recface.errors import RecfaceError
 from recface.render.camera import project
-from recface.render.checks import check_size
 from recface.render.interpolation import interpolate
+from recface.render.kernels import check_size, full_precision
 from recface.render.light import irradiance
 from recface.render.normals import vertex_normals
-from recface.render.precision import full_precision
 from recface.render.rasterizer import check_backend, rasterize
 
 __all__ = ["Renderer", "Rendering", "interpolate"]

@@ -1,27 +1,128 @@
-"""Write the files of results/, or check that they are what the records give."""
+"""Write the files of results/, or check that they are what the records give.
+
+Rows for methods that did not run here, known by their records.
+
+The first page of results/: all tables, what the symbols mean, where the numbers are from.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.results import figure, index, published, sfm_groups, sfm_model
+from recface.results import build as index
+from recface.results import curves as figure
+from recface.results import published, sfm_model
+from recface.results import sfm_model as sfm_groups
 from recface.results.cache import Cache, identity
-from recface.results.curves import draw_curves
-from recface.results.imported import read_specs
-from recface.results.load import Entry, find_records
-from recface.results.markdown import to_markdown
+from recface.results.curves import draw_curves, panels
+from recface.results.markdown import grid, legend, to_markdown
+from recface.results.records import Entry, find_records
 from recface.results.selection import select_block
-from recface.results.table import Table, build
+from recface.results.spec import Row, TableSpec, read_spec
+from recface.results.table import BlockTable, Table, build
 from recface.results.writers import to_csv, to_differences_csv, to_long_csv, to_tex
 from recface.tracking import archive
 from recface.tracking.atomic import write_bytes
 from recface.versions import PEER_VERSION, VERSIONS
+
+
+def with_imported(spec: TableSpec, entries: Iterable[Entry]) -> TableSpec:
+    """Add a row for every finished record that src/peers.py made of a folder external/NAME, where the table wants them.
+
+    Args:
+        spec: The table.
+        entries: All records.
+
+    Returns:
+        The table with rows at its end, by name.
+    """
+    if spec.imported is None:
+        return spec
+    taken = {row.experiment for row in spec.rows}
+    titles = {
+        entry.record.experiment: str(entry.record.config.get("title", entry.record.experiment))
+        for entry in entries
+        if entry.record.state == "finished" and entry.record.config.get("peer", {}).get("method") == "imported"
+    }
+    new = [Row(name, title, spec.imported) for name, title in sorted(titles.items()) if name not in taken]
+    return replace(spec, rows=[*spec.rows, *new])
+
+
+def read_specs(configs: str | Path, entries: list[Entry]) -> dict[Path, TableSpec]:
+    """All tables of a folder with their rows, by their files in order; raises as `read_spec`."""
+    return {path: with_imported(read_spec(path), entries) for path in sorted(Path(configs).glob("*.yaml"))}
+
+
+NAME = "README.md"
+ALSO = {"published.md": "Published numbers, for orientation", "sfm_model.md": "Shape models learned from scans"}
+
+
+def to_index(tables: Sequence[Table], pages: Mapping[str, str], names: Sequence[str] = ()) -> str:
+    """Write the page.
+
+    Args:
+        tables: Filled tables, in the order in which they are listed.
+        pages: Name of a table to its Markdown page.
+        names: Of all files; those of `ALSO` are listed too.
+
+    Returns:
+        Markdown; its lines that begin with "Provenance:" change when the same results are made again.
+    """
+    parts = [
+        "# Results",
+        "Written by `python src/tables.py` from the records of finished runs in [records](records); "
+        "`--check` tells whether it is up to date. Which runs made a cell: "
+        f"`python src/tables.py --explain {_example(tables)}`.",
+    ]
+    for table in tables:
+        name = table.spec.name
+        files = [f"[{end}]({name}.{end})" for end in ("csv", "long.csv", "differences.csv", "tex")]
+        files += [f"[figure]({name}.png)"] if panels(table) else []
+        parts += [f"## [{table.spec.title}]({name}.md)", f"Files: [md]({name}.md), {', '.join(files)}."]
+        parts.append(grid(["block", "what", "rows", "runs"], [_block(table, block) for block in table.blocks]))
+        parts.append(f"Provenance: {table.provenance}")
+    also = {name: ALSO[name] for name in names if name in ALSO}
+    if also:
+        parts += ["## Other pages", "\n".join(f"- [{title}]({name})" for name, title in also.items())]
+    used = {symbol for page in pages.values() for symbol in legend(page)}
+    if used:
+        symbols = [symbol for symbol in legend("\n".join(pages.values())) if symbol in used]
+        parts += ["## Legend", "\n".join(f"- {symbol.mark}: {symbol.meaning}" for symbol in symbols)]
+    parts += ["## Files", _FILES]
+    return "\n\n".join(parts) + "\n"
+
+
+_FILES = """\
+- md: values, every difference to the parent row, values by seed, protocols, and which config keys a row changes
+- csv: means alone, for a terminal (`column -s, -t`)
+- long.csv: one line a value and seed, with its protocol and the hash of its run
+- differences.csv: one line a difference, with interval, p values and probability of improvement
+- tex: booktabs, to be included in a paper"""
+
+
+def _example(tables: Sequence[Table]) -> str:
+    """A cell that has a value, as command-line arguments."""
+    for table in tables:
+        for block in table.blocks:
+            for experiment, metric in [*block.differences, *block.cells]:
+                return f"{experiment} {metric}" + (f" --table {table.spec.name}" if table is not tables[0] else "")
+    return "ROW COLUMN"
+
+
+def _block(table: Table, block: BlockTable) -> list[str]:
+    filled = [name for name, seeds in block.runs.finished.items() if seeds]
+    missing = (
+        f"; to fill it: `{block.block.command}`" if len(filled) < len(table.spec.rows) and block.block.command else ""
+    )
+    runs = str(len(block.runs.entries()))
+    return [f"`{block.block.name}`", block.block.title + missing, f"{len(filled)} of {len(table.spec.rows)}", runs]
+
 
 _PROVENANCE = ("Provenance:", "% Provenance:")
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recface.results.load import Entry
 from recface.results.people import values_of_people
+from recface.results.records import Entry
 from recface.results.replicates import Replicator
 from recface.results.spec import Block, Statistics
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from recface.results.cache import Cache, identity
-from recface.results.load import Entry
 from recface.results.pairs import Pairs, pair_distances, rank_auc, verification_pairs
 from recface.results.photo_values import factor
+from recface.results.records import Entry
 from recface.results.spec import Block
 from recface.tracking.archive import read_arrays
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from recface.results import significance, statistics
 from recface.results.cache import Cache, Resampled
-from recface.results.load import Entry
+from recface.results.records import Entry
 from recface.results.spec import Block, Column, Statistics
 
 BOOTSTRAP = "bootstrap"

@@ -1,4 +1,7 @@
-"""One method under one protocol: predictions and a manifest in, numbers and counts out."""
+"""One method under one protocol: predictions and a manifest in, numbers and counts out.
+
+Every protocol there is, as text for a terminal and as the table of docs/protocols.md.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,12 @@ def evaluate(
         RecfaceError: Bad input.
     """
     from recface.metrics.readers import match, read_predictions, read_truth
-    from recface.metrics.readers.face_model import read_region, with_region
+    from recface.metrics.readers.region import read_region, with_region
 
     protocol = find_protocol(protocol_id)
     region = read_region(*split_model(face_model)) if face_model else None
     if (predictions / "run.json").is_file():
-        from recface.results.stored import read_run
+        from recface.results.recompute import read_run
 
         predicted, truth, region = read_run(predictions, protocol, region)
         if data is not None:
@@ -89,3 +92,57 @@ def split_model(text: str) -> tuple[str, str | None]:
     """Name and path of NAME=PATH; None where no path is given."""
     name, _, path = text.partition("=")
     return name, path or None
+
+
+def listing() -> str:
+    """Every protocol and every column of our own benchmark, a block of lines each."""
+    lines = []
+    for protocol in BENCHMARKS.values():
+        lines += [protocol.id, f"    {summary(protocol)}"]
+        lines += [f"    source  {protocol.source}", f"    unit    {protocol.unit or 'none'}"]
+        lines += [f"    needs   {needs(protocol)}", ""]
+    lines.append("Columns of our own benchmark (source: ours, docs/methods.md; from the predictions of a run):")
+    for block, columns in (("benchmark", PROTOCOLS), ("photos", PHOTO_PROTOCOLS)):
+        for key, column in columns.items():
+            lines.append(f"    {column.id:<48} {block + '.' + key:<36} {column.unit or 'none':<5} {column.direction}")
+    return "\n".join(lines)
+
+
+def summary(protocol: BenchmarkProtocol) -> str:
+    """The first line of a protocol's docstring."""
+    return (type(protocol).__doc__ or "").strip().splitlines()[0]
+
+
+def needs(protocol: BenchmarkProtocol) -> str:
+    """What a protocol needs, in words: fields of predictions, columns of the manifest, pairs."""
+    columns = [name for name in protocol.columns if name not in protocol.numbers[1:-1]]
+    if len(columns) < len(protocol.columns):
+        columns.insert(-1, "...")
+    parts = [f"predictions with {', '.join(protocol.needs)}"]
+    if columns:
+        parts.append(f"manifest with {', '.join(('id', *columns))}")
+    if protocol.pairs is not None:
+        of = "templates" if protocol.templates else "ids"
+        parts.append(f"{f'{protocol.pairs:,} pairs' if protocol.pairs else 'pairs'} of {of}")
+    return "; ".join(parts)
+
+
+def markdown() -> str:
+    """The same as one Markdown table: id, what it is, unit, source, needs, numbers."""
+    rows = ["| id | what | unit | source | needs | numbers |", "|---|---|---|---|---|---|"]
+    for protocol in BENCHMARKS.values():
+        numbers = ", ".join(protocol.values)
+        cells = (
+            f"`{protocol.id}`",
+            summary(protocol),
+            protocol.unit or "none",
+            protocol.source,
+            needs(protocol),
+            numbers,
+        )
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    for block, columns in (("benchmark", PROTOCOLS), ("photos", PHOTO_PROTOCOLS)):
+        for key, column in columns.items():
+            cells = (f"`{column.id}`", f"{block} column", column.unit or "none", "ours; docs/methods.md", "a run", key)
+            rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"

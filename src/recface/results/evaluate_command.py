@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.results.evaluate import SCHEMA, evaluate, split_model
-from recface.results.listing import listing, markdown
+from recface.results.evaluate import SCHEMA, evaluate, listing, markdown, split_model
 from recface.tracking.atomic import write_json
 
 
@@ -97,8 +96,8 @@ def _all(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from recface.results.load import find_records
     from recface.results.recompute import compare_runs
+    from recface.results.records import find_records
 
     entries = find_records(options.runs, options.records)
     if not entries:

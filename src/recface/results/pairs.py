@@ -48,7 +48,7 @@ def verification_pairs(identity: Array, folds: int = 10, seed: int = 0) -> Pairs
 
 
 def cross_pairs(identity: Array, expression: Array) -> Pairs:
-    """All pairs of photos with different expression, as `recface.metrics.functional.cross_verification` takes them.
+    """All pairs of photos with different expression, as `recface.metrics.functional.recognition` takes them.
 
     Args:
         identity: (N,) identity of each photo.

@@ -8,8 +8,7 @@ from pathlib import Path
 import yaml
 
 from recface.errors import RecfaceError
-from recface.results.cells import ARROWS
-from recface.results.markdown import grid
+from recface.results.markdown import ARROWS, grid
 from recface.results.spec import make
 
 MARK = "published:"

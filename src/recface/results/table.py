@@ -10,11 +10,10 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.results.cache import Cache
-from recface.results.changes import Changes, changes_of_rows
 from recface.results.derived import derive
 from recface.results.differences import Comparer, Difference
-from recface.results.load import Entry
-from recface.results.selection import BlockRuns, select_block
+from recface.results.records import Entry
+from recface.results.selection import BlockRuns, Changes, changes_of_rows, select_block
 from recface.results.significance import goodness, holm
 from recface.results.spec import Block, Column, TableSpec
 from recface.results.statistics import mean_and_error

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.tracking.archive import record_stem
+from recface.tracking.archive import PREDICTIONS_FILE, RECORD_FILE, record_stem
 from recface.tracking.atomic import write_bytes
 from recface.tracking.record import RunRecord, read_record
-from recface.tracking.wandb_files import PREDICTIONS_FILE, RECORD_FILE
 
 
 def download_records(project: str, records: str | Path) -> int:

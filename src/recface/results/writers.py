@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from recface.results.cells import BETTER, MISSING, OTHER, WORSE, hole, number, reference_texts, verdict
+from recface.results.markdown import BETTER, MISSING, OTHER, WORSE, hole, number, reference_texts, verdict
 from recface.results.spec import Column
 from recface.results.table import BlockTable, Cell, Table
 

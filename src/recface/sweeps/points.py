@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.experiment.identity import Config, is_complete, run_folder, run_hash
+from recface.run.identity import Config, is_complete, run_folder, run_hash
 from recface.sweeps.claim import Claim, is_claimed
 from recface.sweeps.command import expand
 from recface.sweeps.grid import grid_points

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.experiment.arguments import normalise_arguments
-from recface.experiment.command_line import APPENDABLE, CONFIGS, known_experiments
-from recface.sweeps.configs import Config, compose, quick_config
+from recface.settings.compose import APPENDABLE, CONFIGS, Config, compose, known_experiments, quick_config
+from recface.settings.overrides import normalise_arguments
+from recface.settings.yaml_lines import Mistake
 from recface.sweeps.forms import is_whole
 from recface.sweeps.read import load_sweep, refuse
 from recface.sweeps.spec import SweepSpec
 from recface.sweeps.values import MISSING, draws_fractions, keys_of, value_mistake, values_with_paths
-from recface.sweeps.yaml_lines import Mistake
 
 SEE = "see configs/ or `python src/run.py --cfg job`"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import yaml
 
 from recface.errors import RecfaceError
+from recface.settings.yaml_lines import Mistake, read_lines
 from recface.sweeps.forms import exponent_mistakes, form_mistakes
 from recface.sweeps.spec import DEFAULT_COMMAND, SweepSpec
 from recface.sweeps.spec_mistakes import has_type, search_mistakes, top_mistakes
-from recface.sweeps.yaml_lines import Mistake, read_lines
 
 
 def read_sweep(path: str | Path, overrides: Sequence[str] = (), run_cap: int | None = None) -> SweepSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from recface.sweeps.yaml_lines import Lines, Mistake
+from recface.settings.yaml_lines import Lines, Mistake
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from recface.settings.yaml_lines import Mistake
 from recface.sweeps.forms import LISTED, distribution_of, form_mistakes, is_whole
 from recface.sweeps.spec import SweepSpec
-from recface.sweeps.yaml_lines import Mistake
 
 # Keys of https://docs.wandb.ai/models/sweeps/sweep-config-keys
 TOP_KEYS = {

@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 
 from recface.errors import RecfaceError
-from recface.experiment.checks import check_config
-from recface.experiment.command_line import CONFIGS
-from recface.sweeps.configs import Config
+from recface.settings.compose import CONFIGS, Config
+from recface.settings.run_settings import check_config
 from recface.sweeps.forms import LISTED, distribution_of, exponent_advice, is_number, is_whole
 from recface.sweeps.spec import SweepSpec
 

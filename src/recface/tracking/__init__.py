@@ -5,9 +5,8 @@ Nothing here imports torch, so that tables and sweeps start at once.
 
 from recface.tracking.archive import archive, record_stem
 from recface.tracking.config_hash import config_hash, run_path
-from recface.tracking.environment import git_state, package_versions
 from recface.tracking.folder import RunFolder
-from recface.tracking.record import RunRecord, new_record, read_record, write_record
+from recface.tracking.record import RunRecord, git_state, new_record, package_versions, read_record, write_record
 
 __all__ = [
     "RunFolder",

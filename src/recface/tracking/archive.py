@@ -1,8 +1,12 @@
-"""A finished run in at most 200 kB: its record, and its predictions as float16, small enough to commit."""
+"""A finished run in at most 200 kB: its record, and its predictions as float16, small enough to commit.
+
+The record of a run among the files of its W&B run, in the archive's form, so that tables can be built from there.
+"""
 
 from __future__ import annotations
 
 import io
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -153,3 +157,29 @@ def archive(run_folder: str | Path, records_dir: str | Path, limit: int = LIMIT_
     target = records_dir / f"{stem}.json"
     write_bytes(target, (run_folder / "run.json").read_bytes())
     return target
+
+
+RECORD_FILE = "record/run.json"
+PREDICTIONS_FILE = "record/predictions.npz"
+
+
+def stage_record(run_folder: str | Path, target: str | Path) -> list[Path]:
+    """Copy a run's record, and, of a finished one, its reduced predictions to where W&B uploads from.
+
+    Args:
+        run_folder: Folder of the run.
+        target: Folder of the W&B run's files.
+
+    Returns:
+        The files, at `RECORD_FILE` and `PREDICTIONS_FILE` under the target.
+    """
+    run_folder, target = Path(run_folder), Path(target)
+    write_bytes(target / RECORD_FILE, (run_folder / "run.json").read_bytes())
+    staged = [target / RECORD_FILE]
+    if read_record(run_folder).state == "finished":
+        with tempfile.TemporaryDirectory() as folder:
+            predictions = archive(run_folder, folder).with_suffix(".npz")
+            if predictions.is_file():
+                write_bytes(target / PREDICTIONS_FILE, predictions.read_bytes())
+                staged.append(target / PREDICTIONS_FILE)
+    return staged

@@ -1,8 +1,7 @@
 """One LightningModule a variant, side by side, so that two can be compared by eye."""
 
 from recface.variants.baseline import Baseline
-from recface.variants.reconstructed import Reconstructed
-from recface.variants.reconstruction import Reconstruction
+from recface.variants.reconstruction import Reconstructed, Reconstruction
 from recface.variants.sfm import SFM
 from recface.variants.sir import SIR
 

@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from recface.data import Batch
-from recface.variants.reconstructed import Reconstructed
-from recface.variants.reconstruction import Reconstruction
+from recface.variants.reconstruction import Reconstructed, Reconstruction
 
 
 class Baseline(Reconstruction):

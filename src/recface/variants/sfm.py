@@ -13,16 +13,14 @@ from recface.data import Batch
 from recface.face_model import FaceModel
 from recface.face_model.residual import ResidualFaceModel
 from recface.losses import Separation, WeightedCentre, centre_weight, prior_loss
-from recface.losses.basis import basis_terms, scan_loss
-from recface.losses.scan import sphere_loss
-from recface.losses.sphere import on_sphere
+from recface.losses.basis import basis_terms, on_sphere, scan_loss, sphere_loss
 from recface.render import matrix_to_euler
 from recface.variants.baseline import Baseline
-from recface.variants.reconstructed import Reconstructed
+from recface.variants.reconstruction import Reconstructed
 
 
 class Scans(Protocol):
-    """The scans of the first stage and what it says about them; `recface.experiment.scan_stage.ScanModel` is one."""
+    """The scans of the first stage and what it says about them; `recface.scan_stage.stage.ScanModel` is one."""
 
     latents: np.ndarray
     expression: np.ndarray

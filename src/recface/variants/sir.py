@@ -10,7 +10,7 @@ from recface.data import Batch
 from recface.losses import Separation, WeightedCentre, centre_weight, prior_loss
 from recface.render import matrix_to_euler
 from recface.variants.baseline import Baseline
-from recface.variants.reconstructed import Reconstructed
+from recface.variants.reconstruction import Reconstructed
 
 
 class SIR(Baseline):

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
-from recface.metrics.protocols.realy_full import BENT, KEYPOINTS, RIGID, SEVEN_OF_68
+from recface.metrics.protocols.realy import BENT, KEYPOINTS, RIGID, SEVEN_OF_68
 
 REALY = BENCHMARKS["realy-regions/v1"]
 SCALE = 9.0  # mm a unit, about that of REALY's files

@@ -7,14 +7,14 @@ from scipy.spatial.transform import Rotation
 
 from recface.errors import RecfaceError
 from recface.metrics.scan import SearchMesh, Similarity
-from recface.metrics.scan.nonrigid import Keypoints, Stage, bend
-from recface.metrics.scan.regional import (
+from recface.metrics.scan.icp import (
     corresponding_error,
     merged,
     overall_alignment,
     regional_alignment,
     schedule,
 )
+from recface.metrics.scan.nonrigid import Keypoints, Stage, bend
 
 
 def sheet(size: int = 15, height: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

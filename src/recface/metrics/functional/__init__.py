@@ -1,23 +1,23 @@
 """The metrics as pure functions on tensors."""
 
-from recface.metrics.functional.alignment import rigid_align, similarity_align
 from recface.metrics.functional.clustering import clustering, nmcd
-from recface.metrics.functional.cross_verification import cross_verification
 from recface.metrics.functional.faithfulness import control_auc, truth_cosine, truth_rank1
 from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
 from recface.metrics.functional.landmark_error import landmark_nme, nme_by_yaw
-from recface.metrics.functional.pairs import Pairs, verification_pairs
 from recface.metrics.functional.prior import parameter_energy, prior_kl, warn_collapse
-from recface.metrics.functional.references import reference_photos, true_references
-from recface.metrics.functional.shape_error import per_vertex_error
-from recface.metrics.functional.sir import (
+from recface.metrics.functional.recognition import (
+    cross_verification,
     decoded_recognition,
     rank1,
     recognition,
+    reference_photos,
     rms_distances,
     sir_metric,
+    true_references,
 )
+from recface.metrics.functional.shape_error import per_vertex_error, rigid_align, similarity_align
 from recface.metrics.functional.verification import (
+    Pairs,
     auc,
     cosine_scores,
     fold_accuracies,
@@ -25,6 +25,7 @@ from recface.metrics.functional.verification import (
     geometry_scores,
     tar_at_far,
     verification,
+    verification_pairs,
 )
 
 __all__ = [

@@ -5,8 +5,8 @@ from sklearn import metrics
 from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.metrics.functional._checks import require_finite, require_identities, require_same_length
 from recface.metrics.functional.geometry import geometry_coordinates
+from recface.metrics.functional.requirements import require_finite, require_identities, require_same_length
 
 __all__ = ["clustering", "geometry_coordinates", "nmcd"]
 

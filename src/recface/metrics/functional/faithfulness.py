@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.metrics.functional._checks import require_finite, require_same_length
 from recface.metrics.functional.geometry import geometry_distance_pairs
-from recface.metrics.functional.pairs import verification_pairs
-from recface.metrics.functional.references import true_references
-from recface.metrics.functional.sir import rank1, rms_distances
-from recface.metrics.functional.verification import auc
+from recface.metrics.functional.recognition import rank1, rms_distances, true_references
+from recface.metrics.functional.requirements import require_finite, require_same_length
+from recface.metrics.functional.verification import auc, verification_pairs
 
 
 def truth_cosine(predicted: Tensor, true: Tensor) -> float:

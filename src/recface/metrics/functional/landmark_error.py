@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.metrics.functional._checks import require_finite, require_same_length
+from recface.metrics.functional.requirements import require_finite, require_same_length
 
 YAW_BINS = (("nme_0_30", 0, 30), ("nme_30_60", 30, 60), ("nme_60_90", 60, 90))
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.metrics.functional._checks import require_finite
+from recface.metrics.functional.requirements import require_finite
 
 MIN_VARIANCE = 1e-12
 COLLAPSE_ENERGY = 0.1

@@ -1,10 +1,65 @@
-"""Reconstruction error where the true correspondence is known."""
+"""Reconstruction error where the true correspondence is known.
 
+Least-squares alignment of corresponding points, in closed form and batched.
+"""
+
+import torch
 from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.metrics.functional._checks import require_finite, require_same_length
-from recface.metrics.functional.alignment import rigid_align, similarity_align
+from recface.metrics.functional.requirements import require_finite, require_same_length
+
+
+def _align(source: Tensor, target: Tensor, *, with_scale: bool) -> Tensor:
+    if source.ndim != 3 or source.shape[-1] != 3 or source.shape[1:] != target.shape[-2:]:
+        raise RecfaceError(
+            f"cannot align points {tuple(source.shape)} to {tuple(target.shape)}: expected (B, N, 3) and (B, N, 3) or "
+            "(N, 3) with the same N, in correspondence"
+        )
+    if target.ndim == 3 and len(target) not in (1, len(source)):
+        raise RecfaceError(f"cannot align {len(source)} point sets to {len(target)}: pass one each, or one for all")
+    # Covariances of nearly flat faces lose half their digits, so the fit is done in double precision.
+    x, y = source.double(), target.double()
+    x_mean, y_mean = x.mean(dim=-2, keepdim=True), y.mean(dim=-2, keepdim=True)
+    x, y = x - x_mean, y - y_mean
+    u, singular, vh = torch.linalg.svd(y.transpose(-1, -2) @ x)  # covariance times N, target by source
+    # The last axis flips where the best orthogonal map would be a reflection (Umeyama, eq. 39 and 43).
+    sign = torch.ones_like(singular)
+    sign[..., 2] = torch.where(torch.linalg.det(u @ vh) < 0, -1.0, 1.0)
+    rotation = (u * sign.unsqueeze(-2)) @ vh
+    aligned = x @ rotation.transpose(-1, -2)
+    if with_scale:
+        spread = x.square().sum(dim=(-1, -2))
+        if (flat := (spread == 0).nonzero().flatten()).numel():
+            raise RecfaceError(f"cannot scale point set {int(flat[0])}: all its points coincide")
+        aligned = aligned * ((singular * sign).sum(-1) / spread)[:, None, None]
+    return (aligned + y_mean).to(source.dtype)
+
+
+def similarity_align(source: Tensor, target: Tensor) -> Tensor:
+    """Moves `source` onto `target` by the least-squares rotation, uniform scale and translation; never a reflection.
+
+    Source: Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns".
+
+    Args:
+        source: (B, N, 3) points.
+        target: (B, N, 3), or (N, 3) for all, in correspondence with `source`.
+
+    Returns:
+        (B, N, 3) aligned points in the unit of `target` and the precision of `source` (fitted in float64).
+
+    Raises:
+        RecfaceError: for mismatched shapes, or a source whose points all coincide.
+    """
+    return _align(source, target, with_scale=True)
+
+
+def rigid_align(source: Tensor, target: Tensor) -> Tensor:
+    """Moves `source` onto `target` by the least-squares rotation and translation; sizes stay as they are.
+
+    Source: Umeyama 1991 with the scale held at 1 (Kabsch 1976). Arguments, result and errors as `similarity_align`.
+    """
+    return _align(source, target, with_scale=False)
 
 
 def per_vertex_error(

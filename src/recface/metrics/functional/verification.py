@@ -1,27 +1,91 @@
-"""Verification: are two photos of the same person? Similarities of pairs and the numbers taken from them."""
+"""Verification: are two photos of the same person? Similarities of pairs and the numbers taken from them.
 
+Which pairs of photos a verification compares.
+
+The numbers of a verification benchmark with a fixed pair list: LFW, CFP-FP, AgeDB-30, YTF.
+"""
+
+import math
 from collections.abc import Callable
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.metrics.functional._checks import require_finite, require_same_length
-from recface.metrics.functional.geometry import geometry_distance_pairs
-from recface.metrics.functional.pairs import Pairs, verification_pairs
+from recface.metrics.functional.requirements import require_finite, require_identities, require_same_length
 
-__all__ = [
-    "Pairs",
-    "auc",
-    "cosine_scores",
-    "fold_accuracies",
-    "fold_accuracy",
-    "geometry_distance_pairs",
-    "geometry_scores",
-    "tar_at_far",
-    "verification",
-    "verification_pairs",
-]
+
+class Pairs(NamedTuple):
+    """Pairs of samples: rows `first` and `second` (P,) int64, `same` person (P,) bool, `fold` (P,) int64."""
+
+    first: Tensor
+    second: Tensor
+    same: Tensor
+    fold: Tensor
+
+
+def verification_pairs(
+    identities: Tensor,
+    folds: int = 10,
+    seed: int = 0,
+    groups: Tensor | None = None,
+    pairing: Literal["impostors_within", "genuine_across"] = "impostors_within",
+) -> Pairs:
+    """Draws a verification protocol: all genuine pairs, and in each fold as many impostor pairs (or all there are).
+
+    Source: ours, after the ten-fold protocol of LFW (methods.md, "Evaluation protocols"). People, not photos, are dealt
+    to the folds, so that no person is seen both when a threshold is chosen and when it is used.
+
+    Args:
+        identities: (N,) int64, >= 0.
+        folds: number of identity-disjoint folds.
+        seed: of the folds and the impostor pairs. Both also depend on the order of the rows.
+        groups: (N,) int64, for controls such as "shares an albedo"; None pairs without them.
+        pairing: what `groups` restricts: impostor pairs to one group, or genuine pairs to two groups.
+
+    Returns:
+        Pairs on the device of `identities`, fold after fold.
+
+    Raises:
+        RecfaceError: for fewer than two people per fold, no person with two photos, or no impostor pair.
+    """
+    require_identities(identities)
+    if groups is not None:
+        require_same_length(identities=identities, groups=groups)
+    people, person = torch.unique(identities.cpu(), return_inverse=True)
+    if folds < 1 or len(people) < 2 * folds:
+        raise RecfaceError(
+            f"{len(people)} people are too few for {folds} verification folds of two people each; "
+            f"use more people or folds <= {len(people) // 2}"
+        )
+    random = np.random.default_rng(seed)
+    fold_of_person = torch.empty_like(people)
+    fold_of_person[torch.from_numpy(random.permutation(len(people)))] = torch.arange(len(people)) % folds
+    fold_of_row = fold_of_person[person]
+    label = None if groups is None else groups.cpu()
+
+    parts = []
+    for fold in range(folds):
+        rows = (fold_of_row == fold).nonzero().flatten()
+        first, second = rows[torch.triu_indices(len(rows), len(rows), offset=1)]
+        same = person[first] == person[second]
+        genuine, impostor = same, ~same
+        if label is not None and pairing == "impostors_within":
+            impostor = impostor & (label[first] == label[second])
+        elif label is not None:
+            genuine = genuine & (label[first] != label[second])
+        genuine, impostor = genuine.nonzero().flatten(), impostor.nonzero().flatten()
+        drawn = np.sort(random.permutation(len(impostor))[: len(genuine)])
+        chosen = torch.cat([genuine, impostor[torch.from_numpy(drawn)]])
+        parts.append(Pairs(first[chosen], second[chosen], same[chosen], torch.full_like(chosen, fold)))
+    pairs = Pairs(*(torch.cat(column).to(identities.device) for column in zip(*parts, strict=True)))
+    if not pairs.same.any():
+        raise RecfaceError("verification has no genuine pair: no person has two photos (in two groups, where asked)")
+    if pairs.same.all():
+        raise RecfaceError("verification has no impostor pair: no two people of a fold share a group; use fewer folds")
+    return pairs
 
 
 def cosine_scores(parameters: Tensor, pairs: Pairs) -> Tensor:
@@ -162,4 +226,56 @@ def verification(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]
         "auc": auc(scores, same),
         "accuracy": fold_accuracy(scores, same, fold),
         "tar_at_far_1": tar_at_far(scores, same, 0.01),
+    }
+
+
+def fold_val(scores: Tensor, same: Tensor, fold: Tensor, far: float = 1e-3) -> tuple[float, float]:
+    """Validation rate (VAL) at a false accept rate, with the threshold chosen on the other folds.
+
+    Source: FaceNet (Schroff et al. 2015, section 4) and its ten-fold use in the field. Ours: no interpolation; the
+    threshold is the loosest under which the other folds accept at most `far` of their impostor pairs.
+
+    Args:
+        scores: (P,) larger = more alike.
+        same: (P,) bool.
+        fold: (P,) int64; each fold with genuine and impostor pairs, and two folds or more.
+        far: the false accept rate asked for.
+
+    Returns:
+        Means over folds of the share of genuine pairs accepted, and of the share of impostor pairs accepted.
+    """
+    values, rates = [], []
+    for name in fold.unique():
+        held_out = fold == name
+        impostor = scores[~held_out & ~same].sort(descending=True).values
+        accepted = int(far * len(impostor) + 1e-9)  # as in tar_at_far
+        threshold = impostor[accepted] if accepted < len(impostor) else -math.inf
+        right = scores[held_out] > threshold
+        values.append(right[same[held_out]].double().mean())
+        rates.append(right[~same[held_out]].double().mean())
+    return float(torch.stack(values).mean()), float(torch.stack(rates).mean())
+
+
+def ten_fold(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]:
+    """All numbers of a pair list.
+
+    Source: LFW's protocol, `fold_accuracies` and `fold_val`. As there, the error of the accuracy is its standard error
+    over the folds.
+
+    Args:
+        scores: (P,) larger = more alike.
+        same: (P,) bool.
+        fold: (P,) int64, each with pairs of both kinds.
+
+    Returns:
+        `accuracy`, `accuracy_error`, `val`, `val_far` (the false accept rate that came out), and `auc`.
+    """
+    accuracies = fold_accuracies(scores, same, fold)
+    val, rate = fold_val(scores, same, fold)
+    return {
+        "accuracy": float(accuracies.mean()),
+        "accuracy_error": float(accuracies.std() / math.sqrt(len(accuracies))),
+        "val": val,
+        "val_far": rate,
+        "auc": auc(scores, same),
     }

@@ -7,8 +7,8 @@ and other heavy packages inside functions only: a list of protocols is to appear
 from importlib import import_module
 from pkgutil import iter_modules
 
-from recface.metrics.protocols.base import BENCHMARKS, BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.columns import PHOTO_PROTOCOLS, PROTOCOLS, Protocol, protocol_ids
+from recface.metrics.protocols.own_benchmark import PHOTO_PROTOCOLS, PROTOCOLS, Protocol, protocol_ids
+from recface.metrics.protocols.protocol import BENCHMARKS, BenchmarkProtocol, Predictions, Truth, register
 
 __all__ = [
     "BENCHMARKS",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import named, require_fields, required_path, row_name
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _values(
 ) -> dict[str, float]:
     import torch
 
-    from recface.metrics.functional.sir import rank1, sir_metric
+    from recface.metrics.functional.recognition import rank1, sir_metric
 
     distances, apart = (weighted_distances(x, references, weights) for x in (parameters, references))
     people, who = torch.from_numpy(people), torch.from_numpy(who)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.similarity import tensor
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
+from recface.metrics.protocols.verification import tensor
 
 CLUSTERING_VALUES = {
     "silhouette": "mean silhouette, in [-1, 1], higher is better",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
 
 CHUNK = 128
 
@@ -28,7 +28,7 @@ class _Correspondence(BenchmarkProtocol):
         import torch
 
         from recface.metrics.functional.shape_error import per_vertex_error
-        from recface.metrics.readers.shapes import read_shapes
+        from recface.metrics.readers.predictions import read_shapes
 
         region = predictions.region
         names = truth.table["shape"].astype(str).to_numpy()

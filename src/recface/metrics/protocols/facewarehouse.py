@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import named, path_of, require_fields, required_path, row_name
 
 

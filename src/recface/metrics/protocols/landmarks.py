@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.similarity import tensor
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
+from recface.metrics.protocols.verification import tensor
 
 LANDMARK_COLUMNS = tuple(f"{axis}{number}" for number in range(1, 69) for axis in "xy")
 NME_VALUES = {

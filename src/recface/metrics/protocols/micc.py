@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import ScanRow, named, row_name, scan_rows
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth, register
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.scan_rows import named, row_name, scan_rows
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.base import Predictions, Truth
+from recface.metrics.protocols.protocol import Predictions, Truth
 
-if TYPE_CHECKING:  # libigl, trimesh and torch load when the first scan is read
+if TYPE_CHECKING:
     from recface.metrics.scan import Scan, SearchMesh, Similarity
+
 
 SEVEN = (
     "right_eye_outer",

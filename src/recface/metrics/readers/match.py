@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.base import BenchmarkProtocol, Predictions, Truth
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,153 @@
-"""Prediction folders: arrays of one method, or meshes, with the ids of what was predicted."""
+"""Prediction folders: arrays of one method, or meshes, with the ids of what was predicted.
+
+Checks of what is read: each failure is one line with the file and the row.
+
+True shapes that a manifest names.
+
+Meshes of one topology, many at once.
+"""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.base import Predictions
-from recface.metrics.readers.checks import require_finite_rows, require_shapes_in_mm, require_unique
-from recface.metrics.readers.meshes import MESH_ENDINGS, read_meshes
+from recface.face_model.mesh_files import read_mesh, require_millimetres
+from recface.metrics.protocols.protocol import Predictions
 from recface.text_table import line_of, read_text_table
+
+SMALLEST_MM, LARGEST_MM = 40.0, 1000.0
+"""Of the diagonal of a face's or head's bounding box."""
+CHUNK = 256
+
+
+def require_unique(ids: Sequence[str], where: str, place: Callable[[int], str]) -> None:
+    """Raise RecfaceError naming the second of two equal ids, and the row of the first.
+
+    Args:
+        ids: N ids.
+        where: their file.
+        place: from a row to how a user finds it, such as "line 3".
+    """
+    seen: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if name in seen:
+            raise RecfaceError(f"{where}: {place(row)}: id {name} is there twice (first in {place(seen[name])})")
+        seen[name] = row
+
+
+def require_finite_rows(name: str, values: np.ndarray, where: str, place: Callable[[int], str]) -> None:
+    """Raise RecfaceError naming the first row of `values` (N, ...) that holds NaN or infinity."""
+    for start in range(0, len(values), CHUNK):
+        chunk = np.asarray(values[start : start + CHUNK])
+        bad = np.flatnonzero(~np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1))
+        if bad.size:
+            raise RecfaceError(f"{where}: {place(start + int(bad[0]))}: {name} hold NaN or infinity; predict it again")
+
+
+def require_shapes_in_mm(values: np.ndarray, where: str, place: Callable[[int], str]) -> None:
+    """Raise RecfaceError where a shape of `values` (N, V, 3) is too small or too large for a face in millimetres.
+
+    The diagonal of its bounding box must lie between 40 and 1,000 mm: a face's is about 250, a head's about 400.
+    """
+    for start in range(0, len(values), CHUNK):
+        chunk = np.asarray(values[start : start + CHUNK], np.float64)
+        for row, size in enumerate(np.linalg.norm(chunk.max(axis=1) - chunk.min(axis=1), axis=-1), start):
+            require_millimetres(float(size), SMALLEST_MM, LARGEST_MM, f"{where}: {place(row)}")
+
+
+SHAPES_FILE = "shapes.npz"
+
+
+def read_shapes(folder: Path, names: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read the shapes of the manifest's column `shape`, each once.
+
+    Args:
+        folder: The manifest's folder.
+        names: (N,) OBJ or PLY files in it; or ids of rows of its shapes.npz (arrays `ids` and `vertices`).
+        where: The manifest, for messages.
+
+    Returns:
+        (R, V, 3) shapes in mm, and the row (N,) of each sample's.
+
+    Raises:
+        RecfaceError: A file or id is missing, or the shapes are no faces in mm of one topology.
+    """
+    different, row = np.unique(names, return_inverse=True)
+    if all(name.lower().endswith(MESH_ENDINGS) for name in different):
+        vertices, _ = read_meshes([folder / name for name in different], [where] * len(different))
+        source, found = where, different
+    else:
+        path = folder / SHAPES_FILE
+        if not path.is_file():
+            raise RecfaceError(f"{where}: shape {different[0]} is no OBJ or PLY file, and there is no {path}")
+        with np.load(path, allow_pickle=False) as stored:
+            if not {"ids", "vertices"} <= set(stored.files):
+                raise RecfaceError(f"{path}: needs the arrays ids and vertices; it has {', '.join(stored.files)}")
+            found, vertices = stored["ids"].astype(str), stored["vertices"]
+        if vertices.ndim != 3 or vertices.shape[2] != 3 or len(vertices) != len(found):
+            raise RecfaceError(f"{path}: vertices have shape {vertices.shape}, expected ({len(found)}, V, 3)")
+        require_unique(found.tolist(), str(path), lambda r: f"row {r}")
+        index = {name: r for r, name in enumerate(found)}
+        if absent := [name for name in different if name not in index]:
+            raise RecfaceError(f"{where}: shape {absent[0]} is not among the {len(found)} ids of {path}")
+        row = np.array([index[name] for name in different])[row]
+        source = str(path)
+    require_finite_rows("vertices", vertices, source, lambda r: f"shape {found[r]}")
+    require_shapes_in_mm(vertices, source, lambda r: f"shape {found[r]}")
+    return vertices, row
+
+
+MESH_ENDINGS = (".obj", ".ply")
+"""Of predictions and true shapes; an npz holds arrays of all samples."""
+
+
+def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Read meshes of one topology.
+
+    Args:
+        paths: N files, OBJ or PLY.
+        places: N names of their rows, for messages, such as "ids.csv: line 3".
+
+    Returns:
+        (N, V, 3) float32 and the first one's (F, 3) int32 triangles.
+
+    Raises:
+        RecfaceError: A file cannot be read, or has another number of vertices than the first.
+    """
+    first, triangles = _read(paths[0], places[0])
+    vertices = np.empty((len(paths), *first.shape), np.float32)
+    vertices[0] = first
+    for row, (path, place) in enumerate(zip(paths[1:], places[1:], strict=True), start=1):
+        mesh = _read(path, place)[0]
+        if mesh.shape != first.shape:
+            raise RecfaceError(
+                f"{place}: {path.name} has {len(mesh):,} vertices, {paths[0].name} has {len(first):,}; "
+                "a method's predictions share one topology"
+            )
+        vertices[row] = mesh
+    return vertices, np.empty((0, 3), np.int32) if triangles is None else triangles.astype(np.int32)
+
+
+def _read(path: Path, place: str) -> tuple[np.ndarray, np.ndarray | None]:
+    if path.suffix.lower() not in MESH_ENDINGS:
+        raise RecfaceError(f"{place}: {path.name} is no OBJ or PLY file")
+    try:
+        return read_mesh(path)
+    except RecfaceError as error:
+        raise RecfaceError(f"{place}: {error}") from None
+
 
 IDS = "ids.csv"
 POINTS = "points.npy"
 PER_SAMPLE = ("parameters", "vertices", "points", "landmarks")
 SHARED = ("weights", "triangles")
-SHAPES = {
+FIELD_SHAPES = {
     "parameters": ("N", "K"),
     "vertices": ("N", "V", 3),
     "points": ("N", "P", 3),
@@ -100,8 +229,8 @@ def _from_arrays(file: Path, folder: Path, arrays: dict[str, np.ndarray]) -> Pre
 
 
 def _check_shape(name: str, array: np.ndarray, sizes: dict[str, int], file: Path, ids: str) -> None:
-    """Compare a shape with SHAPES; the first array that has a size fixes it for the others."""
-    expected = SHAPES[name]
+    """Compare a shape with FIELD_SHAPES; the first array that has a size fixes it for the others."""
+    expected = FIELD_SHAPES[name]
     if array.dtype.kind not in "fiu" or array.ndim != len(expected):
         raise RecfaceError(f"{file}: {name} is {array.dtype} {array.shape}, expected numbers ({_form(expected)})")
     for size, axis in zip(array.shape, expected, strict=True):

@@ -1,11 +1,9 @@
 """Predicted meshes against raw scans: alignment, crops, exact distances."""
 
-from recface.metrics.scan.checks import require_face, require_points
-from recface.metrics.scan.crop import sphere_crop
 from recface.metrics.scan.distance import Nearest, SearchMesh, scan_to_mesh
 from recface.metrics.scan.files import Scan, read_array, read_landmarks, read_rows, read_scan
 from recface.metrics.scan.icp import Fit, icp, thin
-from recface.metrics.scan.transform import Similarity, procrustes
+from recface.metrics.scan.similarity_transform import Similarity, procrustes, require_face, require_points, sphere_crop
 
 __all__ = [
     "Fit",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recface.errors import RecfaceError
 from recface.face_model.mesh_files import read_mesh
-from recface.metrics.scan.checks import require_face, require_points
+from recface.metrics.scan.similarity_transform import require_face, require_points
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,262 @@
+"""Meshes of another topology as shapes of the suite's face model, so that their rows can stand beside the others.
+
+All meshes of a method registered to the suite's face model, and what came of it as files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.transform import Rotation
+
+from recface.errors import RecfaceError
+from recface.face_model import FaceModel
+from recface.metrics.protocols.protocol import Predictions
+from recface.metrics.scan import SearchMesh, Similarity, procrustes, thin
+from recface.tracking.atomic import require_empty, write_array, write_bytes
+
+NO_LANDMARK = -1
+ITERATIONS, STILL_MM = 40, 0.01
+VERTICES = 1000
+"""Of the face region that look for the mesh: more make it slower, and no better by a hundredth of a millimetre."""
+MARK_WEIGHT = 0.02
+"""Of a landmark beside a vertex: landmarks of two topologies agree to millimetres only; they lead, surfaces decide."""
+PRIOR = 1e-3
+"""mm^2 of mean squared distance that a unit of squared parameters costs."""
+FAR = 3.0
+"""Vertices count up to this multiple of the median distance, or up to FAR mm."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A mesh as a shape of the face model.
+
+    Attributes:
+        parameters: (K,) whitened shape parameters.
+        pose: From the face model's frame to the mesh's.
+        rms_mm: Root mean square distance in mm, in the face model's size, of the vertices that counted.
+        share: Share of the face region that counted: the rest lies beyond the mesh or far from it.
+    """
+
+    parameters: np.ndarray
+    pose: Similarity
+    rms_mm: float
+    share: float
+
+    @property
+    def parameter_rms(self) -> float:
+        """Root mean square of the parameters; near 1 for a person of the face model's population."""
+        return float(np.sqrt(np.mean(self.parameters**2)))
+
+
+class Registration:
+    """Finds the shape of a face model whose face region lies nearest to a mesh.
+
+    Gauss-Newton on pose and shape parameters together, vertex to plane, as ICP (`metrics.scan.icp`) with the shape
+    free; a weak prior on the parameters; vertices beyond the mesh's rim or far from it are left out. After Amberg et
+    al. 2008, "Expression invariant 3D face recognition with a morphable model"; the weights are ours. Meshes must be
+    neutral: what expression they show is taken for shape. Size is free, since face models hold shapes of one size.
+
+    Args:
+        face_model: The suite's.
+        landmarks: (68,) rows of the meshes' vertices, in the order of iBUG 68; -1 for landmarks that they lack.
+
+    Raises:
+        RecfaceError: Another number of landmarks, or fewer than six of them.
+    """
+
+    def __init__(self, face_model: FaceModel, landmarks: np.ndarray) -> None:
+        self.landmarks = np.asarray(landmarks)
+        if self.landmarks.shape != (68,) or self.landmarks.dtype.kind not in "iu":
+            raise RecfaceError(f"landmarks: {self.landmarks.shape} {self.landmarks.dtype}, expected 68 whole numbers")
+        self._known = self.landmarks != NO_LANDMARK
+        if self._known.sum() < 6:
+            raise RecfaceError(f"landmarks: {self._known.sum()} of 68 are known; six at least lead a registration")
+        region = thin(np.flatnonzero(face_model.face_mask.numpy()), VERTICES)
+        marks = face_model.landmarks68.numpy()[self._known]
+        rows = np.concatenate([region, marks])
+        basis = (face_model.identity_basis * face_model.identity_sigma).double().numpy()
+        self.mean = face_model.mean.double().numpy()[rows]
+        self.basis = basis.reshape(face_model.num_vertices, 3, -1)[rows]
+        self.count = len(region)
+
+    def __call__(self, vertices: np.ndarray, triangles: np.ndarray) -> Registered:
+        """Register one mesh.
+
+        Args:
+            vertices: (V, 3).
+            triangles: (F, 3).
+
+        Raises:
+            RecfaceError: As `SearchMesh`, a landmark that is no vertex, or too little of the face under the mesh.
+        """
+        if self.landmarks.max() >= len(vertices) or self.landmarks.min() < NO_LANDMARK:
+            raise RecfaceError(f"landmarks: rows {self.landmarks.min()} to {self.landmarks.max()} of {len(vertices)}")
+        mesh, marks = SearchMesh(vertices, triangles), np.asarray(vertices)[self.landmarks[self._known]]
+        pose = procrustes(self.mean[self.count :], marks, with_scale=True)
+        parameters = np.zeros(self.basis.shape[2])
+        for _ in range(ITERATIONS):
+            shape = self.mean + self.basis @ parameters
+            placed = pose(shape)
+            offset, direction, counts = self._planes(mesh, placed[: self.count], pose.scale)
+            turned = np.einsum("ij,vjk->vik", pose.scale * pose.rotation, self.basis)
+            centre = placed.mean(axis=0)
+            columns, targets = self._system(placed, turned, centre, offset, direction, counts, marks)
+            normal = columns.T @ columns
+            held = np.zeros(len(normal))
+            held[-len(parameters) :] = PRIOR * pose.scale**2
+            normal[np.diag_indices_from(normal)] += held + 1e-9 * np.trace(normal)
+            pull = columns.T @ targets
+            pull[-len(parameters) :] -= PRIOR * pose.scale**2 * parameters
+            move = np.linalg.solve(normal, pull)
+            turn = Rotation.from_rotvec(move[:3]).as_matrix()
+            scale = float(np.exp(move[6]))
+            step = Similarity(scale, turn, centre + move[3:6] - scale * turn @ centre)
+            change = move[-len(parameters) :]
+            pose, parameters = step.after(pose), parameters + change
+            moved = pose(self.mean + self.basis @ parameters)[: self.count] - placed[: self.count]
+            if np.sqrt(np.mean(np.sum(moved**2, axis=1))) < STILL_MM * pose.scale:
+                break
+        placed = pose(self.mean + self.basis @ parameters)[: self.count]
+        offset, _, counts = self._planes(mesh, placed, pose.scale)
+        rms = float(np.sqrt(np.mean(offset[counts] ** 2))) / pose.scale
+        return Registered(parameters, pose, rms, float(counts.mean()))
+
+    def _planes(self, mesh: SearchMesh, placed: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Signed distances (M,) along unit directions (M, 3) to the mesh, and which of them count."""
+        nearest = mesh.nearest(placed)
+        counts = ~mesh.on_rim(nearest)
+        counts &= nearest.distance <= FAR * max(scale, float(np.median(nearest.distance)))
+        if counts.mean() < 0.2:
+            raise RecfaceError(
+                f"registration: only {counts.mean():.0%} of the face lies over the mesh; are the landmarks in order?"
+            )
+        direction = mesh.normals[nearest.triangle]
+        return np.einsum("ij,ij->i", nearest.point - placed, direction), direction, counts
+
+    def _system(
+        self,
+        placed: np.ndarray,
+        turned: np.ndarray,
+        centre: np.ndarray,
+        offset: np.ndarray,
+        direction: np.ndarray,
+        counts: np.ndarray,
+        marks: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Linear equations for (rotation, translation, scale, parameters): of vertices, and of landmarks."""
+        arm, n = placed[: self.count][counts] - centre, direction[counts]
+        surface = [np.cross(arm, n), n]
+        points = placed[self.count :]
+        away = points - centre
+        cross = np.cross(np.eye(3), away[:, None]).transpose(0, 2, 1)  # column i: what turning about axis i does
+        named = [cross.reshape(-1, 3), np.tile(np.eye(3), (len(away), 1))]
+        surface.append(np.einsum("ij,ij->i", arm, n)[:, None])
+        named.append(away.reshape(-1, 1))
+        surface.append(np.einsum("vi,vik->vk", n, turned[: self.count][counts]))
+        named.append(turned[self.count :].reshape(3 * len(away), -1))
+        weights = 1 / np.sqrt(len(n)), np.sqrt(MARK_WEIGHT / len(away))
+        columns = np.vstack([weights[0] * np.hstack(surface), weights[1] * np.hstack(named)])
+        targets = np.concatenate([weights[0] * offset[counts], weights[1] * (marks - points).reshape(-1)])
+        return columns, targets
+
+
+REPORT = "registration.csv"
+LEAST_SHARE, LARGEST_RMS = 0.7, 4.0
+
+
+def register_predictions(
+    predictions: Predictions,
+    face_model: FaceModel,
+    landmarks: np.ndarray,
+    watch: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, list[Registered]]:
+    """Register every mesh of a method.
+
+    Args:
+        predictions: With vertices and triangles.
+        face_model: The suite's.
+        landmarks: As `Registration`.
+        watch: Called with the meshes done and their number.
+
+    Returns:
+        Vertices (N, V, 3) float32 in mm, in the face model's topology, and how each mesh was met.
+
+    Raises:
+        RecfaceError: No vertices or triangles, or as `Registration`, with the id.
+    """
+    if predictions.vertices is None or predictions.triangles is None:
+        raise RecfaceError(f"{predictions.where}: registration needs vertices and triangles")
+    registration = Registration(face_model, landmarks)
+    whole = (face_model.identity_basis * face_model.identity_sigma).double().numpy()
+    mean, shapes, registered = face_model.mean.double().numpy(), [], []
+    for row, name in enumerate(predictions.ids):
+        try:
+            found = registration(np.asarray(predictions.vertices[row], np.float64), predictions.triangles)
+        except RecfaceError as error:
+            raise RecfaceError(f"{predictions.where}: id {name}: {error}") from None
+        shapes.append((mean + (whole @ found.parameters).reshape(-1, 3)).astype(np.float32))
+        registered.append(found)
+        if watch is not None:
+            watch(row + 1, len(predictions))
+    return np.stack(shapes), registered
+
+
+def read_landmark_rows(path: Path) -> np.ndarray:
+    """Rows (68,) of a topology's landmarks from a text file of 68 whole numbers, apart by blanks, commas or lines.
+
+    Raises:
+        RecfaceError: It cannot be read, or holds anything else.
+    """
+    try:
+        rows = np.array(path.read_text().replace(",", " ").split(), np.int64)
+    except (OSError, ValueError, OverflowError) as error:
+        raise RecfaceError(f"{path}: not a list of 68 whole numbers ({' '.join(str(error).split())[:80]})") from None
+    if len(rows) != 68:
+        raise RecfaceError(
+            f"{path}: holds {len(rows)} numbers; the rows of 68 landmarks are needed, -1 for unknown ones"
+        )
+    return rows
+
+
+def write_registered(
+    folder: Path, predictions: Predictions, vertices: np.ndarray, registered: Sequence[Registered]
+) -> Path:
+    """Write shapes as predictions that `peers.imported` reads, and how well each mesh was met.
+
+    Args:
+        folder: New or empty; gets vertices.npy, landmarks.npy where the method predicted them, ids.csv and
+            registration.csv.
+        predictions: As they came.
+        vertices: (N, V, 3) mm, registered.
+        registered: How each mesh was met.
+
+    Returns:
+        Path of registration.csv: distance, share of the face region that lies over the mesh, and the root mean square
+        of the parameters, which is near 1 for a person of the face model's population.
+
+    Raises:
+        RecfaceError: The folder holds something already.
+    """
+    require_empty(folder)
+    for name, array in (("vertices", vertices), ("landmarks", predictions.landmarks)):
+        if array is not None:
+            write_array(folder / f"{name}.npy", array)
+    rows = [(one.rms_mm, one.share, one.parameter_rms) for one in registered]
+    table = pd.DataFrame(rows, columns=["rms_mm", "share", "parameter_rms"]).round(4)
+    table.insert(0, "id", predictions.ids)
+    write_bytes(folder / "ids.csv", table[["id"]].to_csv(index=False, lineterminator="\n").encode())
+    write_bytes(folder / REPORT, table.to_csv(index=False, lineterminator="\n").encode())
+    return folder / REPORT
+
+
+def doubtful(registered: Sequence[Registered]) -> int:
+    """Meshes that were hardly met: much of the face lies beyond them, or no person has such a shape.
+
+    Wrong landmarks still give small distances, since the shape bends to whatever lies near.
+    """
+    return sum(one.share < LEAST_SHARE or one.parameter_rms > LARGEST_RMS for one in registered)

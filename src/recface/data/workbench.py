@@ -1,0 +1,100 @@
+"""Build what a run needs from its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from recface.data import MixedDataModule, Source
+from recface.data.benchmark import Benchmark, BenchmarkConfig, get_benchmark
+from recface.data.photos import canonical_landmarks
+from recface.data.sources import SOURCES
+from recface.errors import RecfaceError
+from recface.face_model import FaceModel, get
+from recface.run.identity import Config
+from recface.variants import VARIANTS, Reconstruction
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The face model and the benchmark of a run.
+
+    Attributes:
+        config: The resolved configuration, plain.
+        face_model: The frozen 3DMM.
+        benchmark: Photos and labels.
+        sources: All training sources by name.
+    """
+
+    config: Config
+    face_model: FaceModel
+    benchmark: Benchmark
+    sources: dict[str, Source]
+
+    @property
+    def num_identities(self) -> int:
+        """Number of named people in the training data."""
+        return sum(source.num_identities for source in self.sources.values())
+
+
+def open_workbench(config: Config) -> Workbench:
+    """Load or build the face model, the benchmark and the training sources."""
+    cache = Path(config["paths"]["cache"])
+    face_model = get(config["face_model"]["name"], config["face_model"]["path"], cache)
+    sizes = {key: value for key, value in config["scale"].items() if key in BenchmarkConfig.__dataclass_fields__}
+    data = config["data"]
+    benchmark = get_benchmark(
+        face_model, BenchmarkConfig(seed=data["seed"], albedo_modes=data["albedo_modes"], **sizes), cache
+    )
+    sources = {name: _open_source(name, settings, benchmark, face_model) for name, settings in data["sources"].items()}
+    return Workbench(config, face_model, benchmark, sources)
+
+
+def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: FaceModel) -> Source:
+    kind = settings.get("kind")
+    if kind not in SOURCES:
+        raise RecfaceError(f"data.sources.{name}.kind: no kind '{kind}'; known are {', '.join(SOURCES)}")
+    if kind == "embedded":
+        return SOURCES[kind](benchmark, settings["split"])
+    size = benchmark.images("landmark").shape[-1]
+    return SOURCES[kind](settings["path"], canonical_landmarks(face_model), size, name)
+
+
+def stage_sources(bench: Workbench, stage: int) -> list[str]:
+    """Names of a stage's sources: stage 1 takes those with landmarks only (methods.md, "SIR": training)."""
+    return [name for name, source in bench.sources.items() if stage == 2 or source.landmarks is not None]
+
+
+def build_data(bench: Workbench, stage: int, start: int = 0) -> MixedDataModule:
+    """The mixed training data of a stage from a step on."""
+    config = bench.config
+    names = stage_sources(bench, stage)
+    if not names:
+        raise RecfaceError("data.sources: stage 1 needs a source with landmarks; add one")
+    return MixedDataModule(
+        [bench.sources[name] for name in names],
+        [config["data"]["sources"][name]["share"] for name in names],
+        num_parameters=bench.face_model.num_identity,
+        batch_size=config["scale"]["batch_size"],
+        steps=min(config["trainer"]["epoch_steps"], config["scale"][f"stage{stage}_steps"]),
+        seed=config["seed"] + 100_000 * stage,
+        augment=config["data"]["augment"],
+        workers=config["data"]["workers"],
+        start=start,
+    )
+
+
+def build_variant(bench: Workbench, stage: int, face_model: FaceModel | None = None) -> Reconstruction:
+    """Build the network of a stage; stage 1 is the baseline's for every variant.
+
+    Args:
+        bench: Benchmark and configuration.
+        stage: 1 or 2.
+        face_model: The model to decode with, where it is not the benchmark's own.
+    """
+    torch.manual_seed(bench.config["seed"])
+    variant = VARIANTS["baseline" if stage == 1 else bench.config["variant"]]
+    model = face_model or bench.face_model
+    return variant(bench.config, model, bench.benchmark.albedo_model, bench.num_identities, stage=stage)

@@ -1,0 +1,246 @@
+"""Verification of probe photos against a gallery: every probe with every gallery photo.
+
+What a predicted shape is compared with: the true shape of each person, or a photo that stands in for it.
+
+The SIR metric and the rank-1 rate: does a predicted shape come nearer to its own person than to others?
+"""
+
+import torch
+from torch import Tensor
+
+from recface.errors import RecfaceError
+from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
+from recface.metrics.functional.requirements import require_finite, require_identities, require_same_length
+from recface.metrics.functional.verification import auc, tar_at_far
+
+
+def reference_photos(identities: Tensor, yaw_abs: Tensor, expression_norm: Tensor) -> Tensor:
+    """The most frontal, most neutral photo of each person, to stand in for an unknown true shape.
+
+    Source: ours; "most" is by max(0, cos yaw) exp(-||expression|| / 3), the weight with which SIR's centres count a
+    photo (methods.md, "SIR": weighted centre [C]). Leave these rows out of the probes.
+
+    Args:
+        identities: (N,) int64, >= 0.
+        yaw_abs: (N,) radians.
+        expression_norm: (N,) norm of the expression coefficients.
+
+    Returns:
+        (R,) int64 rows, one per person, in ascending order of identity; the first row among equals.
+
+    Raises:
+        RecfaceError: for mismatched sizes, an unknown identity, or when no person has a second photo.
+    """
+    size = require_same_length(identities=identities, yaw_abs=yaw_abs, expression_norm=expression_norm)
+    require_identities(identities)
+    people, person = torch.unique(identities, return_inverse=True)
+    if len(people) == size:
+        raise RecfaceError("every person has a single photo, so none is left to compare with its reference; add photos")
+    weight = yaw_abs.double().cos().clamp_min(0) * torch.exp(-expression_norm.double() / 3)
+    require_finite("yaw and expression of the photos", weight)
+    order = weight.argsort(descending=True, stable=True)
+    order = order[person[order].argsort(stable=True)]  # by person, best photo first
+    counts = torch.bincount(person, minlength=len(people))
+    return order[counts.cumsum(0) - counts]
+
+
+def true_references(identities: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """One true shape per person, taken from a true shape per photo.
+
+    Source: ours (methods.md, "Metrics").
+
+    Args:
+        identities: (N,) int64, >= 0.
+        true: (N, K) parameters, equal for all photos of a person.
+
+    Returns:
+        (R,) ascending identities and their (R, K) parameters.
+
+    Raises:
+        RecfaceError: where two photos of a person disagree.
+    """
+    require_same_length(identities=identities, true=true)
+    require_identities(identities)
+    people, person = torch.unique(identities, return_inverse=True)
+    order = person.argsort(stable=True)
+    counts = torch.bincount(person, minlength=len(people))
+    parameters = true[order[counts.cumsum(0) - counts]]
+    wrong = (~torch.isclose(true, parameters[person], rtol=1e-3, atol=1e-4).all(dim=1)).nonzero().flatten()
+    if len(wrong):
+        raise RecfaceError(
+            f"true parameters: row {int(wrong[0])} differs from another photo of person {int(identities[wrong[0]])}; "
+            "a person has one neutral shape"
+        )
+    return people, parameters
+
+
+COINCIDENT_MM = 1e-6  # references closer than this differ by rounding alone
+
+
+def rms_distances(parameters_a: Tensor, parameters_b: Tensor, basis: Tensor) -> Tensor:
+    """Root mean square vertex distance between every two neutral shapes.
+
+    Source: ours (methods.md, "Metrics": d of the SIR metric), by way of `geometry_coordinates`.
+
+    Args:
+        parameters_a: (N, K) whitened.
+        parameters_b: (M, K) whitened.
+        basis: (V, 3, K) mm, sigma-weighted rows of the masked vertices.
+
+    Returns:
+        (N, M) mm, float64.
+
+    Raises:
+        RecfaceError: for mismatched sizes or parameters that are not finite.
+    """
+    a, b = geometry_coordinates(parameters_a, basis), geometry_coordinates(parameters_b, basis)
+    # The faster product form loses the small distances to cancellation.
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _own_reference(distances: Tensor, probe_identity: Tensor, reference_identity: Tensor) -> Tensor:
+    """(N, R) bool, True where the reference is the probe's own person; exactly one per row."""
+    if distances.shape != (len(probe_identity), len(reference_identity)) or not distances.numel():
+        raise RecfaceError(
+            f"distances are {tuple(distances.shape)}, expected ({len(probe_identity)}, {len(reference_identity)})"
+            ": one row per probe, one column per reference"
+        )
+    require_finite("distances", distances)
+    own = probe_identity[:, None] == reference_identity[None]
+    wrong = (own.sum(dim=1) != 1).nonzero().flatten()
+    if len(wrong):
+        raise RecfaceError(
+            f"probe {int(wrong[0])} of person {int(probe_identity[wrong[0]])} has {int(own[wrong[0]].sum())} references"
+            "; give each person exactly one"
+        )
+    return own
+
+
+def sir_metric(
+    distances: Tensor, probe_identity: Tensor, reference_identity: Tensor, reference_distances: Tensor
+) -> float:
+    """How much nearer a photo's shape is to its own person than to others, in units of how far people are apart.
+
+    mean over i of (mean_{j != y} d(i, r_j) - d(i, r_y)) / mean_{j != k} d(r_j, r_k); 1 is perfect, 0 is chance.
+
+    Source: ours [O] (methods.md, "Metrics"); the authors' formula is not published in what we have.
+
+    Args:
+        distances: (N, R) mm, from probes to references.
+        probe_identity: (N,) int64.
+        reference_identity: (R,) int64, each person once.
+        reference_distances: (R, R) mm, between references.
+
+    Returns:
+        The value; 0 where all references coincide, as these tell nobody apart.
+
+    Raises:
+        RecfaceError: for mismatched sizes, fewer than two references, or a probe without exactly one reference.
+    """
+    own = _own_reference(distances, probe_identity, reference_identity)
+    count = len(reference_identity)
+    if count < 2 or reference_distances.shape != (count, count):
+        raise RecfaceError(
+            f"reference distances have shape {tuple(reference_distances.shape)} for {count} references; "
+            "expected a square of two people or more"
+        )
+    to_own = distances[own]  # one per row, in row order
+    to_others = (distances.sum(dim=1) - to_own) / (count - 1)
+    apart = float((reference_distances.sum() - reference_distances.trace()) / (count * (count - 1)))
+    return float((to_others - to_own).mean()) / apart if apart > COINCIDENT_MM else 0.0
+
+
+def rank1(distances: Tensor, probe_identity: Tensor, reference_identity: Tensor) -> float:
+    """Share of probes whose nearest reference is their own person.
+
+    Source: field; ours: k references tied for nearest count 1/k, so that shapes collapsed to the mean score chance.
+
+    Args:
+        distances: (N, R) mm, from probes to references.
+        probe_identity: (N,) int64.
+        reference_identity: (R,) int64, each person once.
+
+    Returns:
+        The rate in [0, 1].
+
+    Raises:
+        RecfaceError: for mismatched sizes or a probe without exactly one reference.
+    """
+    own = _own_reference(distances, probe_identity, reference_identity)
+    nearest = distances == distances.amin(dim=1, keepdim=True)
+    return float((nearest[own].double() / nearest.sum(dim=1)).mean())
+
+
+def recognition(
+    parameters: Tensor, identities: Tensor, references: Tensor, reference_identity: Tensor, basis: Tensor
+) -> dict[str, float]:
+    """The SIR metric and the rank-1 rate of predicted shapes against reference shapes.
+
+    Source: ours [O] (methods.md, "Metrics").
+
+    Args:
+        parameters: (N, K) whitened predictions.
+        identities: (N,) int64.
+        references: (R, K) whitened.
+        reference_identity: (R,) int64, each person once.
+        basis: (V, 3, K) mm.
+
+    Returns:
+        `sir` and `rank1`.
+    """
+    distances = rms_distances(parameters, references, basis)
+    return {
+        "sir": sir_metric(distances, identities, reference_identity, rms_distances(references, references, basis)),
+        "rank1": rank1(distances, identities, reference_identity),
+    }
+
+
+def decoded_recognition(
+    parameters: Tensor, identities: Tensor, yaw_abs: Tensor, expression_norm: Tensor, basis: Tensor
+) -> dict[str, float]:
+    """`recognition` against each person's own most frontal, most neutral photo, for data without true shapes.
+
+    Source: ours [O] (methods.md, "Metrics"). Arguments as `reference_photos` and `recognition`. Where the
+    truth is known too, what this exceeds `recognition` by is imprinted: consistent for a person, but not their shape.
+    """
+    rows = reference_photos(identities, yaw_abs, expression_norm)
+    probe = torch.ones(len(identities), dtype=torch.bool, device=identities.device)
+    probe[rows] = False
+    return recognition(parameters[probe], identities[probe], parameters[rows], identities[rows], basis)
+
+
+def cross_verification(
+    gallery: Tensor, gallery_identity: Tensor, probes: Tensor, probe_identity: Tensor, basis: Tensor, sigma: Tensor
+) -> dict[str, float]:
+    """How well shapes tell whether a probe and a gallery photo show one person, such as smiling against neutral.
+
+    Source: ours (methods.md, "Metrics": photographs). Few people are used to the full: all pairs count.
+
+    Args:
+        gallery: (G, K) whitened parameters, one photo a person.
+        gallery_identity: (G,) int64.
+        probes: (N, K) whitened parameters.
+        probe_identity: (N,) int64.
+        basis: (V, 3, K) mm, sigma-weighted rows of the masked vertices.
+        sigma: (K,) mm.
+
+    Returns:
+        param_auc and param_tar (TAR at FAR 1%) by cosine of sigma-weighted parameters; geometry_auc and geometry_tar by
+        mean vertex distance; rank1 by RMS vertex distance over probes whose person is in the gallery.
+
+    Raises:
+        RecfaceError: There is no genuine or no impostor pair, or values are not finite.
+    """
+    first, second = torch.cartesian_prod(torch.arange(len(probes)), torch.arange(len(gallery))).T
+    same = probe_identity[first] == gallery_identity[second]
+    cosine = torch.cosine_similarity(probes[first] * sigma, gallery[second] * sigma, dim=1)
+    nearness = -geometry_distance_pairs(torch.cat([probes, gallery]), first, second + len(probes), basis)
+    metrics = {
+        "param_auc": auc(cosine, same),
+        "param_tar": tar_at_far(cosine, same),
+        "geometry_auc": auc(nearness, same),
+        "geometry_tar": tar_at_far(nearness, same),
+    }
+    known = torch.isin(probe_identity, gallery_identity)
+    distances = rms_distances(probes[known], gallery, basis)
+    return metrics | {"rank1": rank1(distances, probe_identity[known], gallery_identity)}

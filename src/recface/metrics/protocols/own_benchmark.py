@@ -1,0 +1,241 @@
+"""Our own benchmark as protocols: many columns at once, each under the id of `columns`.
+
+What each metric key means: a protocol id with a version, a direction and a unit.
+
+Two protocols never share a column. Whoever changes how a number is computed raises its version here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from recface.errors import RecfaceError
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
+from recface.metrics.protocols.verification import tensor
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a metric is computed and read.
+
+    Attributes:
+        id: name and version, written beside every value.
+        direction: whether lower or higher is better; "neutral" has an ideal that lies inside (1, for the energy).
+        unit: "mm", "%", or "" for a plain number.
+    """
+
+    id: str
+    direction: Literal["lower", "higher", "neutral"]
+    unit: str = ""
+
+
+def _clustering(space: str) -> dict[str, Protocol]:
+    return {
+        f"nmcd_{space}": Protocol(f"nmcd-{space}/v1", "lower"),
+        f"silhouette_{space}": Protocol(f"silhouette-{space}/v1", "higher"),
+        f"calinski_harabasz_{space}": Protocol(f"calinski-harabasz-{space}/v1", "higher"),
+        f"davies_bouldin_{space}": Protocol(f"davies-bouldin-{space}/v1", "lower"),
+    }
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "shape_error_mm": Protocol("shape-error-similarity/v1", "lower", "mm"),
+    "mean_face_error_mm": Protocol("mean-face-error-similarity/v1", "lower", "mm"),
+    "nme": Protocol("nme-68-box/v1", "lower", "%"),
+    "nme_0_30": Protocol("nme-68-box-yaw-0-30/v1", "lower", "%"),
+    "nme_30_60": Protocol("nme-68-box-yaw-30-60/v1", "lower", "%"),
+    "nme_60_90": Protocol("nme-68-box-yaw-60-90/v1", "lower", "%"),
+    "nme_balanced": Protocol("nme-68-box-yaw-mean/v1", "lower", "%"),
+    "param_auc": Protocol("verification-auc-cos-weighted/v1", "higher"),
+    "param_acc": Protocol("verification-10fold-cos-weighted/v1", "higher"),
+    "param_tar": Protocol("verification-tar-at-far-1pct-cos-weighted/v1", "higher"),
+    "geometry_auc": Protocol("verification-auc-vertex-distance/v1", "higher"),
+    "geometry_acc": Protocol("verification-10fold-vertex-distance/v1", "higher"),
+    "geometry_tar": Protocol("verification-tar-at-far-1pct-vertex-distance/v1", "higher"),
+    "sir": Protocol("sir-true-references/v1", "higher"),
+    "rank1": Protocol("rank1-true-references/v1", "higher"),
+    "sir_decoded": Protocol("sir-decoded-references/v1", "higher"),
+    "rank1_decoded": Protocol("rank1-decoded-references/v1", "higher"),
+    **_clustering("param"),
+    **_clustering("geometry"),
+    "prior_kl": Protocol("prior-kl-per-dimension/v1", "lower"),
+    "param_energy": Protocol("parameter-energy/v1", "neutral"),
+    "truth_cosine": Protocol("truth-cosine-weighted/v1", "higher"),
+    "truth_rank1": Protocol("rank1-true-references/v1", "higher"),
+    "gradient_cosine": Protocol("gradient-cosine-shape-encoder/v1", "higher"),
+    "conflict_share": Protocol("gradient-conflict-share/v1", "lower"),
+    "recognition_loss": Protocol("separation-last-quarter/v1", "lower"),
+    "reconstruction_loss": Protocol("landmark-pixel-last-quarter/v1", "lower"),
+    "control_shape_auc": Protocol("control-same-shape-other-albedo/v1", "higher"),
+    "control_albedo_auc": Protocol("control-other-shape-same-albedo/v1", "higher"),
+}
+
+PHOTO_PROTOCOLS: dict[str, Protocol] = {
+    "param_auc": Protocol("photos-cross-auc-cos-weighted/v1", "higher"),
+    "param_tar": Protocol("photos-cross-tar-at-far-1pct-cos-weighted/v1", "higher"),
+    "geometry_auc": Protocol("photos-cross-auc-vertex-distance/v1", "higher"),
+    "geometry_tar": Protocol("photos-cross-tar-at-far-1pct-vertex-distance/v1", "higher"),
+    "rank1": Protocol("photos-cross-rank1/v1", "higher"),
+}
+"""Of real photographs, whose true shapes nobody knows: every smiling photo against every neutral one."""
+
+
+def protocol_ids(keys: Iterable[str]) -> dict[str, str]:
+    """The protocol id of each metric key, as run.json stores them.
+
+    Source: ours [O] (methods.md, "Metrics").
+
+    Raises:
+        RecfaceError: for a key without a protocol.
+    """
+    keys = list(keys)
+    if unknown := sorted(set(keys) - set(PROTOCOLS)):
+        raise RecfaceError(f"metric {unknown[0]} has no protocol id; add it to recface.metrics.protocols.PROTOCOLS")
+    return {key: PROTOCOLS[key].id for key in keys}
+
+
+TRUE_COLUMN = re.compile(r"true_(\d+)")
+# Of other sets, of landmarks, and of training itself.
+_ELSEWHERE = ("control_", "nme", "gradient_", "conflict_", "recognition_loss", "reconstruction_loss")
+_DECODED = ("yaw_abs", "expression_norm")
+
+
+def _codes(truth: Truth, column: str):
+    """Names as int64 codes in ascending order; whole numbers keep the order of their values, as runs drew pairs by."""
+    import torch
+
+    values = truth.table[column].astype(str)
+    values = values.astype(np.int64) if values.str.fullmatch(r"\d{1,18}").all() else values
+    values = values.to_numpy(copy=True)
+    values = values if values.dtype == np.int64 else values.astype(str)
+    return torch.from_numpy(np.unique(values, return_inverse=True)[1])
+
+
+def _numbers(truth: Truth, columns: list[str]):
+    """(N, C) float32 of columns that a manifest may leave out, and that are therefore not checked as it is read."""
+    import pandas as pd
+    import torch
+
+    values = truth.table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+    if (bad := np.argwhere(~np.isfinite(values))).size:
+        row, column = bad[0]
+        raise RecfaceError(f"{truth.where}: {columns[column]} of {truth.table['id'].iloc[row]} is not a number")
+    return torch.from_numpy(np.array(values))
+
+
+class _Benchmark(BenchmarkProtocol):
+    source = "ours; docs/methods.md, Metrics"
+    unit = ""
+    direction = "higher"
+    needs = ("parameters", "weights", "basis", "mean")
+    columns = ("identity",)
+
+
+@register
+class BenchmarkShapes(_Benchmark):
+    """All shape metrics of the embedded benchmark, from whitened parameters of a known face model.
+
+    Source: ours (methods.md, "Metrics"); every number has an id, direction and unit of its own in `columns.PROTOCOLS`.
+    Alignment: similarity for the error, none elsewhere. Crop: face region of the face model. Similarity: cosine of
+    sigma-weighted parameters, mean vertex distance. Unit: of each number. The manifest's columns true_1, true_2, ...
+    hold the true whitened parameters; yaw_abs (radians) and expression_norm (how far from neutral the method finds the
+    photo) say which photo of a person is the decoded reference. Numbers that need absent columns are left out.
+    """
+
+    id = "benchmark-shapes/v1"
+    values: ClassVar[dict[str, str]] = {
+        key: column.id for key, column in PROTOCOLS.items() if not key.startswith(_ELSEWHERE)
+    }
+
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Measure; see the base class."""
+        from recface.metrics.evaluation import evaluate_shapes
+
+        names = sorted((name for name in truth.table if TRUE_COLUMN.fullmatch(name)), key=lambda name: int(name[5:]))
+        frontal = {name: _numbers(truth, [name])[:, 0] for name in _DECODED if name in truth.table}
+        return evaluate_shapes(
+            tensor(predictions.parameters).float(),
+            _codes(truth, "identity"),
+            tensor(predictions.basis).float(),
+            tensor(predictions.mean).float(),
+            tensor(predictions.weights).float(),
+            _numbers(truth, names) if names else None,
+            **frontal,
+        )
+
+
+class _Control(_Benchmark):
+    needs = ("parameters", "basis")
+    columns = ("identity", "albedo")
+    control: ClassVar[Literal["shape", "albedo"]]
+
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Measure; see the base class."""
+        from recface.metrics.functional import control_auc
+
+        parameters, basis = tensor(predictions.parameters).float(), tensor(predictions.basis).float()
+        value = control_auc(parameters, _codes(truth, "identity"), _codes(truth, "albedo"), basis, self.control)
+        return {f"control_{self.control}_auc": value}
+
+
+@register
+class ControlShape(_Control):
+    """Geometry verification of one shape under different albedos: do shapes change with appearance?
+
+    Source: ours (methods.md, "Metrics": faithfulness). Alignment: none. Crop: face region. Similarity: mean vertex
+    distance. Unit: AUC in [0, 1].
+    """
+
+    id = "benchmark-control-shape/v1"
+    control = "shape"
+    values = {"control_shape_auc": PROTOCOLS["control_shape_auc"].id}
+
+
+@register
+class ControlAlbedo(_Control):
+    """Geometry verification of different shapes under one albedo: are people told apart by shape at all?
+
+    Source: ours (methods.md, "Metrics": faithfulness). Alignment: none. Crop: face region. Similarity: mean vertex
+    distance. Unit: AUC in [0, 1].
+    """
+
+    id = "benchmark-control-albedo/v1"
+    control = "albedo"
+    values = {"control_albedo_auc": PROTOCOLS["control_albedo_auc"].id}
+
+
+@register
+class BenchmarkPhotos(_Benchmark):
+    """Verification of real photographs: every photo that is not neutral against every neutral one.
+
+    Source: ours (methods.md, "Metrics": photographs). Alignment: none. Crop: face region. Similarity: cosine of
+    sigma-weighted parameters, mean vertex distance, RMS vertex distance for rank-1. Unit: rates in [0, 1].
+    """
+
+    id = "benchmark-photos/v1"
+    needs = ("parameters", "weights", "basis")
+    columns = ("identity", "expression")
+    values: ClassVar[dict[str, str]] = {key: column.id for key, column in PHOTO_PROTOCOLS.items()}
+
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Measure; see the base class."""
+        from recface.metrics.functional import recognition as cross_verification
+
+        neutral = (truth.table["expression"] == "neutral").to_numpy()
+        gallery, probes = np.flatnonzero(neutral), np.flatnonzero(~neutral)
+        identity, parameters = _codes(truth, "identity"), tensor(predictions.parameters).float()
+        if not len(np.intersect1d(identity[gallery], identity[probes])):
+            raise RecfaceError(f"{truth.where}: nobody has both a photo whose expression is 'neutral' and another")
+        return cross_verification(
+            parameters[gallery],
+            identity[gallery],
+            parameters[probes],
+            identity[probes],
+            tensor(predictions.basis).float(),
+            tensor(predictions.weights).float(),
+        )

@@ -1,0 +1,210 @@
+"""Manifests: what is known about each sample, and which pairs a protocol compares.
+
+Pair lists: a CSV, LFW's pairs.txt, or lines of two names and a label.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recface.errors import RecfaceError
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Truth
+from recface.metrics.readers.predictions import require_unique
+from recface.text_table import line_of, read_text_table
+
+FOLDS = 10
+TRUE, FALSE = {"1", "true", "yes"}, {"0", "-1", "false", "no"}
+
+
+def read_pairs(path: Path, folds: bool = True) -> pd.DataFrame:
+    """Read a pair list.
+
+    Three forms are known by their content:
+
+    - CSV with a header: columns `first`, `second` (ids), `same` (1 or 0), and, if wanted, `fold`.
+    - LFW's pairs.txt: a first line "10 300", then for each fold 300 lines "name number number" and 300 lines "name
+      number name number". The id of number 4 of Some_Name is Some_Name_0004.
+    - Lines "first second same" without a header, as AgeDB-30's and IJB's lists are passed on.
+
+    Without `fold` the pairs are cut into ten equal consecutive parts, in the file's order.
+
+    Args:
+        path: The list.
+        folds: Whether the protocol has ten folds; without, all pairs are in fold 0.
+
+    Returns:
+        Columns first, second (str), same (bool), fold (int64), and line (the file's line, from 1).
+
+    Raises:
+        RecfaceError: A line cannot be read, or the pairs are too few for ten folds.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            head = next((line.strip() for line in file if line.strip()), "")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecfaceError(f"{path}: not a readable pair list ({error})") from None
+    if not head:
+        raise RecfaceError(f"{path}: no pairs")
+    if "," in head:
+        table = _csv(path, folds)
+    elif all(part.isdigit() for part in head.split()) and len(head.split()) <= 2:
+        table = _lfw(path)
+    else:
+        table = _plain(path)
+    if not folds:
+        return table.assign(fold=0)
+    if "fold" not in table:
+        if len(table) < 2 * FOLDS:
+            raise RecfaceError(f"{path}: {len(table)} pairs are too few for ten folds of two pairs or more")
+        table["fold"] = np.concatenate([np.full(len(p), f) for f, p in enumerate(np.array_split(table.index, FOLDS))])
+    return table
+
+
+def _csv(path: Path, folds: bool) -> pd.DataFrame:
+    table = _parsed(path, sep=",", skipinitialspace=True)
+    if missing := [name for name in ("first", "second", "same") if name not in table]:
+        raise RecfaceError(f"{path}: no column {missing[0]}; a pair list has first, second, same, and fold if wanted")
+    table["line"] = np.arange(len(table)) + 2
+    result = table[["first", "second", "line"]].assign(same=_labels(path, table))
+    if folds and "fold" in table:
+        fold = pd.to_numeric(table["fold"], errors="coerce")
+        if (bad := fold.isna() | (fold % 1 != 0)).any():
+            row = int(np.flatnonzero(bad)[0])
+            raise RecfaceError(f"{path}: line {row + 2}: fold is {table['fold'].iloc[row]!r}, not a whole number")
+        result["fold"] = fold.astype(np.int64)
+        if (count := result["fold"].nunique()) != FOLDS:
+            raise RecfaceError(f"{path}: {len(table)} pairs in {count} folds; ten folds are needed")
+    return result
+
+
+def _plain(path: Path) -> pd.DataFrame:
+    table = _parsed(path, sep=r"\s+", header=None, skip_blank_lines=False)
+    table.columns = ["first", "second", "same"][: table.shape[1]] + [f"more{i}" for i in range(3, table.shape[1])]
+    table = table.assign(line=np.arange(len(table)) + 1)
+    table = table[table["first"].fillna("") != ""]  # blank lines
+    short = (table.isna() | (table == "")).any(axis=1) if table.shape[1] == 4 else np.ones(len(table), bool)
+    if np.any(short):
+        line = table["line"].iloc[int(np.flatnonzero(short)[0])]
+        raise RecfaceError(f"{path}: line {line}: expected 'first second same' (docs/protocols.md has the forms)")
+    return table[["first", "second", "line"]].assign(same=_labels(path, table)).reset_index(drop=True)
+
+
+def _parsed(path: Path, **options: Any) -> pd.DataFrame:
+    """All cells as text: IJB-C has 15.7 million pairs, so a parser in C and no loop over lines."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=None, **options)
+    except (pd.errors.ParserError, ValueError) as error:
+        raise RecfaceError(f"{path}: not a readable pair list ({' '.join(str(error).split())[:100]})") from None
+
+
+def _labels(path: Path, table: pd.DataFrame) -> pd.Series:
+    label = table["same"].str.strip().str.lower().map(dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False))
+    if (bad := label.isna().to_numpy()).any():
+        row = table.iloc[int(np.flatnonzero(bad)[0])]
+        raise RecfaceError(f"{path}: line {row['line']}: same is {row['same']!r}, not 1 or 0")
+    return label.astype(bool)
+
+
+def _lfw(path: Path) -> pd.DataFrame:
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    filled = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    head = [int(part) for part in filled[0][1].split()]
+    folds, each = (1, head[0]) if len(head) == 1 else head
+    if folds != FOLDS:
+        raise RecfaceError(f"{path}: line {filled[0][0]}: {folds} folds; ten folds are needed (LFW's View 2)")
+    if (found := len(filled) - 1) != 2 * folds * each:
+        raise RecfaceError(f"{path}: {found} pairs, but its first line announces {2 * folds * each}")
+    rows = []
+    for index, (number, line) in enumerate(filled[1:]):
+        parts = line.split()
+        expected = 3 if index % (2 * each) < each else 4
+        numbers = parts[1::2] if expected == 4 else parts[1:]
+        if len(parts) != expected or not all(part.isdigit() for part in numbers):
+            raise RecfaceError(f"{path}: line {number}: not of the form of LFW's pairs.txt: {line[:60]!r}")
+        names = (parts[0], parts[0]) if expected == 3 else (parts[0], parts[2])
+        first, second = (f"{name}_{int(digits):04d}" for name, digits in zip(names, numbers, strict=True))
+        rows.append((first, second, expected == 3, index // (2 * each), number))
+    return pd.DataFrame(rows, columns=["first", "second", "same", "fold", "line"])
+
+
+MANIFEST = "manifest.csv"
+PAIR_LISTS = ("pairs.csv", "pairs.txt")
+
+
+def read_truth(path: str | Path, protocol: BenchmarkProtocol) -> Truth:
+    """Read what a protocol compares predictions with.
+
+    Args:
+        path: A manifest (CSV with a column `id` and the protocol's columns); or, for protocols on photo pairs, a pair
+            list alone; or a folder with manifest.csv and, for protocols on pairs, pairs.csv or pairs.txt.
+        protocol: Whose columns and pairs must be there.
+
+    Returns:
+        The truth. For a pair list alone the table has the ids that occur in it. Pairs are given by ids (or template
+        names) here; `match` turns them into rows.
+
+    Raises:
+        RecfaceError: A file or column is missing, an id is there twice, a value is empty or no number, the list's
+            length is not the protocol's, or it names something the manifest does not.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    manifest, pair_list = _files(path, protocol)
+    pairs = None
+    if pair_list is not None:
+        pairs = read_pairs(pair_list, folds="10fold" in protocol.id)
+        if protocol.pairs and len(pairs) != protocol.pairs:
+            raise RecfaceError(
+                f"{pair_list}: {len(pairs):,} pairs, the list of {protocol.id} has {protocol.pairs:,}; "
+                f"for a list of your own take pairs-{protocol.id.partition('-')[2]}"
+            )
+    if manifest is None:
+        assert pairs is not None
+        ids = pd.unique(pd.concat([pairs["first"], pairs["second"]]))
+        return Truth(pd.DataFrame({"id": ids}), pairs=pairs, folder=folder, where=str(pair_list))
+    table = _table(manifest, protocol)
+    if pairs is not None:
+        name = "template" if protocol.templates else "id"
+        for column in ("first", "second"):
+            if (unknown := ~pairs[column].isin(table[name])).any():
+                row = pairs[unknown].iloc[0]
+                raise RecfaceError(f"{pair_list}: line {row['line']}: {name} {row[column]} is not in {manifest}")
+    return Truth(table, pairs=pairs, folder=folder, where=str(manifest))
+
+
+def _files(path: Path, protocol: BenchmarkProtocol) -> tuple[Path | None, Path | None]:
+    """The manifest and the pair list."""
+    needs_pairs = protocol.pairs is not None
+    if not path.exists():
+        raise RecfaceError(f"--data {path}: no such file or folder")
+    if path.is_file() and needs_pairs and not protocol.columns:
+        return None, path
+    folder = path if path.is_dir() else path.parent
+    manifest = path if path.is_file() else folder / MANIFEST
+    pair_list = next((folder / name for name in PAIR_LISTS if (folder / name).is_file()), None) if needs_pairs else None
+    if needs_pairs and pair_list is None:
+        raise RecfaceError(f"--data {path}: {protocol.id} needs a pair list: {' or '.join(PAIR_LISTS)} in {folder}")
+    if not manifest.is_file():
+        if needs_pairs and not protocol.columns:
+            return None, pair_list
+        raise RecfaceError(f"--data {path}: no manifest {manifest}; {protocol.id} needs one")
+    return manifest, pair_list
+
+
+def _table(path: Path, protocol: BenchmarkProtocol) -> pd.DataFrame:
+    table = read_text_table(path, ("id", *protocol.columns), protocol.id)
+    require_unique(table["id"].tolist(), str(path), lambda row: f"line {line_of(table, row)}")
+    for name in protocol.columns:
+        if name in protocol.numbers:
+            numbers = pd.to_numeric(table[name], errors="coerce")
+            if (bad := ~np.isfinite(numbers)).any():
+                row = int(np.flatnonzero(bad)[0])
+                raise RecfaceError(
+                    f"{path}: line {line_of(table, row)}: {name} is {table[name].iloc[row]!r}, not a number"
+                )
+            table[name] = numbers
+    return table

@@ -1,0 +1,141 @@
+"""Lightning callbacks: progress and metrics to the run folder, and a checkpoint to go on from.
+
+A Lightning callback for what a logger shows and the run folder does without: terms by source, and pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from recface.data import Batch
+from recface.figures.reconstruction_picture import ROWS, reconstruction_picture
+from recface.run.logger import RunLogger
+from recface.tracking import RunFolder
+from recface.variants.reconstruction import Reconstructed
+from recface.variants.trainer import save_state
+
+
+class Follow(lightning.Callback):
+    """Writes a line of metrics at the end of every epoch, and the progress as it comes.
+
+    Args:
+        folder: Where metrics.jsonl grows.
+        run: The run whose progress is shown.
+        before: Steps of earlier stages.
+        total: Steps of all stages.
+    """
+
+    def __init__(self, folder: RunFolder, run: RunFolder, before: int, total: int) -> None:
+        self.folder, self.run, self.before, self.total = folder, run, before, total
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, *rest: Any) -> None:
+        """Tell the progress."""
+        if trainer.is_global_zero:
+            loss = float(outputs["loss"])
+            self.run.progress(self.before + module.step, self.total, phase=f"stage{module.stage}", loss=loss)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Write down the last losses of the epoch and the learning rate."""
+        if trainer.is_global_zero:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            losses = {key: float(value) for key, value in trainer.callback_metrics.items()}
+            self.folder.log_metrics({"stage": module.stage, "step": module.step, "rate": rate} | losses)
+
+
+class Validate(lightning.Callback):
+    """Measures the network on the validation people after every epoch, so that a sweep can stop a hopeless run.
+
+    Training goes on as if nothing had been: modes and the random state are put back.
+
+    Args:
+        measure: From the network in training to metrics by key.
+    """
+
+    def __init__(self, measure: Callable[[Any], dict[str, float]]) -> None:
+        self.measure = measure
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Measure and log; stands before `Follow`, which writes what was logged."""
+        modes = {part: part.training for part in module.modules()}
+        with torch.random.fork_rng(devices=[]):
+            values = self.measure(module)
+        for part, training in modes.items():
+            part.training = training
+        self.log_dict({f"validation/{key}": value for key, value in values.items()})
+
+
+class Checkpoint(lightning.Callback):
+    """Keeps what a killed run needs to go on: one plain dict of the last finished epoch, replaced atomically.
+
+    Lightning's own checkpoints restore its loops too, which begin again in the middle of an epoch; here order and
+    augmentation of the photos depend on the step alone, so the step is all there is to restore beside the states.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Save and replace."""
+        if trainer.is_global_zero:
+            checkpoint = {
+                "step": module.step,
+                "state": module.trained_state(),
+                "optimizer": trainer.optimizers[0].state_dict(),
+                "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
+            }
+            save_state(checkpoint, self.path)
+
+
+PICTURE_EPOCHS = 5
+
+
+class Details(lightning.Callback):
+    """Logs each source's loss terms once an epoch, and a picture of a few fixed photos every few epochs.
+
+    Both are taken from the last step of an epoch; the other steps cost nothing more.
+
+    Args:
+        logger: Where they go.
+        sources: Names of the training sources, in the order of the mix.
+        photos: (N, 3, S, S) in [0, 1], always the same.
+        steps: Steps of the stage.
+    """
+
+    def __init__(self, logger: RunLogger, sources: Sequence[str], photos: Tensor, steps: int) -> None:
+        self.logger, self.sources, self.photos, self.steps = logger, list(sources), photos, steps
+        self.values: dict[str, float] = {}
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Batch, batch_index: int) -> None:
+        """Watch the last step of an epoch, and that of the stage."""
+        if trainer.is_last_batch or module.step + 1 == self.steps:
+            module.watch = lambda batch, face: self._take(module, batch, face)
+
+    def _take(self, module: Any, batch: Batch, face: Reconstructed) -> None:
+        values = module.source_terms(batch, face)
+        self.values = {
+            f"source/{self.sources[number]}/{name}": value
+            for number, terms in values.items()
+            for name, value in terms.items()
+        }
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *rest: Any) -> None:
+        """Log what was watched."""
+        if module.watch is not None:
+            module.watch = None
+            if trainer.is_global_zero:
+                self.logger.log_at(module.step - 1, self.values | {"stage": module.stage})
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Draw."""
+        if trainer.is_global_zero and (trainer.current_epoch % PICTURE_EPOCHS == 0 or module.step >= self.steps):
+            caption = "from above: " + ", ".join(ROWS if module.confidence is not None else ROWS[:3] + ROWS[4:])
+            self.logger.log_picture(module.step - 1, "validation", reconstruction_picture(module, self.photos), caption)

@@ -1,0 +1,148 @@
+"""One run from a resolved configuration to its record."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import lightning
+import numpy as np
+import torch
+
+from recface.data.workbench import Workbench, build_variant, open_workbench
+from recface.errors import RecfaceError
+from recface.face_model import save
+from recface.face_model.npz import LEARNED_FILE
+from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
+from recface.run.evaluation import Network, Timed, evaluate_photos, evaluate_run, open_photos
+from recface.run.identity import Config, is_complete, is_trained, run_hash
+from recface.run.logger import RunLogger, in_wandb_sweep, open_logger
+from recface.run.stages import shared_stage1, total_steps, train_stage2
+from recface.scan_stage.stage import shared_scan_model
+from recface.settings.run_settings import check_config
+from recface.tracking import RunFolder, new_record, run_path
+from recface.variants import VARIANTS, Reconstruction
+from recface.variants.conflict import conflict_curves, conflict_metrics
+from recface.variants.trainer import load_state, save_arrays
+from recface.versions import VERSIONS
+
+OF_PEOPLE = ("separation.", "center.")
+"""Beginnings of the state that belongs to the training people, which no prediction reads."""
+
+
+def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFolder:
+    """Train, evaluate and record a run; what is finished already is not done again.
+
+    Args:
+        config: The resolved configuration, plain.
+        overrides: What was given on the command line, for the record.
+
+    Returns:
+        The finished run's folder.
+
+    Raises:
+        RecfaceError: A mistake in configuration or data; the record then says "failed" and why.
+    """
+    check_config(config, list(VARIANTS))
+    set_up_torch(config)
+    digest = run_hash(config)
+    folder = RunFolder.open(run_path(config["paths"]["runs"], config["name"], digest, config["seed"]))
+    record = new_record(
+        config["name"],
+        digest,
+        config["seed"],
+        config,
+        parent=config["parent"],
+        overrides=overrides or [],
+        versions=VERSIONS,
+    )
+    with folder.lock():
+        if is_complete(config, folder.record) and not in_wandb_sweep():
+            return folder  # an agent's server still waits for what the folder holds already
+        with open_logger(config, folder) as logger:
+            if not is_trained(folder.record):
+                with folder.running(record):
+                    _train_and_evaluate(config, folder, logger)
+            if not is_complete(config, folder.record):
+                _add_photos(config, folder)
+            if logger is not None:
+                logger.publish(folder)
+    return folder
+
+
+def set_up_torch(config: Config) -> None:
+    """Fix threads, seeds and determinism; keep Lightning quiet."""
+    torch.set_num_threads(config["trainer"]["threads"])
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that takes 6% of a step
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    lightning.seed_everything(config["seed"], workers=True, verbose=False)
+
+
+def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | None) -> None:
+    """Both stages, all metrics, and the record."""
+    clock = {"begin": time.monotonic()}
+    folder.progress(0, 1, phase="data")
+    bench = open_workbench(config)
+    folder.update(data_manifest=bench.benchmark.manifest_hash)
+    clock["data"] = time.monotonic()
+    folder.stage("stage1")
+    stage1 = shared_stage1(bench, folder, logger)
+    clock["stage1"] = time.monotonic()
+    folder.stage("stage2")
+    scans = shared_scan_model(bench, folder) if "sfm" in config else None
+    variant = train_stage2(bench, folder, stage1, logger, scans)
+    clock["stage2"] = time.monotonic()
+    folder.stage("evaluation")
+    network = Network(variant)
+    if network.face_model is not bench.face_model:  # what the stored parameters are parameters of
+        save(network.face_model, folder.path / LEARNED_FILE)
+    predictor = Timed(network)
+    metrics, predictions = evaluate_run(predictor, bench, network.face_model)
+    if curves := conflict_curves(folder.path / "conflict.jsonl"):
+        metrics["conflict"], predictions = conflict_metrics(curves), predictions | curves
+    save_arrays(predictions, folder.path / "predictions.npz")
+    clock["evaluation"] = time.monotonic()
+    names = list(clock)
+    timings = {f"{name}_seconds": clock[name] - clock[before] for before, name in zip(names, names[1:], strict=False)}
+    timings |= predictor.timings
+    folder.progress(total_steps(bench), total_steps(bench), phase="finished")
+    folder.finish(metrics, {block: protocol_ids(values) for block, values in metrics.items()}, timings)
+
+
+def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
+    """The network of a finished run.
+
+    Args:
+        bench: Of the run's configuration; its training sources may be left out.
+        folder: Of the run.
+
+    Raises:
+        RecfaceError: Its weights are not there (archived runs and copies leave them out), or of another network.
+    """
+    path = folder.path / "checkpoints" / "final.pt"
+    if not path.is_file():
+        raise RecfaceError(f"{path}: no weights there; run the experiment again")
+    scans = shared_scan_model(bench, folder) if "sfm" in bench.config else None
+    variant = build_variant(bench, stage=2, face_model=scans and scans.face_model)
+    state = {key: value for key, value in load_state(path).items() if not key.startswith(OF_PEOPLE)}
+    wanted = {key: value for key, value in variant.trained_state().items() if not key.startswith(OF_PEOPLE)}
+    if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in wanted.items()}:
+        raise RecfaceError(f"{path}: the weights are not those of the run's network; run the experiment again")
+    variant.load_state_dict(state, strict=False)  # it leaves out the frozen models
+    return variant
+
+
+def _add_photos(config: Config, folder: RunFolder) -> None:
+    """Verify real photographs with a finished run's network, and add them to its record."""
+    bench = open_workbench(config)
+    network = Network(trained_variant(bench, folder))
+    source = open_photos(bench, config["data"]["photos"])
+    values, predictions = evaluate_photos(network, bench, source, network.face_model)
+    path = folder.path / "predictions.npz"
+    with np.load(path) as stored:
+        save_arrays(dict(stored) | predictions, path)
+    record = folder.record
+    protocols = record.protocols | {"photos": {key: PHOTO_PROTOCOLS[key].id for key in values}}
+    folder.finish(record.metrics | {"photos": values}, protocols)

@@ -1,0 +1,206 @@
+"""The logger beside the run folder: none, or Weights & Biases."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import secrets
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from recface.errors import RecfaceError
+from recface.run.identity import Config
+from recface.tracking import RunFolder, record_stem
+from recface.tracking.archive import stage_record
+from recface.tracking.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+
+X_AXIS = "trainer/global_step"
+FINISH_SECONDS = "120"
+"""How long the end of a run waits for uploads unless WANDB_FINISH_TIMEOUT says; what is left stays on disk."""
+
+ID_FILE = "wandb-id"
+
+
+class RunLogger(WandbLogger):
+    """Lightning's W&B logger with one x axis over both stages, and the run's record, predictions and checkpoint.
+
+    Args:
+        run: An open W&B run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(experiment=run, project=run.project)
+        self.before = 0  # steps of earlier stages
+        self.first = 0  # steps before those that the trainer counts: of earlier stages and killed processes
+        run.define_metric(X_AXIS)
+        run.define_metric("*", step_metric=X_AXIS, step_sync=True)
+
+    def begin_stage(self, before: int, first_step: int) -> None:
+        """Say where on the x axis a trainer's steps begin.
+
+        Args:
+            before: Steps of earlier stages.
+            first_step: Steps of this stage that an earlier, killed process did.
+        """
+        self.before, self.first = before, before + first_step
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log at a step as the trainer counts it."""
+        super().log_metrics(metrics, None if step is None else self.first + step)
+
+    @rank_zero_only
+    def log_at(self, step: int, values: Mapping[str, Any]) -> None:
+        """Log at a step of the stage."""
+        self.experiment.log({**values, X_AXIS: self.before + step})
+
+    def log_picture(self, step: int, name: str, picture: np.ndarray, caption: str) -> None:
+        """Log a picture (height, width, 3) uint8 at a step of the stage."""
+        import wandb
+
+        self.log_at(step, {f"pictures/{name}": wandb.Image(picture, caption=caption)})
+
+    def publish(self, folder: RunFolder) -> None:
+        """Send a run's record, and, once it is finished, its metrics, reduced predictions and checkpoint.
+
+        The folder is complete without it: what goes wrong here is told in one line and fails no run.
+        """
+        try:
+            self._publish(folder)
+        except Exception as error:  # a service that does not answer must not cost a finished training
+            print(f"W&B: {folder.path} is complete, but could not be sent: {error}", file=sys.stderr)
+
+    def _publish(self, folder: RunFolder) -> None:
+        import wandb
+
+        run, record = self.experiment, folder.record
+        staged = stage_record(folder.path, run.dir)
+        for path in staged:
+            run.save(str(path), base_path=run.dir, policy="now")
+        if record.state != "finished":
+            return
+        for block, metrics in record.metrics.items():
+            run.summary.update({f"{block}/{key}": value for key, value in metrics.items() if value is not None})
+        if not run.offline and not reachable(run.settings.base_url):
+            # Artifacts would ask the server first, again and again; the rest waits on disk.
+            later = f"`wandb sync {Path(run.dir).parent}` sends it later"
+            print(f"W&B: the server does not answer; {folder.path} is complete, {later}", file=sys.stderr)
+            return
+        for kind, paths in (("record", staged), ("model", [folder.path / "checkpoints" / "final.pt"])):
+            artifact = wandb.Artifact(f"{kind}-{record_stem(record)}", kind)
+            for path in paths:
+                artifact.add_file(str(path), policy="immutable", skip_cache=True)
+            run.log_artifact(artifact)
+
+
+def reachable(url: str, seconds: float = 5.0) -> bool:
+    """Whether a server answers at all, whatever it says."""
+    try:
+        urllib.request.urlopen(url, timeout=seconds).close()
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # a certificate that wandb may have been told to accept
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def has_key(base_url: str) -> bool:
+    """Whether there is a key for a W&B server, in the environment or where `wandb login` puts it."""
+    from requests.utils import get_netrc_auth
+
+    named = any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"))
+    return named or get_netrc_auth(base_url) is not None
+
+
+def in_wandb_sweep() -> bool:
+    """Whether `wandb agent` started this process, and its server waits for a result."""
+    return bool(os.environ.get("WANDB_SWEEP_ID"))
+
+
+@contextmanager
+def open_logger(config: Config, folder: RunFolder) -> Iterator[RunLogger | None]:
+    """Open the configured logger, and close it whatever happens; an exception marks the W&B run as failed.
+
+    Without a key the W&B run is kept offline, and so it is where no server answers; one line says so. Tables never
+    depend on it.
+
+    Raises:
+        RecfaceError: W&B refuses the run, for example for a wrong key.
+    """
+    if config["logger"]["name"] == "none":
+        yield None
+        return
+
+    os.environ.setdefault("WANDB_FINISH_TIMEOUT", FINISH_SECONDS)  # read by wandb.init
+    run, exit_code = _start(config, folder), 1
+    logger = RunLogger(run)
+    try:
+        yield logger
+        exit_code = 0
+        (folder.path / ID_FILE).unlink(missing_ok=True)  # run anew, it is another W&B run
+    except BaseException:
+        if folder.record is not None and folder.record.state == "failed":
+            logger.publish(folder)
+        raise
+    finally:
+        with contextlib.suppress(Exception):  # the run is over, and its folder complete
+            run.finish(exit_code=exit_code)
+
+
+def _start(config: Config, folder: RunFolder) -> Run:
+    """Start the W&B run, or go on with that of a killed process."""
+    import wandb
+
+    settings, base_url = config["logger"], wandb.setup().settings.base_url
+    mode = os.environ.get("WANDB_MODE")
+    if mode is None and not has_key(base_url):
+        print("W&B: no WANDB_API_KEY, so this run is kept offline", file=sys.stderr)
+        mode = "offline"
+    elif mode is None and not reachable(base_url):
+        print(f"W&B: {base_url} does not answer, so this run is kept offline", file=sys.stderr)
+        mode = "offline"
+    options: dict[str, Any] = {
+        "name": f"{config['name']}-seed{config['seed']}",
+        "dir": str(folder.path),
+        "group": config["name"],
+        "job_type": "stage2",  # the stage that makes the result; `stage` in the history tells where stage 1 ends
+        "config": config,
+        "tags": [config["variant"], config["scale"]["name"], config["face_model"]["name"]],
+    }
+    if not in_wandb_sweep():  # else the agent has given all three
+        options |= {"id": _run_id(folder), "project": settings["project"], "entity": settings["entity"]}
+    try:
+        return wandb.init(mode=mode, resume=None if mode in ("offline", "dryrun") else "allow", **options)
+    except wandb.errors.CommError as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, wandb.errors.AuthenticationError):
+            raise RecfaceError(f"W&B: {reason}; logger=none runs without") from None
+        print(f"W&B: {reason}; this run is kept offline", file=sys.stderr)
+        return wandb.init(mode="offline", **options)
+    except wandb.errors.Error as error:
+        raise RecfaceError(f"W&B: {' '.join(str(error).split())}; logger=none runs without") from None
+
+
+def _run_id(folder: RunFolder) -> str:
+    """Id of the folder's W&B run, kept while the run is not finished."""
+    path = folder.path / ID_FILE
+    if not path.is_file():
+        write_bytes(path, secrets.token_hex(4).encode())
+    return path.read_text()

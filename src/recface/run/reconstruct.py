@@ -1,0 +1,135 @@
+"""Photos of one's own through a trained network: shapes, landmarks and meshes as files, and a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from recface.data.photos import Photos, canonical_landmarks, load_photos, read_photos
+from recface.data.source import Source
+from recface.data.workbench import Workbench, open_workbench
+from recface.errors import RecfaceError
+from recface.face_model import save
+from recface.face_model.mesh_files import obj_text
+from recface.figures.reconstruction_picture import reconstruction_picture
+from recface.metrics.protocols.scan_rows import SEVEN_OF_68
+from recface.run.evaluation import CHUNK, Network
+from recface.run.experiment import set_up_torch, trained_variant
+from recface.tracking import RunFolder, read_record
+from recface.tracking.atomic import require_empty, write_array, write_bytes
+from recface.variants import Reconstruction
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+PICTURED = 8
+
+
+def open_run(path: Path, cache: Path | None = None) -> tuple[Workbench, Reconstruction]:
+    """The face model, the benchmark's albedo and the network of a finished run.
+
+    Args:
+        path: Folder of the run.
+        cache: Folder of cached data, in place of the one that the run had.
+
+    Raises:
+        RecfaceError: No finished run there, or its weights or face model are missing.
+    """
+    record = read_record(path)
+    if record.state != "finished" or "variant" not in record.config:
+        raise RecfaceError(f"{path}: is no finished run of a network ({record.experiment}, {record.state})")
+    folder = RunFolder.open(path)
+    config: dict[str, Any] = record.config | {"data": record.config["data"] | {"sources": {}}}
+    # Stage 1 and scan models lie beside the run, wherever the folder of runs is now.
+    config["paths"] = record.config["paths"] | {"runs": str(path.resolve().parents[2])}
+    if cache is not None:
+        config["paths"]["cache"] = str(cache)
+    set_up_torch(config)
+    bench = open_workbench(config)
+    return bench, trained_variant(bench, folder)
+
+
+def open_faces(path: Path, bench: Workbench) -> Photos:
+    """Photos to reconstruct: a table as of training sources, or a folder of photos that are framed already.
+
+    Raises:
+        RecfaceError: No photo there, or as `read_photos`.
+    """
+    canonical, size = canonical_landmarks(bench.face_model), bench.config["scale"]["image_size"]
+    if path.is_file() or (path / "faces.csv").is_file():
+        return read_photos(path, canonical, size, "photos")
+    files = sorted(file.name for file in path.glob("*") if file.suffix.lower() in ENDINGS)
+    if not files:
+        raise RecfaceError(f"photos: {path}: no faces.csv and no photo ({', '.join(ENDINGS)}) there")
+    return load_photos(pd.DataFrame({"file": files}), path, canonical, size, "photos")
+
+
+def reconstruct_photos(
+    bench: Workbench,
+    variant: Reconstruction,
+    photos: Photos,
+    out: Path,
+    meshes: bool = False,
+    watch: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Reconstruct photos and write what `src/evaluate.py --predictions` reads.
+
+    Args:
+        bench: Of the run.
+        variant: Its network.
+        photos: N photos.
+        out: New or empty; gets `ids.csv` (the column `file`), `parameters.npy` (N, K) whitened, `weights.npy` (K,) mm,
+            `landmarks.npy` (N, 68, 2) in the files' pixels, `points.npy` (N, 7, 3) mm, `face_model.npz` that these are
+            parameters of, and `picture.png` of the first photos.
+        meshes: Whether to write the neutral shapes too: OBJ files in mm, which `ids.csv` names, `vertices.npy`
+            (N, V, 3) and `triangles.npy` (F, 3).
+        watch: Called with the photos done and their number.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RecfaceError: No photo, two of one name, or a folder that holds something already.
+    """
+    ids = photos.table["file"].astype(str).tolist()
+    if not ids:
+        raise RecfaceError("photos: no photo in the table")
+    require_empty(out)
+    if len(set(ids)) < len(ids):
+        raise RecfaceError(f"photos: {next(name for name in ids if ids.count(name) > 1)} is there twice")
+    network, parts = Network(variant), []
+    for start in range(0, len(ids), CHUNK):
+        images = photos.images[start : start + CHUNK]
+        parts.append(network(Source("photos", images, np.zeros(len(images), np.int64))))
+        if watch is not None:
+            watch(min(start + CHUNK, len(ids)), len(ids))
+    found = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    model = network.face_model
+    arrays = {
+        "parameters": found["identity"].numpy(),
+        "weights": model.identity_sigma.numpy(),
+        "landmarks": photos.in_pixels(found["landmarks"].double().numpy()).astype(np.float32),
+        "points": model.landmarks(found["identity"])[:, list(SEVEN_OF_68)].numpy(),
+    }
+    if meshes:  # what protocols on scans need
+        arrays["vertices"] = model.shape(found["identity"]).numpy()
+        arrays["triangles"] = model.triangles.numpy()
+    for name, array in arrays.items():
+        write_array(out / f"{name}.npy", array)
+    names = pd.DataFrame({"id": ids})
+    if meshes:
+        names["mesh"] = [f"meshes/{row:05d}_{Path(name).stem}.obj" for row, name in enumerate(ids)]
+        for place, shape in zip(names["mesh"], arrays["vertices"], strict=True):
+            write_bytes(out / place, obj_text(shape, arrays["triangles"]).encode())
+    write_bytes(out / "ids.csv", names.to_csv(index=False, lineterminator="\n").encode())
+    save(model, out / "face_model.npz")
+    shown = torch.from_numpy(photos.images[:PICTURED]).float() / 255
+    stream = io.BytesIO()
+    Image.fromarray(reconstruction_picture(variant, shown)).save(stream, "PNG")
+    write_bytes(out / "picture.png", stream.getvalue())
+    return out

@@ -1,0 +1,272 @@
+"""The evaluation of shape models themselves: SFM, its Gaussian variant and classical baselines on unseen people.
+
+What a linear shape model can and cannot represent: generalisation, compactness and specificity.
+
+Source: Davies, *Learning shape: optimal models for analysing natural variability*, PhD thesis, Manchester 2002, and
+Styner et al., "Evaluation of 3D correspondence methods for model building", IPMI 2003. Distances in mm per vertex are
+ours, as is fitting by least squares where modes are not orthogonal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from recface.data.benchmark import Benchmark
+from recface.errors import RecfaceError
+from recface.face_model import FaceModel
+from recface.metrics.functional.clustering import clustering
+from recface.run.identity import Config
+from recface.scan_stage import shape_models
+from recface.scan_stage.principal import SPARE, Principal, principal_scores
+from recface.scan_stage.scans import DecodedScans, MappedScans, ScanSet, check_scans, draw_scans, split_people
+from recface.scan_stage.shape_models import ShapeModel
+from recface.scan_stage.stage import open_scans, scan_hash, scan_model
+from recface.scan_stage.training import scan_counts
+from recface.tracking import RunFolder, config_hash, new_record, run_path
+from recface.versions import SCAN_VERSION, SHAPE_MODEL_VERSION
+
+Array = np.ndarray
+
+
+def nested_axes(basis: Array) -> Array:
+    """Orthonormal columns (D, M) whose first m span what the first m columns of a basis (D, M) span.
+
+    Raises:
+        RecfaceError: Columns that are linearly dependent, or not finite.
+    """
+    if not np.isfinite(basis).all():
+        raise RecfaceError("the basis is not finite; did training diverge?")
+    axes, triangle = np.linalg.qr(np.asarray(basis, np.float64))
+    size = np.abs(np.diag(triangle))
+    if len(size) == 0 or size.min() <= 1e-9 * size.max():
+        raise RecfaceError(f"the {basis.shape[1]} modes are linearly dependent; fit fewer modes")
+    return axes
+
+
+def vertex_distance(first: Array, second: Array) -> Array:
+    """Mean distance of corresponding vertices, mm: (...,) from two broadcastable (..., 3V)."""
+    difference = np.asarray(first, np.float64) - second
+    return np.linalg.norm(difference.reshape(*difference.shape[:-1], -1, 3), axis=-1).mean(axis=-1)
+
+
+def generalisation(offsets: Array, axes: Array, sizes: Sequence[int], truth: Array | None = None) -> dict[int, float]:
+    """Mean per-vertex error of unseen shapes fitted with a model's first modes, by number of modes.
+
+    Args:
+        offsets: (N, D) unseen shapes without the model's mean, mm.
+        axes: (D, M) of `nested_axes`; the fit is by least squares over all coordinates, without a prior.
+        sizes: Numbers of modes, each at most M.
+        truth: (N, D) what the error is measured against; the fitted shapes themselves unless given.
+
+    Returns:
+        Size to mm, mean over shapes.
+
+    Raises:
+        RecfaceError: A size above M.
+    """
+    if max(sizes) > axes.shape[1]:
+        raise RecfaceError(f"generalisation with {max(sizes)} modes: the model has {axes.shape[1]}; ask for fewer")
+    truth = offsets if truth is None else truth
+    coordinates = offsets @ axes
+    return {m: float(vertex_distance(coordinates[:, :m] @ axes[:, :m].T, truth).mean()) for m in sizes}
+
+
+def compactness(offsets: Iterable[Array], axes: Array, sizes: Sequence[int]) -> tuple[dict[int, float], float]:
+    """Share of the variance of training shapes that lies in the span of a model's first modes.
+
+    Args:
+        offsets: Blocks (B, D) of training shapes without their mean, mm.
+        axes: (D, M) of `nested_axes`.
+        sizes: Numbers of modes.
+
+    Returns:
+        Size to share in 0..1, for PCA the usual cumulative sum of eigenvalues over their total; and the variance of a
+        coordinate that all modes leave, mm^2.
+    """
+    kept, total, count = np.zeros(axes.shape[1]), 0.0, 0
+    for block in offsets:
+        kept += np.square(block @ axes).sum(axis=0)
+        total += float(np.square(block, dtype=np.float64).sum())
+        count += len(block)
+    shares = np.cumsum(kept) / total
+    left = total * (1 - shares[-1]) / (count * len(axes))
+    return {m: float(shares[m - 1]) for m in sizes}, float(left)
+
+
+def specificity(samples: Array, scans: Iterable[Array]) -> float:
+    """Mean per-vertex distance of random shapes of a model to the true scan nearest to each.
+
+    The nearest is found by root mean square distance, which is one matrix product; reported is the mean distance to it.
+
+    Args:
+        samples: (S, D) random shapes, mm.
+        scans: Blocks (B, D) of true scans, mm.
+
+    Returns:
+        mm; small means that the model's random shapes look like real ones.
+    """
+    nearest, best = np.empty_like(samples), np.full(len(samples), np.inf)
+    energy = np.square(samples, dtype=np.float64).sum(axis=1)
+    for block in scans:
+        squared = energy[:, None] - 2.0 * (samples @ block.T) + np.square(block, dtype=np.float64).sum(axis=1)
+        closest = squared.argmin(axis=1)
+        distance = squared[np.arange(len(samples)), closest]
+        closer = distance < best
+        nearest[closer], best[closer] = block[closest[closer]], distance[closer]
+    return float(vertex_distance(samples, nearest).mean())
+
+
+EXPERIMENT = "sfm_model"
+VERSIONS = {"scan": SCAN_VERSION, "shape_model": SHAPE_MODEL_VERSION}
+KEEP_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class ScanSplits:
+    """Training, validation and test scans of different people; the last two in memory, (N, 3V) in mm.
+
+    Attributes:
+        train: Training scans.
+        validation: Scans on which the encoder's strength is chosen.
+        validation_identity: Their people.
+        test: Scans for the table.
+        test_identity: Their people.
+        truth: The test scans without the scanner's noise, where known.
+    """
+
+    train: ScanSet
+    validation: Array
+    validation_identity: Array
+    test: Array
+    test_identity: Array
+    truth: Array | None
+
+
+def open_splits(config: Config, face_model: FaceModel, benchmark: Benchmark | None) -> ScanSplits:
+    """Scans of a configuration and of people seen nowhere in training, decided by the seed."""
+    settings, sizes, seed = config["sfm"]["scan"], config["sfm_model"], config["seed"]
+    train = open_scans(config, face_model, benchmark)
+    if settings["source"] == "model":
+
+        def draw(part: str) -> ScanSet:
+            return draw_scans(
+                face_model, sizes[f"{part}_people"], settings["scans_each"], settings["noise_mm"], seed, part
+            )
+
+        validation, test = draw("validation"), draw("test")
+    else:
+        train, validation, test = split_people(train, (sizes["validation_people"], sizes["test_people"]), seed)
+    truth = test.clean(slice(None)).reshape(len(test), -1) if isinstance(test, DecodedScans) else None
+    if 12 * len(train) * train.num_vertices <= KEEP_BYTES:
+        train = MappedScans(train[:], train.identity)  # every row reads them all: decode them once
+    return ScanSplits(train, _flat(validation), validation.identity, _flat(test), test.identity, truth)
+
+
+def _flat(scans: ScanSet) -> Array:
+    return scans[:].reshape(len(scans), -1)
+
+
+def evaluate_scan_models(config: Config, face_model: FaceModel, benchmark: Benchmark | None = None) -> RunFolder:
+    """Train and measure every row of the table sfm_model for one seed; what is finished is not done again.
+
+    Args:
+        config: Resolved, with the groups `sfm` and `sfm_model`.
+        face_model: Gives topology and, for source model, the people.
+        benchmark: The embedded benchmark, for source benchmark.
+
+    Returns:
+        The finished run's folder, `runs/sfm_model/<hash>/seed=<n>`.
+
+    Raises:
+        RecfaceError: The scans or the configuration are unusable.
+    """
+    own = {"scan": scan_hash(config, face_model), "sfm_model": config["sfm_model"], "version": SHAPE_MODEL_VERSION}
+    digest = config_hash(own)
+    folder = RunFolder.open(run_path(config["paths"]["runs"], EXPERIMENT, digest, config["seed"]))
+    with folder.lock():
+        if folder.is_finished and folder.record.versions == VERSIONS:
+            return folder
+        kept = {key: config[key] for key in ("seed", "face_model", "sfm_model")}
+        kept["sfm"] = {"scan": config["sfm"]["scan"]}
+        kept["face_model"] = {"name": face_model.name, "path": None}  # records name no path
+        with folder.running(new_record(EXPERIMENT, digest, config["seed"], kept, versions=VERSIONS)):
+            begin = time.monotonic()
+            metrics = _measure(config, face_model, open_splits(config, face_model, benchmark), folder)
+            folder.finish(metrics, timings={"sfm_model_seconds": time.monotonic() - begin})
+    return folder
+
+
+def build_rows(
+    config: Config, face_model: FaceModel, splits: ScanSplits, principal: Principal, folder: RunFolder
+) -> dict[str, Callable[[], ShapeModel]]:
+    """How to make the model of each row of the table; all have the same number of modes in total."""
+    modes, units, blend = scan_counts(config["sfm"]["scan"], face_model)
+    scans, person, total = splits.train, splits.train.identity, modes + units
+
+    def learned(sphere: bool) -> ShapeModel:
+        settings = dict(config["sfm"]["scan"], sphere=sphere)
+        own = {**config, "sfm": {**config["sfm"], "scan": settings}}
+        part = None if settings["source"] == "model" else f"{config['sfm_model']}"
+        model = scan_model(own, face_model, scans, follow=folder, principal=principal, part=part)
+        return shape_models.learned_model(model.face_model, model.expression)
+
+    return {
+        "pca": lambda: shape_models.pca(principal, total),
+        "pca_mm": lambda: shape_models.pca_mm(principal, total),
+        "factor_analysis": lambda: shape_models.factor_analysis(scans, total, config["seed"]),
+        "pca_whitened": lambda: shape_models.pca_whitened(principal, total, person),
+        "pca_lda": lambda: shape_models.pca_lda(principal, total, person, modes),
+        "two_part_pca": lambda: shape_models.two_part_pca(principal, person, modes, units, blend),
+        "sfm_no_sphere": lambda: learned(False),
+        "sfm": lambda: learned(True),
+    }
+
+
+def _measure(
+    config: Config, face_model: FaceModel, splits: ScanSplits, folder: RunFolder
+) -> dict[str, dict[str, float]]:
+    modes, units, blend = scan_counts(config["sfm"]["scan"], face_model)
+    check_scans(splits.train, modes, 0 if blend is not None else units)
+    principal = principal_scores(splits.train, modes + units + SPARE, config["seed"])
+    rows = build_rows(config, face_model, splits, principal, folder)
+    metrics: dict[str, dict[str, float]] = {}
+    for step, (name, build) in enumerate(rows.items()):
+        folder.progress(step, len(rows), phase=name)
+        metrics[name] = measure_model(build(), splits, config["sfm_model"], config["seed"])
+    folder.progress(len(rows), len(rows), phase="finished")
+    return metrics
+
+
+def measure_model(model: ShapeModel, splits: ScanSplits, settings: dict[str, Any], seed: int) -> dict[str, float]:
+    """All numbers of one row; those that depend on the number of modes are named `<metric>@<modes>`."""
+    axes = nested_axes(model.ordered_basis())
+    sizes = sorted({size for size in settings["sizes"] if size < axes.shape[1]} | {axes.shape[1]})
+    blocks = (block - model.mean for _, block in splits.train.blocks())
+    shares, left = compactness(blocks, axes, sizes)
+    model = replace(model, noise=left)
+    offsets = splits.test - model.mean
+    curves = {"generalisation_mm": generalisation(offsets, axes, sizes), "compactness": shares}
+    if splits.truth is not None:
+        curves["truth_mm"] = generalisation(offsets, axes, sizes, splits.truth - model.mean)
+    values = {f"{name}@{size}": value for name, curve in curves.items() for size, value in curve.items()}
+    samples = model.sample(settings["samples"], np.random.default_rng(seed))
+    values["specificity_mm"] = specificity(samples, (block for _, block in splits.train.blocks()))
+    strength = choose_strength(model, splits, settings["strengths"])
+    latents = torch.from_numpy(model.encode(splits.test, strength))
+    return values | clustering(latents, torch.from_numpy(splits.test_identity)) | {"strength": strength}
+
+
+def choose_strength(model: ShapeModel, splits: ScanSplits, strengths: list[float]) -> float:
+    """The strength of the encoder with the lowest NMCD on validation people; the smallest of equal ones."""
+    person = torch.from_numpy(splits.validation_identity)
+
+    def score(strength: float) -> float:
+        return clustering(torch.from_numpy(model.encode(splits.validation, strength)), person)["nmcd"]
+
+    return min(sorted(strengths), key=score)

@@ -1,0 +1,177 @@
+"""Scans in the coordinates of their principal components, found in blocks of rows: what stage 1 computes in.
+
+Where the scan stage starts: a PCA of people and one of what varies within a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recface.face_model.linear import fit_coefficients, fix_signs
+from recface.face_model.region import reflect
+from recface.face_model.transfer import graph_laplacian
+from recface.scan_stage.scans import ScanSet
+
+OVERSAMPLING, PASSES = 10, 1
+
+
+@dataclass(frozen=True)
+class Principal:
+    """S_i = mean + axes @ scores_i + rest. Axes are orthonormal, so lengths and angles in the span are kept.
+
+    Attributes:
+        mean: (3V,) mean scan in mm.
+        axes: (3V, M) orthonormal, principal components in descending order.
+        scores: (N, M) in mm.
+        rest: Variance per coordinate of what the components leave, mm^2.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    scores: np.ndarray
+    rest: float
+
+    @property
+    def num_vertices(self) -> int:
+        """Vertices V."""
+        return len(self.mean) // 3
+
+    def roughness(self, triangles: np.ndarray) -> np.ndarray:
+        """(M, M) matrix G with ||L (axes c)||^2 = c^T G c, where L is the mesh's uniform graph Laplacian."""
+        fields = self.axes.reshape(self.num_vertices, -1)
+        rough = (graph_laplacian(triangles, self.num_vertices) @ fields).reshape(self.axes.shape)
+        return rough.T @ rough
+
+    def reflection(self, mirror: np.ndarray) -> np.ndarray:
+        """(M, M) matrix R: `axes @ R @ c` is the part in the span of the mirror image of the offset `axes @ c`."""
+        fields = self.axes.T.reshape(-1, self.num_vertices, 3)
+        return self.axes.T @ reflect(fields, mirror).reshape(self.axes.shape[1], -1).T
+
+
+def principal_scores(scans: ScanSet, modes: int, seed: int) -> Principal:
+    """PCA by random projections and subspace iteration; reads the scans once for the mean and three times more.
+
+    Args:
+        scans: N scans; only a block of them is in memory at a time.
+        modes: Components M wanted; fewer where the scans have fewer.
+        seed: Of the projections.
+
+    Returns:
+        The components.
+        Source: Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011, algorithms 4.4, 5.1.
+    """
+    dimension = 3 * scans.num_vertices
+    modes = min(modes, len(scans) - 1, dimension)
+    size = min(modes + OVERSAMPLING, len(scans), dimension)
+    total = np.zeros(dimension)
+    for _, block in scans.blocks():
+        total += block.sum(axis=0, dtype=np.float64)
+    mean = (total / len(scans)).astype(np.float32)
+    span = np.random.default_rng(seed).normal(size=(dimension, size)).astype(np.float32)
+    for _ in range(PASSES + 1):  # span <- an orthonormal basis of X^T X span
+        image = np.zeros((dimension, size), np.float32)
+        for _, block in scans.blocks():
+            block -= mean
+            image += block.T @ (block @ span)
+        span = np.linalg.qr(image)[0]
+    coordinates, energy = np.empty((len(scans), size)), 0.0
+    for rows, block in scans.blocks():
+        block -= mean
+        coordinates[rows] = block @ span
+        energy += float(np.square(block, dtype=np.float64).sum())
+    left, singular, rotation = np.linalg.svd(coordinates, full_matrices=False)
+    axes = span @ rotation[:modes].T.astype(np.float32)
+    signs = fix_signs(axes)
+    scores = left[:, :modes] * singular[:modes] * signs
+    rest = max(energy - float((singular[:modes] ** 2).sum()), 0.0) / (len(scans) * max(dimension - modes, 1))
+    return Principal(mean, axes * signs.astype(np.float32), scores, rest)
+
+
+ROUNDS = 4
+UNIT_SPREAD = 0.3  # prior standard deviation of a known unit's coefficient, which lies in 0..1
+SPARE = 40  # components kept beside those of identity and expression: what a start is computed in
+
+
+@dataclass
+class ScanStart:
+    """score_i = shift + identity_basis x_i + expression_basis e_i in M principal coordinates, in mm; x ~ N(0, I).
+
+    Attributes:
+        mean: (3V,) the shape at x = 0, e = 0.
+        shift: (M,) its principal coordinates.
+        identity_basis: (M, K).
+        expression_basis: (M, E).
+        latents: (N, K) x of each scan.
+        expression: (N, E) e of each scan.
+    """
+
+    mean: np.ndarray
+    shift: np.ndarray
+    identity_basis: np.ndarray
+    expression_basis: np.ndarray
+    latents: np.ndarray
+    expression: np.ndarray
+
+
+def person_means(values: np.ndarray, identity: np.ndarray) -> np.ndarray:
+    """Mean row of each person, (P, D), of (N, D) rows."""
+    sums = np.zeros((int(identity.max()) + 1, values.shape[1]))
+    np.add.at(sums, identity, values)
+    return sums / np.bincount(identity)[:, None]
+
+
+def leading(rows: np.ndarray, modes: int, freedom: int) -> tuple[np.ndarray, float]:
+    """Leading principal axes (D, modes) of rows about their origin, each as long as its standard deviation.
+
+    Returns:
+        The axes, and the variance that they leave.
+    """
+    _, singular, axes = np.linalg.svd(rows, full_matrices=False)
+    return axes[:modes].T * (singular[:modes] / np.sqrt(freedom)), float((singular[modes:] ** 2).sum() / freedom)
+
+
+def two_part_start(
+    principal: Principal, identity: np.ndarray, modes: int, expression_modes: int, blend: np.ndarray | None
+) -> ScanStart:
+    """PCA of the person means and, where no expression basis is known, of the residuals within a person.
+
+    What a person's scans have in common may hold some of their expressions too. So means and expressions are refined in
+    turn: expressions are fitted jointly with identity, taken off, and the means taken again.
+
+    Args:
+        principal: The scans in principal coordinates, computed with modes enough.
+        identity: (N,) person of each scan.
+        modes: Identity modes K, fewer than people.
+        expression_modes: Expression modes E of a learned basis.
+        blend: (3V, E) known expression basis, or None.
+
+    Returns:
+        The start. Source: ours.
+    """
+    scores, people = principal.scores, int(identity.max()) + 1
+    within = scores - person_means(scores, identity)[identity]
+    if blend is None:
+        axes, _ = leading(within, expression_modes, max(len(within) - people, 1))
+    else:
+        axes = principal.axes.T.astype(np.float64) @ blend
+    noise = max(principal.rest, 1e-6)
+    spread = np.full(axes.shape[1], 1.0 if blend is None else UNIT_SPREAD)
+    expression = fit_coefficients(within, axes, noise / spread**2)
+    for _ in range(ROUNDS):
+        means = person_means(scores - expression @ axes.T, identity)
+        shape, left = leading(means - means.mean(axis=0), modes, people - 1)
+        # What differs between people and has no mode is noise to the fit, else expressions would take it up.
+        noise = max(principal.rest, left / scores.shape[1], 1e-6)
+        both = fit_coefficients(
+            scores, np.concatenate([shape, axes], axis=1), noise / np.concatenate([np.ones(modes), spread]) ** 2
+        )
+        latents, expression = both[:, :modes], both[:, modes:]
+    mean, shift = principal.mean.astype(np.float64), np.zeros(scores.shape[1])
+    if blend is not None:
+        # Few scans move a given unit, and all others leave it at rest: the median is the unit's zero, where the mean of
+        # the scans is a face that moves every unit a little.
+        rest = np.median(expression, axis=0)
+        mean, shift, expression = mean + blend @ rest, axes @ rest, expression - rest
+    return ScanStart(mean, shift, shape, axes, latents, expression)

@@ -1,0 +1,364 @@
+"""Registered scans with identity labels, for the first stage of SFM.
+
+What a set of registered scans is: people, and meshes in correspondence that are read or decoded when asked for.
+
+What stage 1 of SFM asks of scans before it trains.
+
+Batches of scans in an order that depends on seed and step alone, so that a killed run goes on as if it had not.
+
+Scans decoded from a face model on demand: parameters, an expression and a seed of the noise each. Ours.
+
+Scans from a folder of meshes in one topology, and a CSV that names their people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from recface.data.benchmark import Benchmark
+from recface.data.benchmark.generate import SCAN_MAX_EXPRESSION
+from recface.data.benchmark.scene import draw_expressions
+from recface.errors import RecfaceError
+from recface.face_model import FaceModel
+from recface.face_model.mesh_files import read_mesh, require_millimetres
+from recface.text_table import read_text_table
+
+BLOCK = 128  # scans decoded at a time: 77 MB at 50,000 vertices
+
+
+class ScanSet(ABC):
+    """N registered meshes with identity labels; only those asked for are in memory.
+
+    Attributes:
+        identity: (N,) int64 number of the person of each scan, 0 .. P-1.
+        num_vertices: Vertices V of every scan.
+    """
+
+    identity: np.ndarray
+    num_vertices: int
+
+    def __len__(self) -> int:
+        return len(self.identity)
+
+    @property
+    def num_people(self) -> int:
+        """Number of people P."""
+        return int(self.identity.max()) + 1
+
+    def __getitem__(self, row: int | slice | np.ndarray) -> np.ndarray:
+        """Scans in mm, float32: (V, 3) of one row, (B, V, 3) of several."""
+        rows = np.arange(len(self))[row]
+        vertices = self._read(np.atleast_1d(rows))
+        return vertices[0] if np.ndim(rows) == 0 else vertices
+
+    def blocks(self, size: int = BLOCK) -> Iterator[tuple[slice, np.ndarray]]:
+        """All scans in order, a block of rows at a time: the slice, and (B, 3V) float32 in mm."""
+        for start in range(0, len(self), size):
+            rows = slice(start, min(start + size, len(self)))
+            yield rows, self[rows].reshape(rows.stop - start, -1)
+
+    @abstractmethod
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        """Vertices (B, V, 3) float32 of rows (B,)."""
+
+
+class PeopleSubset(ScanSet):
+    """The scans of some people of a set, who are numbered anew.
+
+    Args:
+        scans: The whole set.
+        people: (Q,) numbers of the people kept.
+    """
+
+    def __init__(self, scans: ScanSet, people: np.ndarray) -> None:
+        self.scans, self.row = scans, np.flatnonzero(np.isin(scans.identity, people))
+        self.identity = np.unique(scans.identity[self.row], return_inverse=True)[1]
+        self.num_vertices = scans.num_vertices
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        return self.scans[self.row[rows]]
+
+
+def split_people(scans: ScanSet, sizes: tuple[int, int], seed: int) -> tuple[ScanSet, ScanSet, ScanSet]:
+    """Split a set into training, validation and test people, nobody in two of them.
+
+    Args:
+        scans: The whole set.
+        sizes: Validation and test people.
+        seed: Decides who.
+
+    Returns:
+        The three sets.
+
+    Raises:
+        RecfaceError: Fewer than two training people would be left.
+    """
+    if sum(sizes) > scans.num_people - 2:
+        raise RecfaceError(
+            f"sfm_model: {sizes[0]} validation and {sizes[1]} test people of {scans.num_people} leave too few to train "
+            "on; lower sfm_model.validation_people and sfm_model.test_people"
+        )
+    order = np.random.default_rng(seed).permutation(scans.num_people)
+    parts = np.split(order, np.cumsum(sizes))
+    return PeopleSubset(scans, parts[2]), PeopleSubset(scans, parts[0]), PeopleSubset(scans, parts[1])
+
+
+def check_scans(scans: ScanSet, modes: int, expression_modes: int) -> None:
+    """Check that identities can be told from expressions, and that there are more scans than modes.
+
+    Args:
+        scans: The training scans.
+        modes: Identity modes asked for.
+        expression_modes: Expression modes asked for.
+
+    Raises:
+        RecfaceError: One person only, one scan per person only, or too few people or scans; in one line.
+    """
+    counts = np.bincount(scans.identity)
+    if len(counts) < 2:
+        raise RecfaceError(f"sfm.scan: {len(counts)} person in {len(scans)} scans; identities need two or more")
+    if counts.max() < 2:
+        raise RecfaceError(
+            "sfm.scan: one scan per person only, so nothing tells identity from expression; give a second scan of some"
+        )
+    if len(counts) <= modes:
+        raise RecfaceError(
+            f"sfm.scan.modes: {modes} identity modes from {len(counts)} people; lower it below the number of people"
+        )
+    spare = len(scans) - len(counts)
+    if spare < expression_modes:
+        raise RecfaceError(
+            f"sfm.scan.expression_modes: {expression_modes} modes from {spare} repeated scans; lower it or add scans"
+        )
+
+
+class ScanBatches(IterableDataset):
+    """Shuffled batches: every scan at most once an epoch; what is left of an epoch and fills no batch is left out.
+
+    Args:
+        scores: (N, M) the scans in principal coordinates, mm; may be memory-mapped.
+        identity: (N,) person of each.
+        batch_size: Scans a batch B; all of them where there are fewer.
+        seed: Of the order.
+        start: First step.
+        stop: Step before which it ends.
+    """
+
+    def __init__(
+        self, scores: np.ndarray, identity: np.ndarray, batch_size: int, seed: int, start: int, stop: int
+    ) -> None:
+        self.scores, self.identity = scores, identity
+        self.size, self.seed = min(batch_size, len(scores)), seed
+        self.start, self.stop = start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def rows(self, step: int) -> np.ndarray:
+        """Rows (B,) of a step's batch."""
+        epoch, place = divmod(step, len(self.scores) // self.size)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.scores))
+        return np.sort(order[place * self.size : (place + 1) * self.size])  # ascending reads are faster from disk
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for step in range(self.start, self.stop):
+            rows = self.rows(step)
+            yield {
+                "row": torch.from_numpy(rows),
+                "identity": torch.from_numpy(self.identity[rows]),
+                "scores": torch.from_numpy(np.asarray(self.scores[rows], np.float32)),
+            }
+
+
+class DecodedScans(ScanSet):
+    """Scans that take no room on disk: a face model's shapes, with the noise of a scanner.
+
+    Args:
+        model: Face model that the scans are decoded with.
+        identity: (N,) person of each scan.
+        parameters: (N, K) whitened identity parameters.
+        expression: (N, E) coefficients.
+        noise_seed: (N,) seed of each scan's noise: a scan is the same whenever it is decoded.
+        noise_mm: Standard deviation of the noise of every coordinate, in mm.
+    """
+
+    def __init__(
+        self,
+        model: FaceModel,
+        identity: np.ndarray,
+        parameters: np.ndarray,
+        expression: np.ndarray,
+        noise_seed: np.ndarray,
+        noise_mm: float,
+    ) -> None:
+        arrays = model.arrays()
+        self.identity, self.num_vertices, self.noise_mm = np.asarray(identity, np.int64), model.num_vertices, noise_mm
+        self.parameters, self.expression = parameters.astype(np.float32), expression.astype(np.float32)
+        self.noise_seed = noise_seed
+        self._mean = arrays["mean"].ravel()
+        self._basis = (arrays["identity_basis"] * arrays["identity_sigma"]).T.copy()
+        self._blend = arrays["expression_basis"].T.copy()
+
+    def clean(self, rows: np.ndarray | slice, expression: bool = True) -> np.ndarray:
+        """Scans without noise (B, V, 3); also without expression, where asked: the person's true neutral face."""
+        flat = self._mean + self.parameters[rows] @ self._basis
+        if expression:
+            flat += self.expression[rows] @ self._blend
+        return flat.reshape(-1, self.num_vertices, 3)
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        vertices = self.clean(rows)
+        for vertex_rows, seed in zip(vertices, self.noise_seed[rows], strict=True):
+            noise = np.random.default_rng(int(seed)).standard_normal(vertex_rows.shape, dtype=np.float32)
+            vertex_rows += np.float32(self.noise_mm) * noise
+        return vertices
+
+
+def benchmark_scans(model: FaceModel, benchmark: Benchmark, noise_mm: float) -> DecodedScans:
+    """The registered scans of the embedded benchmark.
+
+    Args:
+        model: Face model of the benchmark.
+        benchmark: The benchmark on disk.
+        noise_mm: Noise of every coordinate, in mm.
+    """
+    labels = benchmark.labels("scan")
+    return DecodedScans(
+        model,
+        labels["identity"],
+        labels["identity_parameters"],
+        labels["expression"],
+        labels["noise_seed"],
+        noise_mm,
+    )
+
+
+def draw_scans(model: FaceModel, people: int, scans_each: int, noise_mm: float, seed: int, part: str) -> DecodedScans:
+    """People drawn from a face model, each scanned several times with another expression.
+
+    Args:
+        model: Any face model.
+        people: Number of people P.
+        scans_each: Scans of each.
+        noise_mm: Noise of every coordinate, in mm.
+        seed: Seed of everything that is drawn.
+        part: Name of the set, such as "train": sets of one seed share nobody.
+
+    Returns:
+        P * scans_each scans. Expressions are calm, as in the embedded benchmark's scans.
+    """
+    generator = np.random.default_rng([seed, *part.encode()])
+    person = np.repeat(np.arange(people), scans_each)
+    parameters = generator.normal(size=(people, model.num_identity))[person]
+    expression = SCAN_MAX_EXPRESSION * draw_expressions(model.expression_names, len(person), generator)
+    noise_seed = generator.integers(2**31, size=len(person))
+    return DecodedScans(model, person, parameters, expression, noise_seed, noise_mm)
+
+
+CSV = "scans.csv"
+COLUMNS = ("file", "identity")
+SMALLEST_MM, LARGEST_MM = 50.0, 1000.0  # of a face or head, from end to end
+
+
+class MappedScans(ScanSet):
+    """Scans in a memory-mapped array, so that more of them fit than memory holds.
+
+    Args:
+        vertices: (N, V, 3) float32 in mm, usually memory-mapped.
+        identity: (N,) person of each.
+    """
+
+    def __init__(self, vertices: np.ndarray, identity: np.ndarray) -> None:
+        self.vertices, self.identity = vertices, np.asarray(identity, np.int64)
+        self.num_vertices = vertices.shape[1]
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self.vertices[rows], np.float32)
+
+
+def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> MappedScans:
+    """Read a folder of meshes once, and keep them as a memory-mapped array in the cache.
+
+    Args:
+        model: Face model whose topology the meshes have; it gives triangles, landmarks and mirror.
+        folder: Holds `scans.csv` with the columns file and identity, and the meshes (OBJ, PLY, or npz with `vertices`)
+            that it names.
+        cache: Folder for the array; a change of any file makes another.
+
+    Returns:
+        The scans, in the order of the CSV.
+
+    Raises:
+        RecfaceError: A file or column is missing; a mesh has another topology, NaN vertices, or a unit that is plainly
+            not the millimetre. In one line that names the file.
+    """
+    if folder is None:
+        raise RecfaceError("sfm.scan.path: source 'folder' needs the folder with scans.csv; set sfm.scan.path")
+    folder = Path(folder)
+    table = read_text_table(folder / CSV, COLUMNS, "a folder of scans")
+    paths = [folder / name for name in table["file"]]
+    digest = hashlib.sha256(model.checksum.encode())
+    for path, name in zip(paths, table["file"], strict=True):
+        if not path.is_file():
+            raise RecfaceError(f"{folder / CSV}: {name} does not exist; correct the column file")
+        digest.update(f"{name}{path.stat().st_size}{path.stat().st_mtime_ns}".encode())
+    packed = cache / "scans" / f"{digest.hexdigest()[:16]}.npy"
+    packed.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(packed.with_suffix(".lock")):
+        if not packed.exists():
+            _pack(paths, model, packed)
+    _, identity = np.unique(table["identity"].to_numpy(str), return_inverse=True)
+    return MappedScans(np.load(packed, mmap_mode="r"), identity)
+
+
+def _pack(paths: list[Path], model: FaceModel, target: Path) -> None:
+    part = target.with_suffix(".part.npy")
+    shape = (len(paths), model.num_vertices, 3)
+    packed = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
+    triangles = model.arrays()["triangles"]
+    for row, path in enumerate(paths):
+        packed[row] = check_mesh(*read_mesh(path), model.num_vertices, triangles, path)
+    packed.flush()
+    del packed
+    os.replace(part, target)
+
+
+def check_mesh(
+    vertices: np.ndarray, triangles: np.ndarray | None, count: int, expected: np.ndarray, path: Path
+) -> np.ndarray:
+    """Check one mesh against the topology of the face model.
+
+    Args:
+        vertices: (V, 3).
+        triangles: (F, 3) or None.
+        count: Vertices it must have.
+        expected: (F, 3) triangles it must have, if it has any.
+        path: File, for messages.
+
+    Returns:
+        The vertices.
+
+    Raises:
+        RecfaceError: Another topology, numbers that are not finite, or a size no face has in mm.
+    """
+    if vertices.ndim != 2 or vertices.shape != (count, 3):
+        raise RecfaceError(
+            f"{path}: {vertices.shape[0]} vertices, the face model has {count}; scans need the topology of face_model"
+        )
+    if triangles is not None and (triangles.shape != expected.shape or (triangles != expected).any()):
+        raise RecfaceError(f"{path}: other triangles than the face model's; scans need the topology of face_model")
+    broken = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
+    if len(broken):
+        raise RecfaceError(f"{path}: vertex {broken[0]} is not finite ({len(broken)} such); fill holes or leave it out")
+    require_millimetres(float(np.ptp(vertices, axis=0).max()), SMALLEST_MM, LARGEST_MM, str(path))
+    return vertices

@@ -1,0 +1,149 @@
+"""SFM's stage 1: a shape model learned from scans, trained once under a hash of its own and shared. See docs/sfm.md."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recface.data.benchmark import Benchmark
+from recface.data.workbench import Workbench, open_workbench
+from recface.errors import RecfaceError
+from recface.face_model import FaceModel, get, load
+from recface.face_model.npz import LEARNED_FILE
+from recface.run.identity import Config
+from recface.scan_stage.principal import Principal
+from recface.scan_stage.scans import ScanSet, benchmark_scans, draw_scans, folder_scans
+from recface.scan_stage.training import LATENTS_FILE, train_scan_model
+from recface.settings.run_settings import SOURCES
+from recface.tracking import RunFolder, config_hash, new_record, run_path
+from recface.versions import SCAN_VERSION
+
+
+@dataclass(frozen=True)
+class ScanModel:
+    """A shape model learned from scans, and what it was learned from.
+
+    Attributes:
+        face_model: The model, named "sfm", in the suite's schema.
+        identity: (N,) int64 person of each scan.
+        latents: (N, K) float32 identity parameters of each scan in the face model's convention.
+        expression: (N, E) float32 coefficients of each scan.
+        scans: The scans; `scans[row]` is (V, 3) in mm, read or decoded when asked for.
+        path: Folder that holds sfm.npz, latents.npz and run.json.
+    """
+
+    face_model: FaceModel
+    identity: np.ndarray
+    latents: np.ndarray
+    expression: np.ndarray
+    scans: ScanSet
+    path: Path
+
+    @property
+    def model_path(self) -> Path:
+        """The face model's file, which any run takes as face_model=npz."""
+        return self.path / LEARNED_FILE
+
+
+def shared_scan_model(bench: Workbench, run: RunFolder) -> ScanModel:
+    """Return the scan model of a configuration, training it if no run with the same scan stage and seed has.
+
+    Args:
+        bench: Face model, benchmark, configuration with the group `sfm`.
+        run: The run that asks; it shows the progress.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        RecfaceError: The configuration or the scans are unusable.
+    """
+    scans = open_scans(bench.config, bench.face_model, bench.benchmark)
+    return scan_model(bench.config, bench.face_model, scans, run, bench.benchmark.manifest_hash)
+
+
+def scan_model(
+    config: Config,
+    face_model: FaceModel,
+    scans: ScanSet,
+    follow: RunFolder | None = None,
+    manifest: str | None = None,
+    principal: Principal | None = None,
+    part: str | None = None,
+) -> ScanModel:
+    """As `shared_scan_model`, without a benchmark: face model and scans are given.
+
+    Args:
+        config: Resolved configuration with the group `sfm`.
+        face_model: Gives topology, landmarks, mirror and, unless one is learned, the expression basis.
+        scans: What `open_scans` gave for this configuration.
+        follow: The run that asks and shows the progress, or None.
+        manifest: Hash of the benchmark, for the record.
+        principal: The scans in principal coordinates, where they are known already.
+        part: Says which part of the configuration's scans these are, where they are not all.
+    """
+    settings, digest = config["sfm"]["scan"], scan_hash(config, face_model, manifest, part)
+    folder = RunFolder.open(run_path(config["paths"]["runs"], "scans", digest, config["seed"]))
+    with folder.lock():
+        if not is_scan_trained(folder):
+            record = new_record(
+                "scans",
+                digest,
+                config["seed"],
+                {"seed": config["seed"], "face_model": config["face_model"], "sfm": {"scan": settings}},
+                versions={"scan": SCAN_VERSION},
+                data_manifest=manifest,
+            )
+            with folder.running(record):
+                folder.stage("scans")
+                begin = time.monotonic()
+                train_scan_model(settings, face_model, scans, config["seed"], folder, follow or folder, principal)
+                folder.finish({}, timings={"scans_seconds": time.monotonic() - begin})
+    with np.load(folder.path / LATENTS_FILE) as stored:
+        arrays = {name: stored[name] for name in ("identity", "latents", "expression")}
+    return ScanModel(load(folder.path / LEARNED_FILE), **arrays, scans=scans, path=folder.path)
+
+
+def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None, part: str | None = None) -> str:
+    """Hash over all that determines the scan stage: its keys, the face model, and the benchmark where it is read."""
+    settings = dict(config["sfm"]["scan"])
+    own = {"scan": settings, "face_model": face_model.checksum, "version": SCAN_VERSION}
+    own |= {"benchmark": manifest} if settings["source"] == "benchmark" else {}
+    own |= {"part": part} if part else {}
+    return config_hash(own)
+
+
+def is_scan_trained(folder: RunFolder) -> bool:
+    """Whether a folder holds a finished scan model of this code's version."""
+    done = folder.is_finished and folder.record.versions == {"scan": SCAN_VERSION}
+    return done and (folder.path / LEARNED_FILE).exists() and (folder.path / LATENTS_FILE).exists()
+
+
+def open_scan_bench(config: Config) -> tuple[FaceModel, Benchmark | None]:
+    """The face model of a configuration, and the benchmark where the scans are its own: photos are not needed."""
+    if config["sfm"]["scan"]["source"] == "benchmark":
+        bench = open_workbench(config)
+        return bench.face_model, bench.benchmark
+    settings = config["face_model"]
+    return get(settings["name"], settings["path"], Path(config["paths"]["cache"])), None
+
+
+def open_scans(config: Config, face_model: FaceModel, benchmark: Benchmark | None) -> ScanSet:
+    """Open the scans that a configuration names.
+
+    Raises:
+        RecfaceError: An unknown source, or scans that cannot be used.
+    """
+    settings = config["sfm"]["scan"]
+    if settings["source"] == "model":
+        return draw_scans(
+            face_model, settings["people"], settings["scans_each"], settings["noise_mm"], config["seed"], "train"
+        )
+    if settings["source"] == "benchmark" and benchmark is not None:
+        return benchmark_scans(face_model, benchmark, settings["noise_mm"])
+    if settings["source"] == "folder":
+        return folder_scans(face_model, settings["path"], Path(config["paths"]["cache"]))
+    raise RecfaceError(f"sfm.scan.source: no source '{settings['source']}'; known are {', '.join(SOURCES)}")

@@ -1,0 +1,245 @@
+"""Hydra's command line with one-line errors. Imports nothing heavy: it runs before every start.
+
+Configurations of this project's runs, from the words of a command line.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recface.errors import RecfaceError
+from recface.launchers.availability import check_launcher
+from recface.settings.overrides import ADDED, is_resent, normalise_arguments, without_repeats
+
+Config = dict[str, Any]
+
+
+def compose(arguments: Sequence[str], missing: bool = False) -> Config:
+    """A run's configuration from its command line; a `RecfaceError` where Hydra refuses it."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return compose_config(*arguments, missing=missing)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RecfaceError(message(error)) from None
+
+
+def quick_config(arguments: Sequence[str]) -> Config:
+    """A configuration by its groups and experiment, as Hydra composes it, at a fraction of the time.
+
+    Args:
+        arguments: `group=option` and `+experiment=NAME`; nothing else.
+
+    Returns:
+        The configuration; keys without a value are "???".
+    """
+    experiments = [text.partition("=")[2] for text in arguments if text.startswith("+experiment=")]
+    others = tuple(text for text in arguments if not text.startswith("+experiment="))
+    layers = experiment_layers(experiments[0]) if experiments else []
+    if layers is None:
+        return compose(arguments, missing=True)
+    config = _composed(others)
+    for layer in layers:
+        config = _merged(config, layer)
+    return config
+
+
+@functools.lru_cache
+def _composed(arguments: tuple[str, ...]) -> Config:
+    return compose(arguments, missing=True)
+
+
+def experiment_layers(name: str) -> list[Config] | None:
+    """What an experiment and those that it builds on set, the root's first; None where only Hydra can tell."""
+    content = yaml.safe_load((CONFIGS / "experiment" / f"{name}.yaml").read_text())
+    layers = []
+    for parent in content.pop("defaults", []):
+        above = experiment_layers(parent) if parent in known_experiments() else None
+        if above is None:
+            return None
+        layers += above
+    return [*layers, content]
+
+
+def _merged(config: Config, layer: Config) -> Config:
+    result = dict(config)
+    for key, value in layer.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+APPENDABLE = ("experiment", ADDED, "hydra.launcher.")
+"""What `+key=value` may add: an experiment, training sources of one's own, and further settings of a launcher."""
+
+
+def known_experiments() -> list[str]:
+    """Names that `+experiment=` takes."""
+    return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+
+
+def compose_config(*overrides: str, missing: bool = False) -> dict[str, Any]:
+    """Resolve a run's configuration as src/run.py would, from overrides such as "+experiment=sir".
+
+    Args:
+        overrides: As on the command line.
+        missing: Whether keys may be without a value; they are "???" then.
+    """
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("run", overrides=list(overrides))
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=not missing)
+
+
+def hydra_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """What Hydra is given for a command line, be it a person's or an agent's.
+
+    Raises:
+        RecfaceError: As `check_overrides`.
+    """
+    result = normalise_arguments(arguments, environment)
+    check_overrides(result)
+    if is_resent(arguments):
+        groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+        choices = [text for text in result if text.partition("=")[0].lstrip("+") in groups]
+        result = without_repeats(result, compose_config(*choices))
+    return result
+
+
+def check_overrides(arguments: Sequence[str]) -> None:
+    """Reject what Hydra would accept in silence or explain at length.
+
+    Raises:
+        RecfaceError: An unknown experiment, or a key that nothing reads.
+    """
+    known = known_experiments()
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if argument.startswith("-") or not value:
+            continue
+        if key.lstrip("+") == "experiment":
+            for name in value.split(","):
+                if name not in known:
+                    raise RecfaceError(f"no experiment '{name}': known are {', '.join(known)}")
+            if not key.startswith("+"):
+                raise RecfaceError(f"write +experiment={value}, with a plus sign: experiments add to the configuration")
+        elif key.startswith("+") and not key.startswith("++") and not key[1:].startswith(APPENDABLE):
+            raise RecfaceError(f"no configuration key '{key[1:]}': see configs/ or `python src/run.py --cfg job`")
+
+
+def message(error: BaseException) -> str:
+    """The first line of an exception, and the keys it is about."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    options = next((index for index, line in enumerate(lines) if line.startswith("Available options")), None)
+    if options is not None:
+        names = itertools.takewhile(lambda line: not line.startswith("Config search path"), lines[options + 1 :])
+        text += f" (available: {', '.join(names)})"
+    if text.startswith("Missing mandatory value"):
+        key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), "a key")
+        text = f"{key} has no value: give {key}=..."
+    if text.startswith("Could not override '"):
+        key = text.split("'")[1]
+        text = f"no configuration key '{key}': see configs/ or `python src/run.py --cfg job`"
+    return text
+
+
+class TaskError(BaseException):
+    """Carries a task's exception past Hydra, which would print lines of its own for an ordinary one."""
+
+
+@contextmanager
+def past_hydra() -> Iterator[None]:
+    """Around the body of a Hydra main function: its exceptions reach `run_command` unannounced.
+
+    In a multirun they end the run but not the others: as a RecfaceError of one line, which can be sent between
+    processes, unlike the exceptions of some libraries and any exception's cause.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    try:
+        yield
+    except Exception as error:
+        if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+            raise TaskError from error
+        if os.environ.get("RECFACE_DEBUG"):
+            traceback.print_exception(error)
+        raise RecfaceError(explain(error)) from None
+
+
+def explain(error: BaseException) -> str:
+    """An exception in one line, with a hint where it is no mistake of the user's."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    expected = isinstance(error, (RecfaceError, HydraException, OmegaConfBaseException))
+    return message(error) + ("" if expected else f" ({type(error).__name__}; RECFACE_DEBUG=1 shows where)")
+
+
+def run_command(command: Callable[[], Any]) -> int:
+    """Run an entry point so that a user's mistake ends in one line on stderr.
+
+    Args:
+        command: The decorated Hydra main function.
+
+    Returns:
+        Exit code: 0, 1 after a mistake, 130 after an interrupt. Other exceptions keep their traceback only with
+        RECFACE_DEBUG=1.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions come here instead of being printed
+    try:
+        sys.argv[1:] = hydra_arguments(sys.argv[1:], os.environ)
+        check_launcher(sys.argv[1:])
+        command()
+    except BrokenPipeError:
+        raise  # `| head`: no mistake, see quiet_pipe
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to go on", file=sys.stderr)
+        return 130
+    except (Exception, TaskError) as error:
+        cause = error.__cause__ if isinstance(error, TaskError) else error
+        if os.environ.get("RECFACE_DEBUG"):
+            raise cause from None
+        print(f"error: {explain(cause)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run_program(name: str, body: Callable[[], None]) -> int:
+    """Run an entry point that is no Hydra main function so that a user's mistake ends in one line on stderr.
+
+    Args:
+        name: The program's name.
+        body: What it does.
+
+    Returns:
+        Exit code, as `run_command`.
+    """
+    try:
+        body()
+    except BrokenPipeError:
+        raise  # `| head`: no mistake, see quiet_pipe
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted: run the same command again to go on", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("RECFACE_DEBUG"):
+            raise
+        print(f"{name}: {explain(error)}", file=sys.stderr)
+        return 1
+    return 0
