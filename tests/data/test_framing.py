@@ -45,7 +45,7 @@ def test_crop_puts_the_marked_spot_where_its_landmark_says(face_model):
     np.testing.assert_allclose(moved, canonical, atol=1e-9)
     red = crop[0].astype(float)
     rows, columns = np.mgrid[:64, :64] + 0.5
-    centre = np.array([(columns * red).sum(), (rows * red).sum()]) / red.sum()
+    center = np.array([(columns * red).sum(), (rows * red).sum()]) / red.sum()
     expected = (canonical[30] * [1, -1] + 1) * 32
-    np.testing.assert_allclose(centre, expected, atol=0.3)
+    np.testing.assert_allclose(center, expected, atol=0.3)
     assert crop[1:].max() < 10

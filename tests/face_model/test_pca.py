@@ -67,7 +67,7 @@ def test_alignment_removes_similarity_and_keeps_the_average_size():
     moved[:, ~region] += rng.normal(size=(6, 8, 3))  # what lies outside the region must not matter
     aligned = align_population(moved, region)[:, region]
     np.testing.assert_allclose(aligned, np.broadcast_to(aligned[0], aligned.shape), atol=1e-9)
-    centred = template[region] - template[region].mean(axis=0)
+    centered = template[region] - template[region].mean(axis=0)
     assert np.linalg.norm(aligned[0] - aligned[0].mean(axis=0)) == pytest.approx(
-        scales.mean() * np.linalg.norm(centred)
+        scales.mean() * np.linalg.norm(centered)
     )

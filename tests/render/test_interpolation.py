@@ -77,8 +77,8 @@ def test_a_linear_function_of_the_image_is_reproduced(scene) -> None:
     projected = scene.projected
     index = rasterize(projected, scene.triangles, SIZE)
     values, mask = interpolate(projected, scene.triangles, index, to_pixels(projected, SIZE)[..., :2])
-    centres = torch.stack(torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="xy")) + 0.5
-    torch.testing.assert_close(values, torch.where(mask, centres, 0.0), atol=1e-3, rtol=0)
+    centers = torch.stack(torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="xy")) + 0.5
+    torch.testing.assert_close(values, torch.where(mask, centers, 0.0), atol=1e-3, rtol=0)
 
 
 def test_same_result_for_any_number_of_threads(scene_of, threads) -> None:

@@ -15,10 +15,10 @@ def brute_force(points: np.ndarray, triangles: np.ndarray, size: int) -> np.ndar
     """Every pixel against every face, with barycentric coordinates from a linear solve."""
     index, nearest = np.full((size, size), -1), np.full((size, size), -np.inf)
     column, row = np.meshgrid(np.arange(size), np.arange(size))
-    centres = np.stack([(2 * column + 1) / size - 1, 1 - (2 * row + 1) / size, np.ones((size, size))])
+    centers = np.stack([(2 * column + 1) / size - 1, 1 - (2 * row + 1) / size, np.ones((size, size))])
     for face, corners in enumerate(triangles):
         system = np.vstack([points[corners, :2].T, np.ones(3)])
-        weights = np.einsum("ij,jrc->irc", np.linalg.inv(system), centres)
+        weights = np.einsum("ij,jrc->irc", np.linalg.inv(system), centers)
         depth = np.einsum("i,irc->rc", points[corners, 2], weights)
         better = (weights > 0).all(0) & (depth > nearest)
         index[better], nearest[better] = face, depth[better]
@@ -29,7 +29,7 @@ def brute_force(points: np.ndarray, triangles: np.ndarray, size: int) -> np.ndar
 def test_frame_and_background(backend) -> None:
     expected = torch.full((1, 8, 8), -1)
     for row in range(4):
-        expected[0, row, : 3 - row] = 0  # the diagonal's centres lie on the edge: see the next line
+        expected[0, row, : 3 - row] = 0  # the diagonal's centers lie on the edge: see the next line
     got = rasterize(CORNER * 0.999 - torch.tensor([0.001, -0.001, 0.0]), ONE, 8, backend)
     assert got.dtype == torch.int64
     assert torch.equal(got, expected)
@@ -65,9 +65,9 @@ def test_agrees_with_pytorch3d_and_brute_force_on_crossing_triangles(seed) -> No
     assert (ours.numpy() == reference).mean() >= 0.999
 
 
-def test_neighbours_leave_no_gap_where_edges_cross_pixel_centres() -> None:
+def test_neighbours_leave_no_gap_where_edges_cross_pixel_centers() -> None:
     size = 16
-    axis = (2 * torch.arange(size) + 1) / size - 1  # vertices exactly on pixel centres
+    axis = (2 * torch.arange(size) + 1) / size - 1  # vertices exactly on pixel centers
     grid = torch.stack([*torch.meshgrid(axis, axis, indexing="xy"), torch.zeros(size, size)], dim=-1)
     index = torch.arange(size * size).reshape(size, size)
     a, b, c, d = index[:-1, :-1].flatten(), index[1:, :-1].flatten(), index[1:, 1:].flatten(), index[:-1, 1:].flatten()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from recface.render import from_pixels, to_pixels
 
-PIXEL_CENTRE = 0.5  # ours are at +0.5, kornia's at integers
+PIXEL_CENTER = 0.5  # ours are at +0.5, kornia's at integers
 
 
 class Augmentation(nn.Module):
@@ -50,5 +50,5 @@ class Augmentation(nn.Module):
         with torch.random.fork_rng(devices=[image.device] if image.is_cuda else []), torch.no_grad():
             torch.manual_seed(seed)
             size = image.shape[-1]
-            image, points = self.move(image, to_pixels(landmarks, size) - PIXEL_CENTRE)
-            return self.look(image).clamp(0, 1), from_pixels(points + PIXEL_CENTRE, size)
+            image, points = self.move(image, to_pixels(landmarks, size) - PIXEL_CENTER)
+            return self.look(image).clamp(0, 1), from_pixels(points + PIXEL_CENTER, size)

@@ -56,11 +56,11 @@ def fit_albedo_model(samples: np.ndarray, num_modes: int) -> AlbedoModel:
     """
     flat = samples.reshape(len(samples), -1).astype(np.float64)
     mean = flat.mean(0)
-    centred = flat - mean
+    centered = flat - mean
     # The Gram matrix is N x N: far smaller than 3V x 3V.
-    variance, coefficients = np.linalg.eigh(centred @ centred.T / (len(samples) - 1))
+    variance, coefficients = np.linalg.eigh(centered @ centered.T / (len(samples) - 1))
     order = np.argsort(variance)[::-1][:num_modes]
-    basis = centred.T @ coefficients[:, order]
+    basis = centered.T @ coefficients[:, order]
     basis /= np.linalg.norm(basis, axis=0)
     basis *= np.sign(basis[np.abs(basis).argmax(0), np.arange(num_modes)])
     sigma = np.sqrt(variance[order])

@@ -66,10 +66,10 @@ def eyeball(points: np.ndarray, rim: np.ndarray, radius: float = 12.5) -> np.nda
     Returns:
         (N,) heights.
     """
-    centre = rim.mean(axis=0)[:2]
+    center = rim.mean(axis=0)[:2]
 
     def dome(at: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.maximum(radius**2 - ((at[:, :2] - centre) ** 2).sum(axis=1), 0.0))
+        return np.sqrt(np.maximum(radius**2 - ((at[:, :2] - center) ** 2).sum(axis=1), 0.0))
 
     return dome(points) + (rim[:, 2] - dome(rim)).min()
 

@@ -162,9 +162,9 @@ def principal_components(
         PCA.
     """
     mean = shapes.mean(axis=0)
-    centred = (shapes - mean).reshape(len(shapes), -1)
-    scores = np.linalg.svd(centred * np.repeat(np.sqrt(weights), 3), full_matrices=False)[0][:, :modes]
-    kept = scores.T @ centred  # least squares: the scores are orthonormal over the population
+    centered = (shapes - mean).reshape(len(shapes), -1)
+    scores = np.linalg.svd(centered * np.repeat(np.sqrt(weights), 3), full_matrices=False)[0][:, :modes]
+    kept = scores.T @ centered  # least squares: the scores are orthonormal over the population
     _, singular, rows = np.linalg.svd(kept, full_matrices=False)
     basis = rows.T
     return mean, basis * fix_signs(basis), singular / np.sqrt(len(shapes) - 1)

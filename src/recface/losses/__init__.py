@@ -1,6 +1,6 @@
 """Loss terms. Each averages over the samples that carry its label, and over none is exactly zero with zero gradient."""
 
-from recface.losses.center import WeightedCentre, centre_loss, centre_weight
+from recface.losses.center import WeightedCenter, center_loss, center_weight
 from recface.losses.landmark import landmark_loss
 from recface.losses.perceptual import feature_loss, perceptual_loss
 from recface.losses.pixel import pixel_loss
@@ -10,9 +10,9 @@ from recface.losses.weights import weighted_sum
 
 __all__ = [
     "Separation",
-    "WeightedCentre",
-    "centre_loss",
-    "centre_weight",
+    "WeightedCenter",
+    "center_loss",
+    "center_weight",
     "cosface_loss",
     "cosine_similarity",
     "feature_loss",

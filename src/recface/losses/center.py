@@ -1,4 +1,4 @@
-"""Weighted centre: photos of one person should give one shape, decided by the frontal and neutral ones."""
+"""Weighted center: photos of one person should give one shape, decided by the frontal and neutral ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recface.losses.weights import in_float32, masked_mean
 EXPRESSION_SCALE = 3.0
 
 
-def centre_weight(angles: Tensor, expression: Tensor, expression_scale: float = EXPRESSION_SCALE) -> Tensor:
+def center_weight(angles: Tensor, expression: Tensor, expression_scale: float = EXPRESSION_SCALE) -> Tensor:
     """How much a photo tells of its person's shape. SIR [A][C].
 
     max(0, cos yaw) max(0, cos pitch) max(0, cos roll) exp(-||expression|| / 3).
@@ -28,50 +28,50 @@ def centre_weight(angles: Tensor, expression: Tensor, expression_scale: float = 
 
 
 @in_float32
-def centre_loss(parameters: Tensor, centres: Tensor, valid: Tensor, identity: Tensor) -> Tensor:
+def center_loss(parameters: Tensor, centers: Tensor, valid: Tensor, identity: Tensor) -> Tensor:
     """1/2 ||a - C_y||^2, averaged over valid samples. SIR [A][C] after Wen et al., ECCV 2016, eq. 2.
 
     A sum over dimensions, as there: the weight of this term belongs to a number of shape parameters.
 
     Args:
         parameters: Whitened shape parameters (B,K).
-        centres: One centre per identity (C,K), taken as constants.
-        valid: Samples (B,) whose identity is known and has a centre.
+        centers: One center per identity (C,K), taken as constants.
+        valid: Samples (B,) whose identity is known and has a center.
         identity: Class of each sample (B,), int64; ignored where not valid.
 
     Returns:
         The mean; zero over none.
     """
-    target = centres.detach()[torch.where(valid, identity, 0)]
+    target = centers.detach()[torch.where(valid, identity, 0)]
     return masked_mean(0.5 * (parameters - target).square().sum(dim=1), valid)
 
 
-class WeightedCentre(nn.Module):
-    """`centre_loss` towards running, weighted means.
+class WeightedCenter(nn.Module):
+    """`center_loss` towards running, weighted means.
 
-    The weights touch the centres only: the pull on each photo is the same.
+    The weights touch the centers only: the pull on each photo is the same.
 
-    In the authors' code [C] the centres are parameters of Adam and the weights scale their gradients; Adam divides by
-    the size of the gradient and so undoes most of the weighting, and weight decay pulls centres to zero. Ours: centres
+    In the authors' code [C] the centers are parameters of Adam and the weights scale their gradients; Adam divides by
+    the size of the gradient and so undoes most of the weighting, and weight decay pulls centers to zero. Ours: centers
     are buffers with a closed form. For each identity in a batch
 
         mass <- (1 - rate) mass + sum_i w_i,     C <- C + sum_i w_i (a_i - C) / mass,
 
     which makes C exactly the mean of that person's past predictions with weights w_i (1 - rate)^age, where age counts
-    batches with that person. A profile photo defines a centre only until a frontal one is seen. Identities absent from
-    a batch keep their centres, samples without identity touch none, and a person not seen yet has no centre and no
+    batches with that person. A profile photo defines a center only until a frontal one is seen. Identities absent from
+    a batch keep their centers, samples without identity touch none, and a person not seen yet has no center and no
     loss.
 
     Attributes:
-        centres: (C,K) whitened.
-        mass: (C,) sum of decayed weights; 0 = no centre yet.
+        centers: (C,K) whitened.
+        mass: (C,) sum of decayed weights; 0 = no center yet.
     """
 
-    centres: Tensor
+    centers: Tensor
     mass: Tensor
 
     def __init__(self, num_identities: int, dimension: int, rate: float = 0.1) -> None:
-        """Set up empty centres.
+        """Set up empty centers.
 
         Args:
             num_identities: Training identities C; at least 1.
@@ -79,33 +79,33 @@ class WeightedCentre(nn.Module):
             rate: Forgetting per batch with that identity, in (0, 1]. The network moves, so old predictions must fade.
         """
         super().__init__()
-        self.register_buffer("centres", torch.zeros(num_identities, dimension))
+        self.register_buffer("centers", torch.zeros(num_identities, dimension))
         self.register_buffer("mass", torch.zeros(num_identities))
         self.rate = rate
 
     def forward(self, parameters: Tensor, identity: Tensor, weight: Tensor) -> Tensor:
-        """Loss towards the centres of the past, which, in training mode, then take in this batch.
+        """Loss towards the centers of the past, which, in training mode, then take in this batch.
 
         Args:
             parameters: Whitened shape parameters (B,K).
             identity: Class of each sample (B,), int64; -1 = unknown.
-            weight: `centre_weight` of each sample (B,).
+            weight: `center_weight` of each sample (B,).
 
         Returns:
-            Mean over samples whose identity has a centre; zero over none.
+            Mean over samples whose identity has a center; zero over none.
         """
         valid = (identity >= 0) & (self.mass[identity.clamp_min(0)] > 0)
-        # A copy of the centres is indexed, so the update below does not change what backward sees.
-        loss = centre_loss(parameters, self.centres, valid, identity)
+        # A copy of the centers is indexed, so the update below does not change what backward sees.
+        loss = center_loss(parameters, self.centers, valid, identity)
         if self.training:
             self.update(parameters, identity, weight)
         return loss
 
     @torch.no_grad()
     def update(self, parameters: Tensor, identity: Tensor, weight: Tensor) -> None:
-        """Take a batch into the centres.
+        """Take a batch into the centers.
 
-        In a distributed run the batches of all processes count as one, and all keep equal centres.
+        In a distributed run the batches of all processes count as one, and all keep equal centers.
         """
         known = identity >= 0
         rows = torch.where(known, identity, 0)
@@ -113,11 +113,11 @@ class WeightedCentre(nn.Module):
         weighted = weight[:, None] * torch.where(known[:, None], parameters.float(), 0.0)
         # columns: sum of w a, sum of w, number of samples
         columns = torch.cat([weighted, weight[:, None], known[:, None].float()], dim=1)
-        sums = self.centres.new_zeros(len(self.centres), columns.shape[1]).index_add_(0, rows, columns)
+        sums = self.centers.new_zeros(len(self.centers), columns.shape[1]).index_add_(0, rows, columns)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(sums)
         value, added, count = sums[:, :-2], sums[:, -2], sums[:, -1]
         mass = torch.where(count > 0, (1 - self.rate) * self.mass + added, self.mass)
-        step = (value - added[:, None] * self.centres) / mass.clamp_min(torch.finfo(mass.dtype).tiny)[:, None]
-        self.centres += torch.where((added > 0)[:, None], step, 0.0)
+        step = (value - added[:, None] * self.centers) / mass.clamp_min(torch.finfo(mass.dtype).tiny)[:, None]
+        self.centers += torch.where((added > 0)[:, None], step, 0.0)
         self.mass.copy_(mass)

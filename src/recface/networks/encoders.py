@@ -108,7 +108,7 @@ class Encoder(nn.Module):
 class Encoders(nn.Module):
     """One trunk, three encoders. Source: SIR [A][C]; activations and initial values are ours.
 
-    Initially every photo shows nearly the mean face, frontal, centred, at `initial_scale`, expressionless, under white
+    Initially every photo shows nearly the mean face, frontal, centered, at `initial_scale`, expressionless, under white
     ambient light.
     """
 

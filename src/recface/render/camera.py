@@ -2,7 +2,7 @@
 
 Model and camera frame: right-handed, +x image right, +y up, +z towards the camera, millimetres. Normalised image
 coordinates: x right, y up, both in [-1, 1]; z in the same unit, larger is nearer. Pixels: origin at the top-left
-*corner*, x right, y down, so that the centre of pixel (row i, column j) is (j + 0.5, i + 0.5).
+*corner*, x right, y down, so that the center of pixel (row i, column j) is (j + 0.5, i + 0.5).
 """
 
 import torch

@@ -16,7 +16,7 @@ from recface.render.kernels import check_face_index, check_mesh, full_precision,
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def _barycentric(points: ndarray, corners: ndarray, row: int, column: int) -> tuple:
-    """Barycentric coordinates of a pixel centre, and the gradients of the first two with respect to it."""
+    """Barycentric coordinates of a pixel center, and the gradients of the first two with respect to it."""
     x0, y0 = points[corners[0], 0], points[corners[0], 1]
     x1, y1 = points[corners[1], 0], points[corners[1], 1]
     x2, y2 = points[corners[2], 0], points[corners[2], 1]
@@ -127,7 +127,7 @@ class Interpolate(torch.autograd.Function):
 
 @full_precision
 def interpolate(projected: Tensor, triangles: Tensor, face_index: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
-    """Vertex attributes interpolated to the pixel centres.
+    """Vertex attributes interpolated to the pixel centers.
 
     Which face a pixel sees is taken as given; inside it the barycentric coordinates are recomputed from `projected`,
     so gradients reach attributes and vertices exactly as from PyTorch3D at blur radius 0 (none across a silhouette).
@@ -178,9 +178,9 @@ def interpolate_torch(pixels: Tensor, triangles: Tensor, face_index: Tensor, att
     """
     image, row, column = torch.nonzero(face_index >= 0, as_tuple=True)
     corners = triangles[face_index[image, row, column]]  # (P, 3)
-    centre = torch.stack([column, row], dim=-1).to(pixels) + 0.5
-    # Barycentric coordinates are ratios of the areas that the centre spans with the corners.
-    a, b, c = (pixels[image[:, None], corners, :2] - centre[:, None]).unbind(1)
+    center = torch.stack([column, row], dim=-1).to(pixels) + 0.5
+    # Barycentric coordinates are ratios of the areas that the center spans with the corners.
+    a, b, c = (pixels[image[:, None], corners, :2] - center[:, None]).unbind(1)
     areas = torch.stack([_cross(b, c), _cross(c, a), _cross(a, b)], dim=-1)
     weights = areas / _cross(b - a, c - a)[:, None]
     covered = (weights[..., None] * attributes[image[:, None], corners]).sum(1)

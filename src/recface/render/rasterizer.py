@@ -23,7 +23,7 @@ DEGENERATE = 1e-8
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _first_cells(vertices: ndarray, cells: ndarray, size: int) -> None:
-    """Fill `cells` (V, 2) with the first column and row whose centre is not before the vertex, within 0..size."""
+    """Fill `cells` (V, 2) with the first column and row whose center is not before the vertex, within 0..size."""
     for v in range(len(vertices)):
         for axis in range(2):
             cell = np.ceil(vertices[v, axis] - 0.5)
@@ -35,7 +35,7 @@ def _first_cells(vertices: ndarray, cells: ndarray, size: int) -> None:
 def _scan_convert(triangles: ndarray, min_area: float, vertices: ndarray, face_index: ndarray) -> None:
     """Fill `face_index` (B, S, S) from `vertices` (B, V, 3) in pixels, depth larger = nearer.
 
-    Pixel centres on an edge count as inside, so neighbours leave no gap; the nearer face wins, then the first.
+    Pixel centers on an edge count as inside, so neighbours leave no gap; the nearer face wins, then the first.
     """
     size = face_index.shape[1]
     depth = np.empty((size, size), dtype=vertices.dtype)
@@ -49,7 +49,7 @@ def _scan_convert(triangles: ndarray, min_area: float, vertices: ndarray, face_i
             i, j, k = triangles[f, 0], triangles[f, 1], triangles[f, 2]
             left, right = min(cells[i, 0], cells[j, 0], cells[k, 0]), max(cells[i, 0], cells[j, 0], cells[k, 0])
             top, bottom = min(cells[i, 1], cells[j, 1], cells[k, 1]), max(cells[i, 1], cells[j, 1], cells[k, 1])
-            # Most triangles of a dense mesh span no pixel centre and end here.
+            # Most triangles of a dense mesh span no pixel center and end here.
             if left >= right or top >= bottom:
                 continue
             x0, y0, z0 = points[i, 0], points[i, 1], points[i, 2]
@@ -132,9 +132,9 @@ def check_backend(backend: str) -> str:
 
 @torch.no_grad()
 def rasterize(projected: Tensor, triangles: Tensor, size: int | Sequence[int], backend: str = "auto") -> Tensor:
-    """Index of the nearest face at every pixel centre.
+    """Index of the nearest face at every pixel center.
 
-    Both sides of a face are seen. The backends agree but for pixel centres within rounding of an edge.
+    Both sides of a face are seen. The backends agree but for pixel centers within rounding of an edge.
 
     Args:
         projected: (B, V, 3) normalised coordinates from `camera.project`; larger z is nearer.

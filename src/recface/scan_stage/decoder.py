@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recface.losses import centre_loss, cosface_loss, prior_loss, weighted_sum
+from recface.losses import center_loss, cosface_loss, prior_loss, weighted_sum
 from recface.losses.basis import orthogonality_loss, smoothness_loss, sphere_loss, symmetry_loss, vertex_loss
 from recface.scan_stage.principal import ScanStart
 
@@ -88,7 +88,7 @@ class ScanDecoder(lightning.LightningModule):
         known = torch.ones_like(person, dtype=torch.bool)
         terms = {
             "vertex": vertex_loss(self(latents, expression), batch["scores"] - self.shift, self.vertices),
-            "center": centre_loss(latents, self.centres(), known, person),
+            "center": center_loss(latents, self.centres(), known, person),
             "orthogonality": orthogonality_loss(self.basis),
             "smoothness": smoothness_loss(self.basis, self.roughness, self.vertices),
             "symmetry": symmetry_loss(self.basis, self.reflection, self.vertices),

@@ -12,7 +12,7 @@ from torch import Tensor
 from recface.data import Batch
 from recface.face_model import FaceModel
 from recface.face_model.residual import ResidualFaceModel
-from recface.losses import Separation, WeightedCentre, centre_weight, prior_loss
+from recface.losses import Separation, WeightedCenter, center_weight, prior_loss
 from recface.losses.basis import basis_terms, on_sphere, scan_loss, sphere_loss
 from recface.render import matrix_to_euler
 from recface.variants.baseline import Baseline
@@ -54,14 +54,14 @@ class SFM(Baseline):
         if sfm["sphere"] > 0:  # which says where latents lie; Tikhonov would pull them to its centre
             self.weights["tikhonov_identity"] = 0.0
         self.separation = Separation(self.num_identities, dimension, sfm["scale"], sfm["margin"])
-        self.center = WeightedCentre(self.num_identities, dimension, sfm["center_rate"])
+        self.center = WeightedCenter(self.num_identities, dimension, sfm["center_rate"])
         self.scans: Scans | None = None  # set where the scans stay in the mix
 
     def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
         """The baseline's terms, those on the latents, and those on the basis."""
         coefficients, person = face.coefficients, batch["identity"]
         angles = matrix_to_euler(coefficients.rotation.detach())
-        frontal = centre_weight(angles, coefficients.expression.detach())
+        frontal = center_weight(angles, coefficients.expression.detach())
         latents = coefficients.identity
         # A direction in latents, or one in space: the latter tells people apart by what can be seen of them.
         directions = latents if self.config["sfm"]["separate"] == "latents" else self.face_model.weighted(latents)

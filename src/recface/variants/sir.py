@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from recface.data import Batch
-from recface.losses import Separation, WeightedCentre, centre_weight, prior_loss
+from recface.losses import Separation, WeightedCenter, center_weight, prior_loss
 from recface.render import matrix_to_euler
 from recface.variants.baseline import Baseline
 from recface.variants.reconstruction import Reconstructed
@@ -25,13 +25,13 @@ class SIR(Baseline):
         sir, dimension = config["sir"], self.face_model.num_identity
         self.weights |= {"separation": sir["separation"], "center": sir["center"], "prior": sir["prior"]}
         self.separation = Separation(self.num_identities, dimension, sir["scale"], sir["margin"])
-        self.center = WeightedCentre(self.num_identities, dimension, sir["center_rate"])
+        self.center = WeightedCenter(self.num_identities, dimension, sir["center_rate"])
 
     def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
         """The baseline's terms and the three of SIR; those without identity labels take no part in the first two."""
         coefficients, person = face.coefficients, batch["identity"]
         angles = matrix_to_euler(coefficients.rotation.detach())
-        frontal = centre_weight(angles, coefficients.expression.detach())
+        frontal = center_weight(angles, coefficients.expression.detach())
         return super().terms(batch, face) | {
             "separation": self.separation(self.face_model.weighted(coefficients.identity), person),
             "center": self.center(coefficients.identity, person, frontal),

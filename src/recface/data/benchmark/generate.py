@@ -80,10 +80,10 @@ def draw_occluders(count: int, size: int, generator: np.random.Generator) -> tup
     grid = (np.arange(size) + 0.5) / size * 2 - 1
     x, y = np.meshgrid(grid, -grid)
     turn = _uniform(generator, 0, np.pi, (count, 1, 1))
-    centre = _uniform(generator, -0.6, 0.6, (count, 2, 1, 1))
+    center = _uniform(generator, -0.6, 0.6, (count, 2, 1, 1))
     radius = _uniform(generator, 0.12, 0.45, (count, 2, 1, 1))
-    u = ((x - centre[:, 0]) * np.cos(turn) + (y - centre[:, 1]) * np.sin(turn)) / radius[:, 0]
-    v = ((y - centre[:, 1]) * np.cos(turn) - (x - centre[:, 0]) * np.sin(turn)) / radius[:, 1]
+    u = ((x - center[:, 0]) * np.cos(turn) + (y - center[:, 1]) * np.sin(turn)) / radius[:, 0]
+    v = ((y - center[:, 1]) * np.cos(turn) - (x - center[:, 0]) * np.sin(turn)) / radius[:, 1]
     alpha = ((u**2 + v**2 < 1) & occluded[:, None, None]).astype(np.float32)
     return _uniform(generator, 0, 0.8, (count, 3, 1, 1)), alpha[:, None], occluded
 

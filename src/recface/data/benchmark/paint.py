@@ -47,14 +47,14 @@ def face_regions(model: FaceModel) -> FaceRegions:
     brows = _distance_to_segments(
         points, marks[[17, 18, 19, 20, 22, 23, 24, 25]], marks[[18, 19, 20, 21, 23, 24, 25, 26]]
     )
-    centres = np.stack([marks[36:42].mean(0), marks[42:48].mean(0)])
-    eyes = _distance_to_segments(points, np.repeat(centres, 6, 0), marks[36:48])
-    iris = np.minimum(*(np.linalg.norm((points - centre)[:, :2], axis=1) for centre in centres))
+    centers = np.stack([marks[36:42].mean(0), marks[42:48].mean(0)])
+    eyes = _distance_to_segments(points, np.repeat(centers, 6, 0), marks[36:48])
+    iris = np.minimum(*(np.linalg.norm((points - center)[:, :2], axis=1) for center in centers))
     iris = np.where(eyes < 8, iris, np.inf)
     outer, inner = marks[48:60], marks[[60, 60, 61, 62, 63, 64, 64, 64, 65, 66, 67, 60]]
     lips = _distance_to_segments(points, outer, inner)
-    cheek_centres = 0.5 * (marks[[31, 35]] + marks[[2, 14]])
-    cheeks = np.minimum(*(np.linalg.norm(points - centre, axis=1) for centre in cheek_centres))
+    cheek_centers = 0.5 * (marks[[31, 35]] + marks[[2, 14]])
+    cheeks = np.minimum(*(np.linalg.norm(points - center, axis=1) for center in cheek_centers))
     beard = np.minimum(
         _distance_to_segments(points, marks[4:12], marks[5:13]),
         _distance_to_segments(points, marks[[48, 33]], marks[[33, 54]]),
