@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from recface.errors import RecfaceError
 from recface.metrics import PHOTO_PROTOCOLS
-from recface.metrics.functional import recognition as cross_verification
+from recface.metrics.functional import cross_verification
 
 
 def faces(noise, people=12, modes=5, vertices=20):

@@ -102,7 +102,7 @@ def test_recomputed_metrics_are_those_of_the_metrics_room():
 def test_recomputed_photograph_metrics_are_those_of_the_metrics_room(arrays):
     import torch
 
-    from recface.metrics.functional import recognition as cross_verification
+    from recface.metrics.functional import cross_verification
 
     neutral = arrays["photos_expression"] == 0
     parameters = torch.from_numpy(arrays["photos_parameters"].astype(np.float32))

@@ -24,7 +24,7 @@ from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
 from recface.metrics import evaluate_shapes, masked_basis, shape_errors
 from recface.metrics.functional import control_auc, landmark_nme
-from recface.metrics.functional import recognition as cross_verification
+from recface.metrics.functional import cross_verification
 from recface.metrics.functional.geometry import JointSpace, joint_space
 from recface.render import project
 from recface.variants import Reconstruction

@@ -224,7 +224,7 @@ class BenchmarkPhotos(_Benchmark):
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Measure; see the base class."""
-        from recface.metrics.functional import recognition as cross_verification
+        from recface.metrics.functional import cross_verification
 
         neutral = (truth.table["expression"] == "neutral").to_numpy()
         gallery, probes = np.flatnonzero(neutral), np.flatnonzero(~neutral)
