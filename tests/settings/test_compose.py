@@ -3,12 +3,31 @@ import copy
 import pytest
 
 from recface.errors import RecfaceError
-from recface.settings.compose import check_overrides, known_experiments, run_command
+from recface.settings.compose import (
+    ExperimentRow,
+    check_overrides,
+    compose_config,
+    experiment_rows,
+    known_experiments,
+    run_command,
+)
 from recface.settings.run_settings import check_config
 
 
 def test_known_experiments_are_the_files():
     assert {"baseline", "sir", "no_kl", "no_center"} <= set(known_experiments())
+
+
+def test_rows_of_experiments_say_what_the_composed_configuration_says():
+    rows = experiment_rows()
+    assert sorted(row.name for row in rows) == known_experiments()
+    for row in rows:
+        config = compose_config(f"+experiment={row.name}")
+        assert row == ExperimentRow(config["name"], config["title"], config["parent"], tuple(config["tables"]))
+    names = [row.name for row in rows]
+    assert all(row.parent is None or names.index(row.parent) < names.index(row.name) for row in rows)
+    shown = {row.title for row in rows if "ablation" in row.tables}
+    assert shown == {"baseline (w/o SIR)", "SIR", "SIR w/o prior", "SIR w/o center", "SFM"}
 
 
 def test_an_unknown_experiment_lists_the_known_ones():

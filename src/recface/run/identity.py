@@ -15,7 +15,7 @@ from recface.versions import VERSIONS
 
 Config = dict[str, Any]
 
-IGNORED = (*NEVER_HASHED, "name", "parent", "data.photos", "face_model.path")
+IGNORED = (*NEVER_HASHED, "name", "parent", "title", "tables", "data.photos", "face_model.path")
 STAGE1_IGNORED = (*IGNORED, "variant", "sir", "sfm", "scale.stage2_steps", "optimizer.stage2_rate")
 
 

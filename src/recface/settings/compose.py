@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,58 @@ def _merged(config: Config, layer: Config) -> Config:
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 APPENDABLE = ("experiment", ADDED, "hydra.launcher.")
 """What `+key=value` may add: an experiment, training sources of one's own, and further settings of a launcher."""
+
+
+@dataclass(frozen=True)
+class ExperimentRow:
+    """An experiment as tables show it.
+
+    Attributes:
+        name: Of its records.
+        title: Of its row; its name where the experiment gives none of its own.
+        parent: Name of the row that it is compared with, None for a root.
+        tables: Names of the tables that show it.
+    """
+
+    name: str
+    title: str
+    parent: str | None
+    tables: tuple[str, ...]
+
+
+def experiment_rows() -> list[ExperimentRow]:
+    """All experiments, each after its parent, read without Hydra.
+
+    An experiment inherits `parent` and `tables` from those in its `defaults:`, as the composed configuration does; the
+    title names one row alone.
+    """
+    rows = []
+    for experiment in known_experiments():
+        content = _inherited(experiment)
+        name = content.get("name", experiment)
+        row = ExperimentRow(name, content.get("title") or name, content.get("parent"), tuple(content.get("tables", ())))
+        rows.append(row)
+    by_name = {row.name: row for row in rows}
+
+    def ancestry(row: ExperimentRow) -> list[str]:
+        names = [row.name]
+        while row.parent in by_name and row.parent not in names:
+            row = by_name[row.parent]
+            names.insert(0, row.name)
+        return names
+
+    return sorted(rows, key=ancestry)
+
+
+def _inherited(experiment: str) -> Config:
+    """Keys of an experiment's file, and those of the experiments in its `defaults:` but for their titles."""
+    content = yaml.safe_load((CONFIGS / "experiment" / f"{experiment}.yaml").read_text())
+    above: Config = {}
+    for parent in content.pop("defaults", []):
+        if isinstance(parent, str) and parent in known_experiments():
+            above = _merged(above, _inherited(parent))
+    above.pop("title", None)
+    return _merged(above, content)
 
 
 def known_experiments() -> list[str]:
