@@ -73,11 +73,11 @@ def test_write_bytes_leaves_equal_files_alone(tmp_path):
     ("content", "words"),
     [
         ("{", "not a readable run record"),
-        ("[]", "JSON object"),
+        ("[]", "must be a JSON object, not a list"),
         ("{}", "lacks experiment, hash, seed, state"),
-        ({"seed": "1"}, "field seed"),
-        ({"seed": True}, "field seed"),
-        ({"metrics": []}, "field metrics"),
+        ({"seed": "1"}, "seed of the run record must be"),
+        ({"seed": True}, "seed of the run record must be"),
+        ({"metrics": []}, "metrics of the run record must be"),
         ({"state": "lost"}, "'lost'"),
     ],
 )
@@ -101,6 +101,43 @@ def test_unknown_fields_are_left_out(tmp_path):
     path = tmp_path / "run.json"
     path.write_text(json.dumps(asdict(RunRecord("sir", "0123abcd", 0)) | {"from_the_future": 1}))
     assert read_record(path) == RunRecord("sir", "0123abcd", 0)
+
+
+def test_names_of_earlier_records_are_read_as_todays(tmp_path, monkeypatch):
+    renamed = {
+        "config.sir.scale": "config.sir.softmax_scale",
+        "config.peer": "config.baseline",
+        "versions.peer": "versions.baseline",
+    }
+    monkeypatch.setattr("recface.tracking.record.RENAMED", renamed)
+    record = RunRecord("sir", "0123abcd", 0)
+    record.config = {"sir": {"scale": 16.0, "center": 0.1}, "scale": {"name": "small"}, "peer": {"method": "fit"}}
+    record.overrides = ["sir.scale=8", "~sir.scale", "++peer.method=eos", "+peer=fit", "scale=smoke", "sir.scale_up=1"]
+    record.versions = {"benchmark": 1, "peer": 1}
+    write_record(tmp_path / "run.json", record)
+    found = read_record(tmp_path)
+    assert found.config == {
+        "sir": {"softmax_scale": 16.0, "center": 0.1},
+        "scale": {"name": "small"},
+        "baseline": {"method": "fit"},
+    }
+    assert found.overrides == [
+        "sir.softmax_scale=8",
+        "~sir.softmax_scale",
+        "++baseline.method=eos",
+        "+baseline=fit",
+        "scale=smoke",
+        "sir.scale_up=1",
+    ]
+    assert found.versions == {"benchmark": 1, "baseline": 1}
+    write_record(tmp_path / "run.json", found)
+    assert read_record(tmp_path) == found  # today's names stay
+
+
+def test_a_record_without_the_renamed_keys_is_read_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("recface.tracking.record.RENAMED", {"config.sir.scale": "config.sir.softmax_scale"})
+    write_record(tmp_path / "run.json", RunRecord("baseline", "0123abcd", 0, config={"sir": None}))
+    assert read_record(tmp_path).config == {"sir": None}
 
 
 def test_protocol_is_by_metric_or_by_block():

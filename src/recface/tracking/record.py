@@ -1,12 +1,10 @@
-"""The record of a run: one small JSON file that says what was run, with what, and what came out.
-
-What a run was made with: the commit and the packages.
-"""
+"""The record of a run: one small JSON file with its settings, the commit and packages it ran with, and its results."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,81 +16,17 @@ from typing import Any
 from recface.errors import RecfaceError
 from recface.tracking.atomic import write_json
 
-PACKAGES = (
-    "torch",
-    "lightning",
-    "timm",
-    "kornia",
-    "torchmetrics",
-    "numpy",
-    "numba",
-    "scipy",
-    "scikit-learn",
-    "hydra-core",
-    "omegaconf",
-    "anny",
-    "easypytorch3d",
-    "wandb",
-)
-
-
-def git_state(folder: str | Path | None = None) -> dict[str, Any]:
-    """Commit of the code, and whether it was changed since.
-
-    `results/` does not count as a change: a run writes there itself.
-
-    Args:
-        folder: Any folder of the repository; by default the one that holds this file.
-
-    Returns:
-        `{"commit": 40 hex digits or None, "dirty": bool}`; None outside a repository.
-    """
-    folder = Path(folder) if folder is not None else Path(__file__).resolve().parents[3]
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    commit = git("rev-parse", "HEAD")
-    changes = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
-    return {"commit": commit, "dirty": bool(changes)}
-
-
-def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
-    """Versions of the installed ones among these packages, read without importing any."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 SCHEMA = "recface-run/1"
 STATES = ("running", "finished", "failed")
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "experiment": str,
-    "hash": str,
-    "seed": int,
-    "stage": str,
-    "state": str,
-    "config": dict,
-    "versions": dict,
-    "metrics": dict,
-    "protocols": dict,
-    "timings": dict,
-}
+
+RENAMED: dict[str, str] = {}
+"""Names in records of earlier versions, and today's: dotted paths into the record, such as `config.sir.scale` or
+`versions.peer`. Everything under a renamed key moves with it; the same renames apply to the overrides."""
 
 
 @dataclass
 class RunRecord:
-    """What run.json holds. It names no host and no absolute path, so that a record means the same anywhere.
+    """The content of run.json. It names neither hosts nor absolute paths, so that it means the same everywhere.
 
     Attributes:
         experiment: Name of the experiment config.
@@ -159,7 +93,7 @@ def new_record(
     versions: Mapping[str, Any] | None = None,
     data_manifest: str | None = None,
 ) -> RunRecord:
-    """Start a record, with the commit and the package versions filled in.
+    """Start a record, with today's commit and package versions.
 
     Args:
         experiment: Name of the experiment config.
@@ -191,6 +125,76 @@ def new_record(
     )
 
 
+PACKAGES = (
+    "torch",
+    "lightning",
+    "timm",
+    "kornia",
+    "torchmetrics",
+    "numpy",
+    "numba",
+    "scipy",
+    "scikit-learn",
+    "hydra-core",
+    "omegaconf",
+    "anny",
+    "easypytorch3d",
+    "wandb",
+)
+
+
+def git_state(folder: str | Path | None = None) -> dict[str, Any]:
+    """Commit of the code, and whether it was changed since.
+
+    `results/` does not count as a change: a run writes there itself.
+
+    Args:
+        folder: Any folder of the repository; by default the one that holds this file.
+
+    Returns:
+        `{"commit": 40 hex digits or None, "dirty": bool}`; None outside a repository.
+    """
+    folder = Path(folder) if folder is not None else Path(__file__).resolve().parents[3]
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "HEAD")
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+    """Versions of the installed ones among these packages, read without importing any."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+_TYPES: dict[str, type] = {
+    "experiment": str,
+    "hash": str,
+    "seed": int,
+    "stage": str,
+    "state": str,
+    "config": dict,
+    "versions": dict,
+    "metrics": dict,
+    "protocols": dict,
+    "timings": dict,
+}
+
+
 def read_record(path: str | Path) -> RunRecord:
     """Read and check a record.
 
@@ -198,31 +202,51 @@ def read_record(path: str | Path) -> RunRecord:
         path: A run.json, or a run folder.
 
     Returns:
-        The record. Fields this version does not know are left out.
+        The record, by today's names (`RENAMED`). Fields unknown to this version are left out.
 
     Raises:
-        RecfaceError: No such file, no JSON, a field missing or of the wrong type; in one line with the path.
+        RecfaceError: The file is missing or not JSON, or a field is missing or has the wrong type.
     """
     path = Path(path)
     path = path / "run.json" if path.is_dir() else path
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
-        raise RecfaceError(f"{path}: no run record here") from None
+        raise RecfaceError(f"{path}: no run record here; run the experiment") from None
     except (OSError, ValueError) as error:
-        raise RecfaceError(f"{path}: not a readable run record ({error}); remove it and run again") from None
+        raise RecfaceError(f"{path}: not a readable run record ({error}); remove it and rerun") from None
     if not isinstance(content, dict):
-        raise RecfaceError(f"{path}: a run record is a JSON object, this is a {type(content).__name__}")
-    known = {item.name: item for item in dataclasses.fields(RunRecord)}
-    missing = [name for name in ("experiment", "hash", "seed", "state") if name not in content]
-    if missing:
-        raise RecfaceError(f"{path}: the run record lacks {', '.join(missing)}; remove it and run again")
+        raise RecfaceError(f"{path}: a run record must be a JSON object, not a {type(content).__name__}")
+    if missing := [name for name in ("experiment", "hash", "seed", "state") if name not in content]:
+        raise RecfaceError(f"{path}: the run record lacks {', '.join(missing)}; remove it and rerun")
     for name, kind in _TYPES.items():
         if name in content and (not isinstance(content[name], kind) or isinstance(content[name], bool)):
-            raise RecfaceError(f"{path}: field {name} of the run record is {content[name]!r}, not {kind.__name__}")
+            raise RecfaceError(f"{path}: {name} of the run record must be of type {kind.__name__}, not {content[name]!r}")
     if content["state"] not in STATES:
-        raise RecfaceError(f"{path}: state {content['state']!r} of the run record is none of {', '.join(STATES)}")
+        raise RecfaceError(f"{path}: state of the run record must be one of {', '.join(STATES)}: {content['state']!r}")
+    for old, new in RENAMED.items():
+        _rename(content, old, new)
+    known = {item.name for item in dataclasses.fields(RunRecord)}
     return RunRecord(**{name: value for name, value in content.items() if name in known})
+
+
+def _rename(content: dict[str, Any], old: str, new: str) -> None:
+    """Move what a dotted path leads to, in place; nothing happens where it leads nowhere."""
+    *parents, last = old.split(".")
+    place: Any = content
+    for key in parents:
+        place = place.get(key) if isinstance(place, dict) else None
+    if isinstance(place, dict) and last in place:
+        value = place.pop(last)
+        *parents, last = new.split(".")
+        place = content
+        for key in parents:
+            place = place.setdefault(key, {})
+        place[last] = value
+    if old.startswith("config.") and content.get("overrides"):
+        key, now_called = old.removeprefix("config."), new.removeprefix("config.")
+        pattern = re.compile(rf"^([+~]*){re.escape(key)}(?=[.=@]|$)")
+        content["overrides"] = [pattern.sub(rf"\g<1>{now_called}", override) for override in content["overrides"]]
 
 
 def write_record(path: str | Path, record: RunRecord) -> None:
