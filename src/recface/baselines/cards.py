@@ -1,0 +1,78 @@
+"""Cards of methods that did not run here: external/*/card.yaml says what a method is, and which numbers it published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from recface.errors import RecfaceError
+from recface.settings.declared import Settings, read_settings
+
+MARK = "published:"
+"""Beginning of every protocol id of a card, and of no protocol of this suite."""
+
+
+def _published(protocol: str) -> str:
+    if not protocol.startswith(MARK):
+        raise ValueError(f"must begin with '{MARK}', not {protocol!r}: published is not measured")
+    return protocol
+
+
+class Number(Settings):
+    """One published value.
+
+    Attributes:
+        protocol: Id, which begins with "published:".
+        metric: What was measured.
+        unit: "mm", "%", or "" for a plain number.
+        direction: Which values are better.
+        value: As published.
+        source: Where it is printed.
+    """
+
+    protocol: Annotated[str, AfterValidator(_published)]
+    metric: str
+    unit: str
+    direction: Literal["lower", "higher"]
+    value: float
+    source: str
+
+
+class Card(Settings):
+    """A third-party method; external/README.md explains the keys."""
+
+    name: str
+    paper: str
+    code: str | None
+    face_model: str
+    licence: str
+    numbers: list[Number]
+
+
+def read_card(path: str | Path) -> Card:
+    """Read and check a card.
+
+    Raises:
+        RecfaceError: The file is no YAML, or has an unknown, missing or wrong key; the line names file, line and key.
+    """
+    return read_settings(Card, path)
+
+
+def read_cards(folder: str | Path) -> list[Card]:
+    """Read all cards of a folder such as external/; none where there is no folder.
+
+    Raises:
+        RecfaceError: As `read_card`, or two cards give one column different units or directions.
+    """
+    paths = sorted(Path(folder).glob("*/card.yaml"))
+    cards = [read_card(path) for path in paths]
+    seen: dict[tuple[str, str], tuple[tuple[str, str], Path]] = {}
+    for path, card in zip(paths, cards, strict=True):
+        for number in card.numbers:
+            kind = (number.unit, number.direction)
+            first, where = seen.setdefault((number.protocol, number.metric), (kind, path))
+            if first != kind:
+                raise RecfaceError(f"{path}: {number.protocol} {number.metric} is in {kind}, but in {first} in {where}")
+    return cards
