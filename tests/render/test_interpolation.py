@@ -105,14 +105,14 @@ def test_an_empty_image_has_zero_gradient(scene) -> None:
 
 def test_visibility_of_another_mesh_is_refused(scene) -> None:
     index = torch.full((3, 8, 8), len(scene.triangles))
-    with pytest.raises(RecfaceError, match="another mesh"):
+    with pytest.raises(RecfaceError, match="rasterise the same mesh"):
         interpolate(scene.projected, scene.triangles, index, scene.albedo)
-    with pytest.raises(RecfaceError, match="face_index has shape"):
+    with pytest.raises(RecfaceError, match="face_index must have shape"):
         interpolate(scene.projected, scene.triangles, torch.full((3, 8, 4), -1), scene.albedo)
 
 
 @pytest.mark.parametrize("part", [(slice(1), slice(None)), (slice(None), slice(-1))])
 def test_attributes_of_another_mesh_are_refused(scene, part) -> None:
     index = torch.full((3, 8, 8), -1)
-    with pytest.raises(RecfaceError, match="attributes have shape"):
+    with pytest.raises(RecfaceError, match="attributes must have shape"):
         interpolate(scene.projected, scene.triangles, index, scene.albedo[part])

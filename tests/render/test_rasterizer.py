@@ -106,9 +106,9 @@ def test_gives_no_gradient(scene) -> None:
 @pytest.mark.parametrize(
     ("size", "backend", "message"),
     [
-        ((64, 32), "auto", "not square"),
-        (0, "auto", "positive"),
-        (64, "opengl", "unknown backend 'opengl'"),
+        ((64, 32), "auto", "must be square"),
+        (0, "auto", ">= 1"),
+        (64, "opengl", "not 'opengl'"),
     ],
 )
 def test_user_errors(size, backend, message) -> None:

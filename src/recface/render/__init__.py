@@ -8,10 +8,11 @@ from recface.render.camera import (
     rotation_6d_to_matrix,
     to_pixels,
 )
+from recface.render.interpolation import interpolate
 from recface.render.light import irradiance, sh_basis
 from recface.render.normals import vertex_normals
 from recface.render.rasterizer import rasterize
-from recface.render.renderer import Renderer, Rendering, interpolate
+from recface.render.renderer import Renderer, Rendering
 
 __all__ = [
     "Renderer",

@@ -97,7 +97,7 @@ def to_pixels(normalised: Tensor, size: int) -> Tensor:
 
     Args:
         normalised: (..., 2 or more).
-        size: side of the square image in pixels.
+        size: Side of the square image in pixels.
 
     Returns:
         The same shape; x right and y down from the top-left corner of the image.
@@ -114,7 +114,7 @@ def from_pixels(pixels: Tensor, size: int) -> Tensor:
 
     Args:
         pixels: (..., 2 or more); coordinates after the second pass unchanged.
-        size: side of the square image in pixels.
+        size: Side of the square image in pixels.
 
     Returns:
         The same shape; x right and y up, both in [-1, 1] inside the image.

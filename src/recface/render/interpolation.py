@@ -1,21 +1,89 @@
-"""Vertex attributes at the pixels of a rasterised mesh, differentiable in the vertices too.
+"""Vertex attributes at the pixels of a rasterised mesh, differentiable in the vertices too."""
 
-Interpolation as a pair of compiled kernels, forward and exact backward.
-"""
+from typing import Any
 
 import torch
 from numba import njit
 from numpy import ndarray
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from recface.errors import RecfaceError
 from recface.render.camera import to_pixels
 from recface.render.kernels import check_face_index, check_mesh, full_precision, over_batch
 
 
+@full_precision
+def interpolate(projected: Tensor, triangles: Tensor, face_index: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+    """Vertex attributes interpolated to the pixel centers.
+
+    Which face a pixel sees is taken as given; inside it the barycentric coordinates are recomputed from `projected`,
+    so gradients reach attributes and vertices exactly as from PyTorch3D at blur radius 0 (none across a silhouette).
+    Compiled kernels with exact gradients on the CPU, `interpolate_torch` elsewhere. On the CPU the result is the same
+    run to run and for any number of threads.
+
+    Args:
+        projected: (B, V, 3) normalised coordinates; the depth is not used.
+        triangles: (F, 3) int64.
+        face_index: (B, S, S) int64 from `rasterize`.
+        attributes: (B, V, C), any C: stack several to interpolate them for the price of one geometry.
+
+    Returns:
+        values (B, C, S, S), zero on the background, and mask (B, 1, S, S) bool.
+
+    Raises:
+        RecfaceError: `triangles`, `face_index` or `attributes` does not fit.
+    """
+    check_mesh(projected, triangles)
+    check_face_index(face_index, len(projected), len(triangles))
+    if attributes.ndim != 3 or attributes.shape[:2] != projected.shape[:2]:
+        raise RecfaceError(
+            f"render: attributes must have shape ({projected.shape[0]}, {projected.shape[1]}, channels), "
+            f"not {tuple(attributes.shape)}"
+        )
+    pixels = to_pixels(projected, face_index.shape[-1])
+    # The kernels are compiled for one floating type.
+    dtype = torch.promote_types(pixels.dtype, attributes.dtype)
+    pixels, attributes = pixels.to(dtype), attributes.to(dtype)
+    if projected.device.type == "cpu":
+        values = Interpolate.apply(pixels, triangles, face_index, attributes)
+    else:
+        values = interpolate_torch(pixels, triangles, face_index, attributes)
+    return values, (face_index >= 0)[:, None]
+
+
+def interpolate_torch(pixels: Tensor, triangles: Tensor, face_index: Tensor, attributes: Tensor) -> Tensor:
+    """`interpolate` in plain PyTorch, on covered pixels only: the path on CUDA and the reference of the kernels.
+
+    Args:
+        pixels: (B, V, 2 or more) vertices in pixels.
+        triangles: (F, 3).
+        face_index: (B, S, S).
+        attributes: (B, V, C).
+
+    Returns:
+        (B, C, S, S).
+    """
+    image, row, column = torch.nonzero(face_index >= 0, as_tuple=True)
+    corners = triangles[face_index[image, row, column]]  # (P, 3)
+    center = torch.stack([column, row], dim=-1).to(pixels) + 0.5
+    # Barycentric coordinates are ratios of the areas that the center spans with the corners.
+    a, b, c = (pixels[image[:, None], corners, :2] - center[:, None]).unbind(1)
+    areas = torch.stack([_cross(b, c), _cross(c, a), _cross(a, b)], dim=-1)
+    weights = areas / _cross(b - a, c - a)[:, None]
+    covered = (weights[..., None] * attributes[image[:, None], corners]).sum(1)
+    values = attributes.new_zeros(*face_index.shape, attributes.shape[-1])
+    return values.index_put((image, row, column), covered).movedim(-1, 1)
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _barycentric(points: ndarray, corners: ndarray, row: int, column: int) -> tuple:
+def _barycentric(
+    points: ndarray, corners: ndarray, row: int, column: int
+) -> tuple[float, float, float, float, float, float]:
     """Barycentric coordinates of a pixel center, and the gradients of the first two with respect to it."""
     x0, y0 = points[corners[0], 0], points[corners[0], 1]
     x1, y1 = points[corners[1], 0], points[corners[1], 1]
@@ -94,99 +162,25 @@ def _backward(
 
 
 class Interpolate(torch.autograd.Function):
-    """`interpolation.interpolate_torch` for CPU tensors of one floating type."""
+    """`interpolate_torch` by compiled kernels, for CPU tensors of one floating type."""
 
     @staticmethod
-    def forward(
-        ctx: FunctionCtx,
-        pixels: Tensor,
-        triangles: Tensor,
-        face_index: Tensor,
-        attributes: Tensor,
-    ) -> Tensor:
+    def forward(ctx: Any, pixels: Tensor, triangles: Tensor, face_index: Tensor, attributes: Tensor) -> Tensor:
         """Values (B, C, S, S)."""
         inputs = tuple(tensor.contiguous() for tensor in (pixels, triangles, face_index, attributes))
         pixels, triangles, face_index, attributes = inputs
         batch, size, _ = face_index.shape
         values = attributes.new_empty(batch, attributes.shape[-1], size, size)
-        arrays = (pixels, face_index, attributes, values)
-        over_batch(_forward, (triangles,), arrays)
+        over_batch(_forward, (triangles,), (pixels, face_index, attributes, values))
         ctx.save_for_backward(*inputs)
         return values
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, Tensor]:
         """Gradients of `pixels` and `attributes`."""
         pixels, triangles, face_index, attributes = ctx.saved_tensors
         grad_pixels, grad_attributes = torch.empty_like(pixels), torch.empty_like(attributes)
         arrays = (pixels, face_index, attributes, grad.contiguous(), grad_pixels, grad_attributes)
         over_batch(_backward, (triangles,), arrays)
         return grad_pixels, None, None, grad_attributes
-
-
-@full_precision
-def interpolate(projected: Tensor, triangles: Tensor, face_index: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
-    """Vertex attributes interpolated to the pixel centers.
-
-    Which face a pixel sees is taken as given; inside it the barycentric coordinates are recomputed from `projected`,
-    so gradients reach attributes and vertices exactly as from PyTorch3D at blur radius 0 (none across a silhouette).
-    Compiled kernels with exact gradients on the CPU, `interpolate_torch` elsewhere. On the CPU the result is the same
-    run to run and for any number of threads.
-
-    Args:
-        projected: (B, V, 3) normalised coordinates; the depth is not used.
-        triangles: (F, 3) int64.
-        face_index: (B, S, S) int64 from `rasterize`.
-        attributes: (B, V, C), any C: stack several to interpolate them for the price of one geometry.
-
-    Returns:
-        values (B, C, S, S), zero on the background, and mask (B, 1, S, S) bool.
-
-    Raises:
-        RecfaceError: `triangles`, `face_index` or `attributes` does not fit.
-    """
-    check_mesh(projected, triangles)
-    check_face_index(face_index, len(projected), len(triangles))
-    if attributes.ndim != 3 or attributes.shape[:2] != projected.shape[:2]:
-        raise RecfaceError(
-            f"render: attributes have shape {tuple(attributes.shape)}; "
-            f"({projected.shape[0]}, {projected.shape[1]}, channels) is needed"
-        )
-    pixels = to_pixels(projected, face_index.shape[-1])
-    # Not only tidiness: the kernels are compiled for one floating type.
-    dtype = torch.promote_types(pixels.dtype, attributes.dtype)
-    pixels, attributes = pixels.to(dtype), attributes.to(dtype)
-    if projected.device.type == "cpu":
-        values = Interpolate.apply(pixels, triangles, face_index, attributes)
-    else:
-        values = interpolate_torch(pixels, triangles, face_index, attributes)
-    return values, (face_index >= 0)[:, None]
-
-
-def interpolate_torch(pixels: Tensor, triangles: Tensor, face_index: Tensor, attributes: Tensor) -> Tensor:
-    """`interpolate` in plain PyTorch, on covered pixels only: the path on CUDA and the reference of the kernels.
-
-    Args:
-        pixels: (B, V, 2 or more) vertices in pixels.
-        triangles: (F, 3).
-        face_index: (B, S, S).
-        attributes: (B, V, C).
-
-    Returns:
-        (B, C, S, S).
-    """
-    image, row, column = torch.nonzero(face_index >= 0, as_tuple=True)
-    corners = triangles[face_index[image, row, column]]  # (P, 3)
-    center = torch.stack([column, row], dim=-1).to(pixels) + 0.5
-    # Barycentric coordinates are ratios of the areas that the center spans with the corners.
-    a, b, c = (pixels[image[:, None], corners, :2] - center[:, None]).unbind(1)
-    areas = torch.stack([_cross(b, c), _cross(c, a), _cross(a, b)], dim=-1)
-    weights = areas / _cross(b - a, c - a)[:, None]
-    covered = (weights[..., None] * attributes[image[:, None], corners]).sum(1)
-    values = attributes.new_zeros(*face_index.shape, attributes.shape[-1])
-    return values.index_put((image, row, column), covered).movedim(-1, 1)
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

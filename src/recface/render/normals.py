@@ -1,16 +1,49 @@
-"""Area-weighted vertex normals.
+"""Area-weighted vertex normals."""
 
-Vertex normals as a pair of compiled kernels, forward and exact backward.
-"""
+from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
 from numpy import ndarray
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from recface.render.kernels import check_mesh, full_precision, over_batch
+
+
+@full_precision
+def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Unit normals: the normalised sum of the cross products of the faces round a vertex.
+
+    Faces wound anticlockwise as seen from outside give outward normals. Compiled kernels with exact gradients on the
+    CPU, `vertex_normals_torch` elsewhere.
+
+    Args:
+        vertices: (B, V, 3) in any unit.
+        triangles: (F, 3) int64.
+
+    Returns:
+        (B, V, 3); zero, with zero gradient, where a vertex has no face or its faces cancel.
+
+    Raises:
+        RecfaceError: `triangles` does not fit `vertices`.
+    """
+    check_mesh(vertices, triangles)
+    if vertices.device.type != "cpu":
+        return vertex_normals_torch(vertices, triangles)
+    return VertexNormals.apply(vertices, triangles)
+
+
+def vertex_normals_torch(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """`vertex_normals` in plain PyTorch: the path on CUDA and the reference of the kernels."""
+    corner0, corner1, corner2 = vertices[:, triangles].unbind(-2)
+    faces = torch.linalg.cross(corner1 - corner0, corner2 - corner0, dim=-1)
+    summed = torch.zeros_like(vertices)
+    for corner in range(3):
+        summed = summed.index_add(1, triangles[:, corner], faces)
+    length = torch.linalg.vector_norm(summed, dim=-1, keepdim=True)
+    return summed / length.masked_fill(length == 0, torch.inf)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -78,10 +111,10 @@ def _backward(
 
 
 class VertexNormals(torch.autograd.Function):
-    """`recface.render.normals.vertex_normals` for CPU tensors, which checks the arguments."""
+    """`vertex_normals_torch` by compiled kernels, for CPU tensors."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, vertices: Tensor, triangles: Tensor) -> Tensor:
+    def forward(ctx: Any, vertices: Tensor, triangles: Tensor) -> Tensor:
         """Unit normals (B, V, 3)."""
         vertices, triangles = vertices.contiguous(), triangles.contiguous()
         normals, lengths = torch.empty_like(vertices), vertices.new_empty(vertices.shape[:2])
@@ -91,45 +124,10 @@ class VertexNormals(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """Gradient of the vertices."""
         vertices, triangles, normals, lengths = ctx.saved_tensors
         grad_vertices = torch.empty_like(vertices)
         arrays = (vertices, normals, lengths, grad.contiguous(), grad_vertices)
         over_batch(_backward, (triangles,), arrays)
         return grad_vertices, None
-
-
-@full_precision
-def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Unit normals: the normalised sum of the cross products of the faces round a vertex.
-
-    Faces wound anticlockwise as seen from outside give outward normals. Compiled kernels with exact gradients on the
-    CPU, `vertex_normals_torch` elsewhere.
-
-    Args:
-        vertices: (B, V, 3) in any unit.
-        triangles: (F, 3) int64.
-
-    Returns:
-        (B, V, 3); zero, with zero gradient, where a vertex has no face or its faces cancel.
-
-    Raises:
-        RecfaceError: `triangles` does not fit `vertices`.
-    """
-    check_mesh(vertices, triangles)
-    if vertices.device.type != "cpu":
-        return vertex_normals_torch(vertices, triangles)
-
-    return VertexNormals.apply(vertices, triangles)
-
-
-def vertex_normals_torch(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """`vertex_normals` in plain PyTorch: the path on CUDA and the reference of the kernels."""
-    corner0, corner1, corner2 = vertices[:, triangles].unbind(-2)
-    faces = torch.linalg.cross(corner1 - corner0, corner2 - corner0, dim=-1)
-    summed = torch.zeros_like(vertices)
-    for corner in range(3):
-        summed = summed.index_add(1, triangles[:, corner], faces)
-    length = torch.linalg.vector_norm(summed, dim=-1, keepdim=True)
-    return summed / length.masked_fill(length == 0, torch.inf)

@@ -1,8 +1,6 @@
-"""Which face does each pixel see? A visibility decision, so without gradient.
+"""The face that each pixel sees: a visibility decision, so without gradient.
 
-Z-buffer scan conversion on the CPU.
-
-PyTorch3D's rasteriser behind our frame: the CUDA backend, and the reference of the parity tests.
+On the CPU by z-buffer scan conversion, on CUDA by PyTorch3D, which is also the reference of the parity tests.
 """
 
 from collections.abc import Sequence
@@ -11,24 +9,61 @@ import numpy as np
 import torch
 from numba import njit
 from numpy import ndarray
-from torch import Tensor, empty, int64
+from torch import Tensor
 
 from recface.errors import RecfaceError
 from recface.render.camera import to_pixels
 from recface.render.kernels import check_mesh, check_size, over_batch
 
+BACKENDS = ("auto", "numba", "pytorch3d")
 # PyTorch3D drops triangles whose doubled area is below this, in normalised units; so do we.
 DEGENERATE = 1e-8
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _first_cells(vertices: ndarray, cells: ndarray, size: int) -> None:
-    """Fill `cells` (V, 2) with the first column and row whose center is not before the vertex, within 0..size."""
-    for v in range(len(vertices)):
-        for axis in range(2):
-            cell = np.ceil(vertices[v, axis] - 0.5)
-            # Clip as floats, where a NaN fails: casting a huge float or a NaN to an integer is undefined.
-            cells[v, axis] = 0 if not cell > 0.0 else (size if cell > size else int(cell))
+def check_backend(backend: str) -> str:
+    """Return `backend` if it is known.
+
+    Raises:
+        RecfaceError: It is not one of `BACKENDS`.
+    """
+    if backend not in BACKENDS:
+        raise RecfaceError(f"render: the backend must be one of {', '.join(BACKENDS)}, not '{backend}'")
+    return backend
+
+
+@torch.no_grad()
+def rasterize(projected: Tensor, triangles: Tensor, size: int | Sequence[int], backend: str = "auto") -> Tensor:
+    """Index of the nearest face at every pixel center.
+
+    Both sides of a face are seen. The backends agree but for pixel centers within rounding of an edge.
+
+    Args:
+        projected: (B, V, 3) normalised coordinates from `camera.project`; larger z is nearer.
+        triangles: (F, 3) int64, shared by the batch.
+        size: Side of the square image in pixels.
+        backend: "numba" (any CPU), "pytorch3d" (CPU or CUDA), or "auto": PyTorch3D for CUDA tensors, else Numba.
+
+    Returns:
+        (B, size, size) int64 on the device of `projected`; -1 is background.
+
+    Raises:
+        RecfaceError: A size that is not square, an unknown backend, one that is not installed, or triangles that do not
+            fit the vertices.
+    """
+    check_backend(backend)
+    side = check_size(size)
+    check_mesh(projected, triangles)
+    by_pytorch3d = backend == "pytorch3d" or (backend == "auto" and projected.is_cuda)
+    return (rasterize_pytorch3d if by_pytorch3d else rasterize_numba)(projected, triangles, side)
+
+
+def rasterize_numba(projected: Tensor, triangles: Tensor, size: int) -> Tensor:
+    """Nearest face of every pixel, by `_scan_convert`; `rasterize` checks the arguments."""
+    vertices = to_pixels(projected.detach(), size).cpu().contiguous()
+    face_index = torch.empty(len(vertices), size, size, dtype=torch.int64)
+    min_area = DEGENERATE * (size / 2) ** 2
+    over_batch(_scan_convert, (triangles.cpu().contiguous(), min_area), (vertices, face_index))
+    return face_index.to(projected.device)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -75,14 +110,32 @@ def _scan_convert(triangles: ndarray, min_area: float, vertices: ndarray, face_i
                         index[row, column] = f
 
 
-def rasterize_numba(projected: Tensor, triangles: Tensor, size: int) -> Tensor:
-    """Nearest face of every pixel; see `recface.render.rasterizer.rasterize`, which checks the arguments."""
-    vertices = to_pixels(projected.detach(), size).cpu().contiguous()
-    face_index = empty(len(vertices), size, size, dtype=int64)
-    min_area = DEGENERATE * (size / 2) ** 2
-    shared = (triangles.cpu().contiguous(), min_area)
-    over_batch(_scan_convert, shared, (vertices, face_index))
-    return face_index.to(projected.device)
+@njit(nogil=True, cache=True, error_model="numpy")
+def _first_cells(vertices: ndarray, cells: ndarray, size: int) -> None:
+    """Fill `cells` (V, 2) with the first column and row whose center is not before the vertex, within 0..size."""
+    for v in range(len(vertices)):
+        for axis in range(2):
+            cell = np.ceil(vertices[v, axis] - 0.5)
+            # Clip as floats, where a NaN fails: casting a huge float or a NaN to an integer is undefined.
+            cells[v, axis] = 0 if not cell > 0.0 else (size if cell > size else int(cell))
+
+
+def rasterize_pytorch3d(projected: Tensor, triangles: Tensor, size: int) -> Tensor:
+    """Nearest face of every pixel, by PyTorch3D; `rasterize` checks the arguments."""
+    try:
+        from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
+        from pytorch3d.structures import Meshes
+    except ImportError as error:
+        raise RecfaceError(
+            f"render: PyTorch3D does not import ({error}); install easypytorch3d or choose the backend 'numba'"
+        ) from error
+    batch, faces = len(projected), len(triangles)
+    meshes = Meshes(to_pytorch3d(projected.detach().float()), triangles.to(projected.device).expand(batch, -1, -1))
+    packed = rasterize_meshes(meshes, image_size=size, blur_radius=0.0, faces_per_pixel=1, perspective_correct=False)[0]
+    # Faces are numbered through the batch there, and within a mesh here.
+    offset = torch.arange(batch, device=projected.device)[:, None, None] * faces
+    packed = packed[..., 0]
+    return torch.where(packed < 0, packed, packed - offset)
 
 
 def to_pytorch3d(projected: Tensor) -> Tensor:
@@ -96,62 +149,3 @@ def to_pytorch3d(projected: Tensor) -> Tensor:
     """
     x, y, z = projected.unbind(-1)
     return torch.stack([-x, y, z.detach().amax() + 1 - z], dim=-1)
-
-
-def rasterize_pytorch3d(projected: Tensor, triangles: Tensor, size: int) -> Tensor:
-    """Nearest face of every pixel; see `recface.render.rasterizer.rasterize`, which checks the arguments."""
-    try:
-        from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
-        from pytorch3d.structures import Meshes
-    except ImportError as error:
-        raise RecfaceError(
-            f"render: PyTorch3D does not import ({error}); install easypytorch3d or use render backend 'numba'"
-        ) from error
-    batch, faces = len(projected), len(triangles)
-    meshes = Meshes(to_pytorch3d(projected.detach().float()), triangles.to(projected.device).expand(batch, -1, -1))
-    packed = rasterize_meshes(meshes, image_size=size, blur_radius=0.0, faces_per_pixel=1, perspective_correct=False)[0]
-    # Faces are numbered through the batch there, and within a mesh here.
-    offset = torch.arange(batch, device=projected.device)[:, None, None] * faces
-    packed = packed[..., 0]
-    return torch.where(packed < 0, packed, packed - offset)
-
-
-BACKENDS = ("auto", "numba", "pytorch3d")
-
-
-def check_backend(backend: str) -> str:
-    """Return `backend` if it is known.
-
-    Raises:
-        RecfaceError: it is not one of `BACKENDS`.
-    """
-    if backend not in BACKENDS:
-        raise RecfaceError(f"render: unknown backend '{backend}'; choose one of {', '.join(BACKENDS)}")
-    return backend
-
-
-@torch.no_grad()
-def rasterize(projected: Tensor, triangles: Tensor, size: int | Sequence[int], backend: str = "auto") -> Tensor:
-    """Index of the nearest face at every pixel center.
-
-    Both sides of a face are seen. The backends agree but for pixel centers within rounding of an edge.
-
-    Args:
-        projected: (B, V, 3) normalised coordinates from `camera.project`; larger z is nearer.
-        triangles: (F, 3) int64, shared by the batch.
-        size: side of the square image in pixels.
-        backend: "numba" (any CPU), "pytorch3d" (CPU or CUDA), or "auto": PyTorch3D for CUDA tensors, else Numba.
-
-    Returns:
-        (B, size, size) int64 on the device of `projected`; -1 is background.
-
-    Raises:
-        RecfaceError: a size that is not square, an unknown backend, a backend that is not installed, or triangles
-            that do not fit the vertices.
-    """
-    check_backend(backend)
-    side = check_size(size)
-    check_mesh(projected, triangles)
-    exact = backend == "pytorch3d" or (backend == "auto" and projected.is_cuda)
-    rasterize_with = rasterize_pytorch3d if exact else rasterize_numba
-    return rasterize_with(projected, triangles, side)

@@ -13,11 +13,9 @@ from recface.render.light import irradiance
 from recface.render.normals import vertex_normals
 from recface.render.rasterizer import check_backend, rasterize
 
-__all__ = ["Renderer", "Rendering", "interpolate"]
-
 
 class Rendering(NamedTuple):
-    """What `Renderer` returns.
+    """Pictures of B meshes.
 
     Attributes:
         image: (B, 3, S, S) linear colour, not clamped, zero on the background; (B, M, 3, S, S) for M albedos.
@@ -36,9 +34,11 @@ class Renderer(nn.Module):
     """Renders one topology under a scaled orthographic camera and spherical-harmonics light (ours).
 
     Colour is computed at the vertices and interpolated. The light is of second order, hence smooth, and the face
-    models here have about one vertex per pixel, so shading each pixel would look the same; shading vertices lets one
-    interpolation of three channels do, and its cost does not grow with the image.
+    models here have about one vertex per pixel, so shading each pixel would look the same; shading vertices needs one
+    interpolation of three channels, and its cost does not grow with the image.
     """
+
+    triangles: Tensor
 
     def __init__(self, triangles: Tensor, size: int | Sequence[int], backend: str = "auto") -> None:
         """Keep the topology.
@@ -49,11 +49,10 @@ class Renderer(nn.Module):
             backend: as in `rasterize`.
 
         Raises:
-            RecfaceError: a size that is not square or an unknown backend.
+            RecfaceError: A size that is not square or an unknown backend.
         """
         super().__init__()
-        self.size = check_size(size)
-        self.backend = check_backend(backend)
+        self.size, self.backend = check_size(size), check_backend(backend)
         # Belongs to the face model, so it stays out of checkpoints.
         self.register_buffer("triangles", triangles.long().contiguous(), persistent=False)
 
@@ -84,12 +83,12 @@ class Renderer(nn.Module):
             A `Rendering`.
 
         Raises:
-            RecfaceError: tensors that do not fit one another.
+            RecfaceError: Tensors that do not fit one another.
         """
         if albedo.ndim not in (3, 4) or albedo.shape[-2:] != vertices.shape[-2:]:
             raise RecfaceError(
-                f"render: albedo has shape {tuple(albedo.shape)}; (B, V, 3) or (B, M, V, 3) with V = "
-                f"{vertices.shape[-2]} is needed"
+                f"render: albedo must have shape (B, V, 3) or (B, M, V, 3) with V = {vertices.shape[-2]}, "
+                f"not {tuple(albedo.shape)}"
             )
         projected = project(vertices, rotation, scale, translation)
         if face_index is None:

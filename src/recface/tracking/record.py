@@ -181,6 +181,7 @@ def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     return found
 
 
+_KINDS = {str: "string", int: "whole number", dict: "mapping"}
 _TYPES: dict[str, type] = {
     "experiment": str,
     "hash": str,
@@ -221,7 +222,7 @@ def read_record(path: str | Path) -> RunRecord:
         raise RecfaceError(f"{path}: the run record lacks {', '.join(missing)}; remove it and rerun")
     for name, kind in _TYPES.items():
         if name in content and (not isinstance(content[name], kind) or isinstance(content[name], bool)):
-            raise RecfaceError(f"{path}: {name} of the run record must be of type {kind.__name__}, not {content[name]!r}")
+            raise RecfaceError(f"{path}: {name} of the run record must be a {_KINDS[kind]}, not {content[name]!r}")
     if content["state"] not in STATES:
         raise RecfaceError(f"{path}: state of the run record must be one of {', '.join(STATES)}: {content['state']!r}")
     for old, new in RENAMED.items():
