@@ -31,7 +31,7 @@ def export(folder: str, overrides: list[str]) -> Path:
     from recface.baselines.export import export_benchmark
     from recface.data.workbench import open_workbench
 
-    config = compose_config("+peer=mean_face", *overrides)
+    config = compose_config("+baselines=mean_face", *overrides)
     bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
     with Progress() as progress:
         task = progress.add_task("photos", total=None)
@@ -57,7 +57,7 @@ def register(meshes: str, landmarks: str, out: str, overrides: list[str]) -> Pat
     from recface.metrics.readers.predictions import read_predictions
     from recface.tracking.atomic import require_empty
 
-    config, rows = compose_config("+peer=mean_face", *overrides), read_landmark_rows(Path(landmarks))
+    config, rows = compose_config("+baselines=mean_face", *overrides), read_landmark_rows(Path(landmarks))
     found = read_predictions(meshes)
     require_empty(Path(out))  # before the work, not after it
     face_model = get(config["face_model"]["name"], config["face_model"]["path"], Path(config["paths"]["cache"]))

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         from recface.baselines.search import Trial, search
 
         def text(trial: Trial) -> str:
-            return f"{trial.error_mm:.4f} mm  " + " ".join(f"peer.{k}={v:.3g}" for k, v in trial.settings.items())
+            return f"{trial.error_mm:.4f} mm  " + " ".join(f"baselines.{k}={v:.3g}" for k, v in trial.settings.items())
 
         best = search(options.name, options.overrides, options.search, watch=lambda t: print(text(t), flush=True))[0]
         print(f"best: {text(best)}")
@@ -48,11 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
     def body() -> None:
         if options.search is not None:
             return look()
-        from recface.baselines.run_baseline import known_peers, peer_config, run_peer
+        from recface.baselines.configuration import baseline_config, known_baselines
+        from recface.baselines.run_baseline import run_baseline
 
-        names = known_peers() if options.name == "all" else options.name.split(",")
-        for config in [peer_config(name, options.overrides) for name in names]:
-            print(run_peer(config, options.overrides).record_path, flush=True)
+        names = known_baselines() if options.name == "all" else options.name.split(",")
+        for config in [baseline_config(name, options.overrides) for name in names]:
+            print(run_baseline(config, options.overrides).record_path, flush=True)
 
     return run_program("peers.py", body)
 

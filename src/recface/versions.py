@@ -14,8 +14,8 @@ VERSIONS = {"benchmark": BENCHMARK_VERSION, "variant": VARIANT_VERSION, "protoco
 SCAN_VERSION = 2
 """Raised whenever the same configuration would learn another scan model; in the records of the scan stage alone."""
 
-PEER_VERSION = 1
-"""Raised whenever the same settings would make a method that is not ours predict otherwise; only those carry it."""
+BASELINES_VERSION = 1
+"""Raised whenever the same settings would make a third-party baseline predict otherwise; only those carry it."""
 
 SHAPE_MODEL_VERSION = 1
 """Raised whenever the same scan models would give other numbers in the table sfm_model; in its records alone."""

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from recface.baselines import build_peer
+from recface.baselines.configuration import baseline_config, checked_settings
 from recface.baselines.fit import fit_photos
 from recface.baselines.landmarks import landmark_pose, noisy
-from recface.baselines.run_baseline import peer_config
+from recface.baselines.run_baseline import build_baseline
 from recface.data import Source
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
@@ -30,7 +30,7 @@ def frontal(face_model):
 
 
 def settings(name, **changes):
-    return peer_config(name, ["scale=smoke"])["peer"] | changes
+    return baseline_config(name, ["scale=smoke"])["baselines"] | changes
 
 
 def error(face_model, predicted, source):
@@ -63,15 +63,15 @@ def test_pose_of_exact_landmarks_is_recovered(face_model, angles):
 
 
 def test_mean_face_is_the_mean_and_lies_on_the_landmarks(face_model, frontal):
-    output = build_peer(face_model, None, settings("mean_face"))(frontal)
+    output = build_baseline(face_model, None, settings("mean_face"))(frontal)
     assert output["identity"].abs().max() == 0 and output["expression"].abs().max() == 0
     distance = np.linalg.norm(output["landmarks"].numpy() - frontal.landmarks, axis=-1)
     assert distance.mean() < 0.1  # half images: the faces differ, the place does not
 
 
 def test_eos_recovers_shape_from_exact_frontal_landmarks_better_than_the_mean_face(face_model, frontal):
-    peer = build_peer(face_model, None, settings("eos"))
-    output = peer(frontal)
+    predict = build_baseline(face_model, None, settings("eos"))
+    output = predict(frontal)
     mean = error(face_model, torch.zeros_like(output["identity"]), frontal)
     assert error(face_model, output["identity"], frontal) < 0.75 * mean
     cosine = torch.cosine_similarity(output["identity"], torch.from_numpy(frontal.identity_parameters))
@@ -81,7 +81,7 @@ def test_eos_recovers_shape_from_exact_frontal_landmarks_better_than_the_mean_fa
 
 
 def test_blendshapes_in_eos_are_never_negative(face_model, frontal):
-    output = build_peer(face_model, None, settings("eos", expression="blendshapes", iterations=3))(frontal)
+    output = build_baseline(face_model, None, settings("eos", expression="blendshapes", iterations=3))(frontal)
     assert output["expression"].shape == (6, face_model.num_expressions) and (output["expression"] >= 0).all()
     assert output["expression"].max() > 0 and torch.isfinite(output["identity"]).all()
 
@@ -94,10 +94,10 @@ def test_noise_has_the_stated_size_and_is_the_source_s_own():
 
 
 def test_noise_reaches_rendered_faces_alone(face_model, frontal):
-    exact, detected = (build_peer(face_model, None, settings(name)) for name in ("eos", "eos_noisy"))
+    exact, detected = (build_baseline(face_model, None, settings(name)) for name in ("eos", "eos_noisy"))
     real = replace(frontal, identity_parameters=None)
     same = settings("eos_noisy") | {"noise": 0.0}
-    assert torch.equal(detected(real)["identity"], build_peer(face_model, None, same)(real)["identity"])
+    assert torch.equal(detected(real)["identity"], build_baseline(face_model, None, same)(real)["identity"])
     assert not torch.equal(detected(frontal)["identity"], detected(real)["identity"])
     assert error(face_model, exact(frontal)["identity"], frontal) < error(
         face_model, detected(frontal)["identity"], frontal
@@ -110,7 +110,7 @@ def test_fit_reduces_its_loss_in_both_parts_and_finds_the_shape(face_model, benc
     images = torch.from_numpy(np.array(source.images)).float() / 255
     renderer = Renderer(face_model.triangles, images.shape[-1])
     losses = []
-    chosen = settings("fit", landmark_steps=40, pixel_steps=20)
+    chosen = checked_settings(settings("fit", landmark_steps=40, pixel_steps=20))
     marks = torch.from_numpy(source.landmarks).float()
     values = fit_photos(
         face_model, benchmark.albedo_model, renderer, images, marks, chosen, lambda _, loss: losses.append(loss)
@@ -124,33 +124,33 @@ def test_fit_reduces_its_loss_in_both_parts_and_finds_the_shape(face_model, benc
 
 def test_fit_of_a_photo_does_not_depend_on_the_others(face_model, benchmark):
     source, chosen = few(benchmark, 3), settings("fit", landmark_steps=5, pixel_steps=3)
-    together = build_peer(face_model, benchmark.albedo_model, chosen | {"batch": 3})(source)
-    alone = build_peer(face_model, benchmark.albedo_model, chosen | {"batch": 1})(source)
+    together = build_baseline(face_model, benchmark.albedo_model, chosen | {"batch": 3})(source)
+    alone = build_baseline(face_model, benchmark.albedo_model, chosen | {"batch": 1})(source)
     for key, value in together.items():
         assert torch.allclose(value, alone[key], atol=2e-3), key
 
 
 @pytest.mark.parametrize("name", ["mean_face", "eos", "fit"])
 def test_photos_without_landmarks_are_refused(face_model, benchmark, frontal, name):
-    peer = build_peer(face_model, benchmark.albedo_model, settings(name))
+    predict = build_baseline(face_model, benchmark.albedo_model, settings(name))
     with pytest.raises(RecfaceError, match=f"{name}: source 'frontal' has no landmarks"):
-        peer(replace(frontal, landmarks=None))
+        predict(replace(frontal, landmarks=None))
     lacking = frontal.landmarks.copy()
     lacking[2, 5] = np.nan
     with pytest.raises(RecfaceError, match="photo 2 of source 'frontal' lacks landmarks"):
-        peer(replace(frontal, landmarks=lacking))
+        predict(replace(frontal, landmarks=lacking))
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"method": "magic"}, "no method 'magic'"),
-        ({"nois": 1.0}, "peer.nois: method eos has no such setting"),
-        ({"noise": -0.1}, "peer.noise: -0.1 is no number of at least 0"),
-        ({"iterations": 2.5}, "peer.iterations: 2.5 is no whole number"),
-        ({"expression": "smile"}, "peer.expression: no kind 'smile'"),
+        ({"method": "magic"}, "baselines.method must be one of mean_face, eos, fit, imported, not 'magic'"),
+        ({"nois": 1.0}, "baselines.nois is no known key"),
+        ({"noise": -0.1}, "baselines.noise must be a number >= 0, not -0.1"),
+        ({"iterations": 2.5}, "iterations must be a whole number, not 2.5"),
+        ({"expression": "smile"}, "expression must be 'linear' or 'blendshapes', not 'smile'"),
     ],
 )
 def test_wrong_settings_are_named(face_model, changes, says):
     with pytest.raises(RecfaceError, match=says):
-        build_peer(face_model, None, settings("eos") | changes)
+        build_baseline(face_model, None, settings("eos") | changes)

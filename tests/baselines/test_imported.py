@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from recface.baselines.configuration import baseline_config
 from recface.baselines.export import EXPORTED, export_benchmark
-from recface.baselines.run_baseline import peer_config, run_peer
+from recface.baselines.run_baseline import run_baseline
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.face_model import load
@@ -55,8 +56,10 @@ def method(folder, name, ids, card=CARD, **arrays):
 
 
 def evaluated(folder, tmp_path, cache_dir, *overrides):
-    config = peer_config(folder, ["scale=smoke", f"paths.runs={tmp_path}/runs", f"paths.cache={cache_dir}", *overrides])
-    return run_peer(config)
+    config = baseline_config(
+        folder, ["scale=smoke", f"paths.runs={tmp_path}/runs", f"paths.cache={cache_dir}", *overrides]
+    )
+    return run_baseline(config)
 
 
 def test_exported_photos_are_the_benchmark_s_without_its_truth(photos, benchmark, face_model, truth):
@@ -140,17 +143,17 @@ def test_mistakes_are_named(truth, face_model, tmp_path, cache_dir):
         evaluated(wrong, tmp_path, cache_dir)
     rng = np.random.default_rng(0)
     topology = method(tmp_path, "flame", ids[:2], vertices=rng.normal(size=(2, 50, 3)) * 60)
-    with pytest.raises(RecfaceError, match="50 vertices, the face model makehuman has 4,386; src/external.py register"):
+    with pytest.raises(RecfaceError, match="50 vertices, the face model makehuman has 4,386; `recface baselines"):
         evaluated(topology, tmp_path, cache_dir)
     marks = method(tmp_path, "marks", ids[:2], landmarks=rng.normal(size=(2, 68, 2)))
     with pytest.raises(RecfaceError, match="holds neither vertices nor parameters"):
         evaluated(marks, tmp_path, cache_dir)
     with pytest.raises(RecfaceError, match="sir is the name of a row of this suite"):
-        peer_config(method(tmp_path, "sir", ids, parameters=parameters))
+        baseline_config(method(tmp_path, "sir", ids, parameters=parameters))
     with pytest.raises(RecfaceError, match="card.yaml: cannot be read"):
-        peer_config(f"{tmp_path}/nowhere")
+        baseline_config(f"{tmp_path}/nowhere")
     with pytest.raises(RecfaceError, match="lacks licence"):
-        peer_config(method(tmp_path, "bare", ids, {key: CARD[key] for key in CARD if key != "licence"}))
+        baseline_config(method(tmp_path, "bare", ids, {key: CARD[key] for key in CARD if key != "licence"}))
 
 
 def test_the_comparison_gets_a_row_named_by_the_card_and_the_archive_keeps_it(truth, tmp_path, cache_dir):
@@ -158,9 +161,9 @@ def test_the_comparison_gets_a_row_named_by_the_card_and_the_archive_keeps_it(tr
     folder = evaluated(method(tmp_path, "mine", ids, parameters=parameters), tmp_path, cache_dir)
     archive(folder.path, tmp_path / "records")
     entries = find_records(tmp_path / "none", tmp_path / "records")
-    assert "folder" not in entries[0].record.config["peer"]  # records name no places
-    mean_face = peer_config("mean_face", ["scale=smoke"])
-    assert set(config_difference(mean_face, entries[0].record.config)) == {"peer.method"}
+    assert "folder" not in entries[0].record.config["baselines"]  # records name no places
+    mean_face = baseline_config("mean_face", ["scale=smoke"])
+    assert set(config_difference(mean_face, entries[0].record.config)) == {"baselines.method"}
     spec = read_spec("configs/table/comparison.yaml")
     assert with_imported(spec, entries).rows == [*spec.rows, Row("mine", "A method", "mean_face")]
     ablation = read_spec("configs/table/ablation.yaml")
@@ -170,9 +173,9 @@ def test_the_comparison_gets_a_row_named_by_the_card_and_the_archive_keeps_it(tr
 
 
 def test_the_configuration_alone_does_not_run():
-    with pytest.raises(RecfaceError, match="no peer 'imported'"):
-        peer_config("imported")
-    assert compose_config("+peer=mean_face")["peer"]["method"] == "mean_face"
+    with pytest.raises(RecfaceError, match="no baseline 'imported'"):
+        baseline_config("imported")
+    assert compose_config("+baselines=mean_face")["baselines"]["method"] == "mean_face"
 
 
 def test_photographs_are_found_by_their_file_and_left_out_where_none_was_predicted(
@@ -203,12 +206,12 @@ def test_photographs_are_found_by_their_file_and_left_out_where_none_was_predict
 def test_predictions_for_another_face_model_have_a_folder_of_their_own(truth, tmp_path):
     ids, parameters = truth
     path = method(tmp_path, "mine = my own", ids, parameters=parameters)
-    assert peer_config(path)["name"] == "mine = my own"
-    assert peer_config(path)["peer"]["folder"] == f"{path}/predictions"
+    assert baseline_config(path)["name"] == "mine = my own"
+    assert baseline_config(path)["baselines"]["folder"] == f"{path}/predictions"
     (tmp_path / "external" / "mine = my own" / "predictions_ict").mkdir()
-    chosen = peer_config(path, ["face_model=ict", "face_model.path=x"])["peer"]["folder"]
+    chosen = baseline_config(path, ["face_model=ict", "face_model.path=x"])["baselines"]["folder"]
     assert chosen == f"{path}/predictions_ict"
-    assert peer_config(path)["peer"]["folder"] == f"{path}/predictions"
+    assert baseline_config(path)["baselines"]["folder"] == f"{path}/predictions"
 
 
 def test_ids_of_another_benchmark_or_mistyped_ones_are_refused(truth, tmp_path, cache_dir):

@@ -1,11 +1,12 @@
-"""From a peer's name to a record that tables take."""
+"""From a baseline's name to a record that tables take."""
 
 import json
 
 import numpy as np
 import pytest
 
-from recface.baselines.run_baseline import known_peers, peer_config, peer_hash, run_peer
+from recface.baselines.configuration import baseline_config, baseline_hash, known_baselines
+from recface.baselines.run_baseline import run_baseline
 from recface.errors import RecfaceError
 from recface.metrics import PROTOCOLS
 from recface.results.records import find_records
@@ -14,13 +15,13 @@ from recface.tracking import archive
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache_dir, benchmark):
-    """Records of the peers, at scale=smoke; the fit takes a few steps."""
-    runs = tmp_path_factory.mktemp("peers")
+    """Records of the baselines, at scale=smoke; the fit takes a few steps."""
+    runs = tmp_path_factory.mktemp("baselines")
     done = {}
-    for name in known_peers():
-        few = ["peer.landmark_steps=6", "peer.pixel_steps=2"] if name.startswith("fit") else []
-        config = peer_config(name, ["scale=smoke", f"paths.runs={runs}", f"paths.cache={cache_dir}", *few])
-        done[name] = run_peer(config, few)
+    for name in known_baselines():
+        few = ["baselines.landmark_steps=6", "baselines.pixel_steps=2"] if name.startswith("fit") else []
+        config = baseline_config(name, ["scale=smoke", f"paths.runs={runs}", f"paths.cache={cache_dir}", *few])
+        done[name] = run_baseline(config, few)
     return done
 
 
@@ -51,7 +52,7 @@ def test_archived_records_keep_the_conditions(finished, tmp_path):
     for folder in finished.values():
         archive(folder.path, tmp_path)
     entries = find_records(tmp_path / "none", tmp_path)
-    assert sorted(entry.record.experiment for entry in entries) == known_peers()
+    assert sorted(entry.record.experiment for entry in entries) == known_baselines()
     for entry in entries:
         arrays = entry.arrays()
         assert arrays["condition_plain"].dtype == bool and len(arrays["condition_plain"]) == len(
@@ -64,35 +65,40 @@ def test_what_is_finished_is_not_done_again(finished, monkeypatch):
     folder = finished["eos"]
     assert "paths" not in folder.record.config  # records name no places
     paths = {"runs": str(folder.path.parents[2]), "cache": "nowhere"}
-    assert run_peer(folder.record.config | {"paths": paths}).record.updated == folder.record.updated
+    assert run_baseline(folder.record.config | {"paths": paths}).record.updated == folder.record.updated
 
 
 def test_the_hash_is_of_method_face_model_and_benchmark():
-    base = peer_hash(peer_config("eos"))
+    base = baseline_hash(baseline_config("eos"))
     same = ["seed=3", "paths.runs=elsewhere", "data.photos=somewhere", "trainer.threads=2", "scale.batch_size=7"]
-    assert all(peer_hash(peer_config("eos", [override])) == base for override in same)
-    other = ["peer.identity_weight=1", "scale=smoke", "data.seed=1", "scale.test_people=20"]
-    hashes = {peer_hash(peer_config("eos", [override])) for override in other} | {base, peer_hash(peer_config("fit"))}
+    assert all(baseline_hash(baseline_config("eos", [override])) == base for override in same)
+    other = ["baselines.identity_weight=1", "scale=smoke", "data.seed=1", "scale.test_people=20"]
+    hashes = {baseline_hash(baseline_config("eos", [override])) for override in other} | {
+        base,
+        baseline_hash(baseline_config("fit")),
+    }
     assert len(hashes) == len(other) + 2
 
 
 @pytest.mark.parametrize(
     ("name", "overrides", "says"),
     [
-        ("nothing", [], "no peer 'nothing': known are eos"),
-        ("eos", ["loss.pixel=2"], "loss.pixel=2: no peer reads this key"),
-        ("eos", ["peer.noise=-1"], "peer.noise: -1 is no number"),
-        ("eos", ["seed=abc"], "seed: 'abc' is no whole number"),
-        ("eos", ["+experiment=sir"], "no peer reads this key"),
+        ("nothing", [], "no baseline 'nothing': known are eos"),
+        ("eos", ["loss.pixel=2"], "loss.pixel=2: no baseline reads this key"),
+        ("eos", ["baselines.noise=-1"], "baselines.noise must be a number >= 0, not -1"),
+        ("eos", ["seed=abc"], "seed must be a whole number, not 'abc'"),
+        ("eos", ["+experiment=sir"], "no baseline reads this key"),
     ],
 )
 def test_mistakes_are_named(name, overrides, says):
     with pytest.raises(RecfaceError, match=says):
-        peer_config(name, overrides)
+        baseline_config(name, overrides)
 
 
 def test_noise_of_another_seed_is_other_noise(finished, cache_dir, benchmark, tmp_path):
-    config = peer_config("eos_noisy", ["scale=smoke", "seed=1", f"paths.runs={tmp_path}", f"paths.cache={cache_dir}"])
-    first, other = finished["eos_noisy"].record, run_peer(config).record
+    config = baseline_config(
+        "eos_noisy", ["scale=smoke", "seed=1", f"paths.runs={tmp_path}", f"paths.cache={cache_dir}"]
+    )
+    first, other = finished["eos_noisy"].record, run_baseline(config).record
     assert other.hash == first.hash and other.seed == 1
     assert other.metrics["benchmark"]["nme"] != first.metrics["benchmark"]["nme"]

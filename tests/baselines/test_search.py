@@ -1,10 +1,10 @@
-"""Settings of peers are chosen on validation people."""
+"""Settings of baselines are chosen on validation people."""
 
 import numpy as np
 import pytest
 
-from recface.baselines import search as peer_search
-from recface.baselines.run_baseline import peer_config
+from recface.baselines import search as search_module
+from recface.baselines.configuration import baseline_config
 from recface.baselines.search import every, search
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
@@ -13,11 +13,11 @@ from recface.errors import RecfaceError
 def test_the_first_try_is_the_configuration_and_the_best_comes_first(cache_dir, monkeypatch):
     opened = []
     monkeypatch.setattr(
-        peer_search, "embedded_source", lambda bench, split: opened.append(split) or embedded_source(bench, split)
+        search_module, "embedded_source", lambda bench, split: opened.append(split) or embedded_source(bench, split)
     )
-    overrides, seen = ["scale=smoke", f"paths.cache={cache_dir}", "peer.iterations=3"], []
+    overrides, seen = ["scale=smoke", f"paths.cache={cache_dir}", "baselines.iterations=3"], []
     found = search("eos", overrides, trials=4, photos=10, watch=seen.append)
-    own = peer_config("eos", overrides)["peer"]
+    own = baseline_config("eos", overrides)["baselines"]
     numbers = ("identity_weight", "expression_weight")  # not the whole number, not the noise
     assert seen[0].settings == pytest.approx({key: own[key] for key in numbers})
     for trial in seen:
@@ -41,5 +41,5 @@ def test_photos_are_taken_evenly(benchmark):
 def test_mistakes_are_named(cache_dir):
     with pytest.raises(RecfaceError, match="mean_face has no numbers to choose"):
         search("mean_face", ["scale=smoke"])
-    with pytest.raises(RecfaceError, match="--search 0: one try at least"):
+    with pytest.raises(RecfaceError, match="--search must be a whole number >= 1, not 0"):
         search("eos", ["scale=smoke"], trials=0)

@@ -14,6 +14,7 @@ from recface.scan_stage import training as scan_training
 from recface.scan_stage.evaluation import evaluate_scan_models
 from recface.scan_stage.stage import open_scans, scan_hash, scan_model, shared_scan_model
 from recface.settings.compose import compose_config
+from recface.settings.run_settings import check_config
 from recface.tracking import RunFolder
 
 SMALL = ("sfm.scan.people=24", "sfm.scan.scans_each=3", "sfm.scan.modes=6", "sfm.scan.steps=150", "scale=smoke")
@@ -96,14 +97,15 @@ def test_a_killed_stage_goes_on_to_the_same_end(trained, face_model, tmp_path, m
     [
         ("sfm.scan.modes=24", "24 identity modes from 24 people"),
         ("sfm.scan.scans_each=1", "one scan per person only"),
-        ("sfm.scan.source=disk", "no source 'disk'; known are model, benchmark, folder"),
-        ("sfm.scan.expression=guess", "no 'guess'; known are model, learned"),
+        ("sfm.scan.source=disk", "sfm.scan.source must be 'model', 'benchmark' or 'folder', not 'disk'"),
+        ("sfm.scan.expression=guess", "sfm.scan.expression must be 'model' or 'learned', not 'guess'"),
         ("sfm.scan.source=folder", "needs the folder with scans.csv"),
     ],
 )
 def test_bad_input_is_one_line_before_training(override, message, face_model, tmp_path):
     config = settings(tmp_path, override)
     with pytest.raises(RecfaceError, match=message) as error:
+        check_config(config)
         scan_model(config, face_model, open_scans(config, face_model, None))
     assert "\n" not in str(error.value)
 

@@ -1,4 +1,4 @@
-"""Cards of methods that did not run here: external/*/card.yaml says what a method is, and which numbers it published."""
+"""Cards of third-party methods: external/*/card.yaml describes a method and lists the numbers it published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""eos: a published library that fits a 3DMM to landmarks, on the suite's own face model and landmarks.
+"""eos, a published library that fits a 3DMM to landmarks, on the suite's own face model and landmarks.
 
 Huber et al., "A Multiresolution 3D Morphable Face Model and Fitting Framework", VISAPP 2016; the package eos-py. It
 alternates a scaled orthographic pose, the regularised linear shape fit of Aldrian and Smith (PAMI 2013), and
@@ -7,47 +7,43 @@ expressions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recface.baselines.configuration import EosSettings
 from recface.baselines.landmarks import given_landmarks
-from recface.baselines.method import Peer
 from recface.data import Source
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
 from recface.render.camera import from_pixels, to_pixels
-
-EXPRESSIONS = ("linear", "blendshapes")
+from recface.run.evaluation import Predictor
 
 
 def eos_model(face_model: FaceModel, expression: str) -> Any:
     """The face model as eos holds it, restricted to the 68 landmark vertices.
 
-    eos reads no other rows of the bases while it fits landmarks without contours, so the fit is that of the whole
-    model, at a fraction of the time. Both parametrise whitened: coefficient 1 is one standard deviation.
+    eos fits landmarks without contours from these rows of the bases alone, so the fit equals that of the whole model at
+    a fraction of the time. Both are whitened: coefficient 1 is one standard deviation.
 
     Args:
         face_model: The 3DMM.
-        expression: "blendshapes": units in eos' non-negative least squares, which has no prior. "linear": the units as
-            a basis with a prior, its weight `expression_weight`, of either sign.
+        expression: "linear": the units as a basis with a prior of weight `expression_weight`, of either sign.
+            "blendshapes": non-negative units, without a prior.
 
     Returns:
         An eos.morphablemodel.MorphableModel.
 
     Raises:
-        RecfaceError: eos-py is not installed, or an unknown kind of expression model.
+        RecfaceError: eos-py is not installed.
     """
     try:
         import eos
     except ImportError:
-        raise RecfaceError("peer eos: the package eos-py is not installed; `make setup` installs it") from None
-    if expression not in EXPRESSIONS:
-        raise RecfaceError(f"peer.expression: no kind '{expression}'; known are {', '.join(EXPRESSIONS)}")
+        raise RecfaceError("eos: the package eos-py is not installed; `make setup` installs it") from None
     kinds, rows, unused = eos.morphablemodel, face_model.landmark_rows.numpy(), [[0, 1, 2]]
     mean = face_model.mean.numpy().reshape(-1)[rows]
     variance = face_model.identity_sigma.numpy() ** 2
@@ -63,14 +59,14 @@ def eos_model(face_model: FaceModel, expression: str) -> Any:
     return kinds.MorphableModel(shape, moved, kinds.PcaModel())
 
 
-def fit_landmarks(model: Any, marks: np.ndarray, size: int, settings: Mapping[str, Any]) -> tuple[np.ndarray, ...]:
+def fit_landmarks(model: Any, marks: np.ndarray, size: int, settings: EosSettings) -> tuple[np.ndarray, ...]:
     """Fit one photo.
 
     Args:
         model: From `eos_model`.
         marks: (68, 2) landmarks in pixels.
         size: Width and height of the photo in pixels.
-        settings: `iterations`, `identity_weight`, `expression_weight`.
+        settings: Iterations and weights.
 
     Returns:
         identity (K,), expression (E,) and the fitted landmarks (68, 2) in pixels.
@@ -84,9 +80,9 @@ def fit_landmarks(model: Any, marks: np.ndarray, size: int, settings: Mapping[st
         eos.core.LandmarkMapper(),
         size,
         size,
-        num_iterations=settings["iterations"],
-        lambda_identity=settings["identity_weight"],
-        lambda_expressions=settings["expression_weight"],
+        num_iterations=settings.iterations,
+        lambda_identity=settings.identity_weight,
+        lambda_expressions=settings.expression_weight,
     )
     camera = eos.fitting.get_3x4_affine_camera_matrix(rendering, size, size)
     vertices = np.asarray(mesh.vertices, np.float64).reshape(68, -1)[:, :3]
@@ -94,24 +90,23 @@ def fit_landmarks(model: Any, marks: np.ndarray, size: int, settings: Mapping[st
     return np.asarray(identity, np.float32), np.asarray(expression, np.float32), placed
 
 
-def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[str, Any], seed: int) -> Peer:
-    """The peer eos.
+def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: EosSettings, seed: int) -> Predictor:
+    """Eos as a predictor.
 
     Args:
         face_model: The 3DMM.
-        albedo_model: Not used: landmarks are all that eos sees.
-        settings: `noise` (in half images, see `given_landmarks`), `expression` (see `eos_model`), and those of
-            `fit_landmarks`.
-        seed: Of the noise.
+        albedo_model: Unused: eos sees landmarks alone.
+        settings: Noise, expressions, iterations and weights.
+        seed: Seed of the noise.
     """
-    model = eos_model(face_model, settings["expression"])
+    model = eos_model(face_model, settings.expression)
 
-    def peer(source: Source) -> dict[str, Tensor]:
+    def predict(source: Source) -> dict[str, Tensor]:
         size = source.images.shape[-1]
-        marks = given_landmarks(source, settings["noise"], seed, "eos")
+        marks = given_landmarks(source, settings.noise, seed, "eos")
         pixels = to_pixels(torch.from_numpy(marks), size).numpy()
         fitted = [fit_landmarks(model, row, size, settings) for row in pixels]
         identity, expression, placed = (torch.from_numpy(np.stack(part)).float() for part in zip(*fitted, strict=True))
         return {"identity": identity, "expression": expression, "landmarks": from_pixels(placed, size)}
 
-    return peer
+    return predict

@@ -7,22 +7,22 @@ The classic alternative to a network (Blanz and Vetter, SIGGRAPH 1999; in its di
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recface.baselines.configuration import FitSettings
 from recface.baselines.landmarks import given_landmarks, landmark_pose
-from recface.baselines.method import Peer
 from recface.data import Source
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
 from recface.losses import landmark_loss, pixel_loss, tikhonov_loss
 from recface.render import Renderer, project, rotation_6d_to_matrix
+from recface.run.evaluation import Predictor
 
 AMBIENT = 0.85
-"""Light of the first step: even, of the strength that photos have in the middle."""
+"""Strength of the first step's even light: that of a typical photo."""
 RATES = {
     "identity": 1.0,
     "expression": 0.3,
@@ -32,7 +32,7 @@ RATES = {
     "light": 0.2,
     "albedo": 1.0,
 }
-"""Step of each kind of parameter as a multiple of `rate`: Adam's steps have no unit, these give them one."""
+"""Step of each kind of parameter as a multiple of `rate`; Adam scales steps without regard to units."""
 
 
 def start(face_model: FaceModel, albedo_model: AlbedoModel, marks: Tensor) -> dict[str, Tensor]:
@@ -44,7 +44,8 @@ def start(face_model: FaceModel, albedo_model: AlbedoModel, marks: Tensor) -> di
         marks: (B, 68, 2) normalised.
 
     Returns:
-        Leaf tensors that require gradients; `rotation` (B, 6) holds the first two columns, `scale` (B,) its logarithm.
+        Leaf tensors that require gradients; `rotation` (B, 6) holds the first two columns of the matrix, `scale` (B,)
+        the logarithm of the camera scale.
     """
     count = len(marks)
     points = face_model.landmarks(torch.zeros(1, face_model.num_identity))
@@ -77,7 +78,7 @@ def fit_photos(
     renderer: Renderer,
     images: Tensor,
     marks: Tensor,
-    settings: Mapping[str, Any],
+    settings: FitSettings,
     watch: Callable[[int, float], None] | None = None,
 ) -> dict[str, Tensor]:
     """Fit a batch: landmarks and priors first, then pixels as well. A photo's result does not depend on the others.
@@ -88,7 +89,7 @@ def fit_photos(
         renderer: At the photos' size.
         images: (B, 3, S, S) in [0, 1].
         marks: (B, 68, 2) normalised.
-        settings: As configs/peer/fit.yaml.
+        settings: Steps, rate and weights.
         watch: Called with the step and the loss per photo.
 
     Returns:
@@ -96,16 +97,16 @@ def fit_photos(
     """
     values = start(face_model, albedo_model, marks)
     groups = [
-        {"params": [value], "lr": settings["rate"] * RATES[name], "rate": RATES[name]} for name, value in values.items()
+        {"params": [value], "lr": settings.rate * RATES[name], "rate": RATES[name]} for name, value in values.items()
     ]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    steps = settings["landmark_steps"] + settings["pixel_steps"]
+    steps = settings.landmark_steps + settings.pixel_steps
     for step in range(steps):
-        with_pixels = step >= settings["landmark_steps"]
-        first, last = (settings["landmark_steps"], steps) if with_pixels else (0, settings["landmark_steps"])
+        with_pixels = step >= settings.landmark_steps
+        first, last = (settings.landmark_steps, steps) if with_pixels else (0, settings.landmark_steps)
         decay = 0.5 * (1 + np.cos(np.pi * (step - first) / max(1, last - first)))  # each part comes to rest
         for group in optimizer.param_groups:
-            group["lr"] = settings["rate"] * group["rate"] * (0.05 + 0.95 * decay)
+            group["lr"] = settings.rate * group["rate"] * (0.05 + 0.95 * decay)
         optimizer.zero_grad(set_to_none=True)
         loss = objective(face_model, albedo_model, renderer if with_pixels else None, images, marks, values, settings)
         (loss * len(images)).backward()  # the sum over photos, so that a photo's gradient is its own
@@ -124,15 +125,15 @@ def objective(
     images: Tensor,
     marks: Tensor,
     values: Mapping[str, Tensor],
-    settings: Mapping[str, Any],
+    settings: FitSettings,
 ) -> Tensor:
     """The weighted terms, averaged over photos; without a renderer those of landmarks and shape alone.
 
     Arguments as `fit_photos`; values as `start`.
     """
-    loss = settings["landmark"] * landmark_loss(place(face_model, values), marks)
-    loss = loss + settings["tikhonov_identity"] * tikhonov_loss(values["identity"])
-    loss = loss + settings["tikhonov_expression"] * tikhonov_loss(values["expression"])
+    loss = settings.landmark * landmark_loss(place(face_model, values), marks)
+    loss = loss + settings.tikhonov_identity * tikhonov_loss(values["identity"])
+    loss = loss + settings.tikhonov_expression * tikhonov_loss(values["expression"])
     if renderer is None:
         return loss
     rendering = renderer(
@@ -143,26 +144,26 @@ def objective(
         albedo_model(values["albedo"]),
         values["light"],
     )
-    loss = loss + settings["pixel"] * pixel_loss(rendering.image, images, rendering.mask)
-    return loss + settings["tikhonov_albedo"] * tikhonov_loss(values["albedo"])
+    loss = loss + settings.pixel * pixel_loss(rendering.image, images, rendering.mask)
+    return loss + settings.tikhonov_albedo * tikhonov_loss(values["albedo"])
 
 
-def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[str, Any], seed: int) -> Peer:
-    """The fit as a peer; nothing in it is random but the noise of its landmarks.
+def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: FitSettings, seed: int) -> Predictor:
+    """The fit as a predictor; only the noise of its landmarks is random.
 
     Args:
         face_model: The 3DMM.
         albedo_model: Linear albedos, as the networks regress.
-        settings: As `fit_photos`; `batch`, the photos at a time; `noise` of the landmarks (see `given_landmarks`).
-        seed: Of the noise.
+        settings: Steps, rate, weights, batch and noise.
+        seed: Seed of the noise.
     """
 
-    def peer(source: Source) -> dict[str, Tensor]:
-        given = given_landmarks(source, settings["noise"], seed, "fit")
+    def predict(source: Source) -> dict[str, Tensor]:
+        given = given_landmarks(source, settings.noise, seed, "fit")
         renderer = Renderer(face_model.triangles, source.images.shape[-1])
         parts = []
-        for first in range(0, len(source), settings["batch"]):
-            rows = slice(first, first + settings["batch"])
+        for first in range(0, len(source), settings.batch):
+            rows = slice(first, first + settings.batch)
             images = torch.from_numpy(np.array(source.images[rows])).float() / 255
             marks = torch.from_numpy(given[rows]).float()
             values = fit_photos(face_model, albedo_model, renderer, images, marks, settings)
@@ -171,4 +172,4 @@ def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[st
             )
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
-    return peer
+    return predict

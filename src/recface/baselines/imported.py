@@ -1,49 +1,39 @@
-"""A method that does not run here, by what it left in external/NAME/predictions; see external/README.md.
-
-Metrics of a method that did not run here, from its predictions.
-"""
+"""Methods run elsewhere, by the predictions in external/NAME/predictions; see external/README.md."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recface.baselines.configuration import ImportedSettings
 from recface.baselines.export import EXPORTED
 from recface.data import Source
+from recface.data.benchmark import Benchmark
 from recface.data.sources import embedded_source
-from recface.data.workbench import Workbench
 from recface.errors import RecfaceError
-from recface.face_model import FaceModel, save
+from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
-from recface.face_model.npz import LEARNED_FILE
 from recface.metrics.protocols.protocol import Predictions
 from recface.metrics.readers.predictions import read_predictions
 from recface.render.camera import from_pixels
-from recface.run.evaluation import evaluate_photos, evaluate_run, open_photos
-from recface.tracking import RunFolder
 
-FOLDER, CARD = "predictions", "card.yaml"
 LOST_MM = 1e-3
-"""Root mean square distance that leaving out modes of the predicted shapes may cost."""
+"""Root mean square distance that truncating the modes of the predicted shapes may cost."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """Predictions as a peer.
+    """A predictor that looks predictions up.
 
     Attributes:
-        predictions: Of one method, for photos by id.
+        predictions: One method's predictions for photos by id.
         parameters: (N, K) shape parameters of `face_model`, whitened.
-        face_model: The suite's, or for vertices one that spans them.
-        own_parameters: Whether the method predicts parameters of the suite's face model; else parameters only span its
-            shapes, and metrics on parameters say nothing.
+        face_model: The suite's, or for vertices a model that spans them.
+        own_parameters: Whether the method predicts parameters of the suite's face model. Otherwise `parameters` only
+            span its shapes, and metrics on parameters mean nothing.
     """
 
     predictions: Predictions
@@ -54,6 +44,22 @@ class Imported:
     def covers(self, source: Source) -> bool:
         """Whether any photo of a source was predicted."""
         return not set(source.ids).isdisjoint(self.predictions.ids)
+
+    def require_known_ids(self, benchmark: Benchmark, photographs: Source | None) -> None:
+        """Raise RecfaceError naming the first prediction whose id is no photo's.
+
+        Args:
+            benchmark: The benchmark whose photos were exported.
+            photographs: Real photographs, where they are evaluated as well.
+        """
+        known = {name for split in EXPORTED for name in embedded_source(benchmark, split).ids}
+        known |= set() if photographs is None else set(photographs.ids)
+        if strange := [name for name in self.predictions.ids if name not in known]:
+            hint = "" if photographs is not None else "; if these are photographs, give data.photos=DIR"
+            raise RecfaceError(
+                f"{self.predictions.where}: id {strange[0]} is no photo of this benchmark ({len(strange)} of "
+                f"{len(self.predictions)} are not): export its photos again with the same overrides{hint}"
+            )
 
     def __call__(self, source: Source) -> dict[str, Tensor]:
         """Look up the photos of a source.
@@ -69,7 +75,7 @@ class Imported:
         if missing := [name for name in ids if name not in rows]:
             raise RecfaceError(
                 f"{self.predictions.where}: no prediction for photo {missing[0]} ({len(missing)} of the {len(ids)} of "
-                f"'{source.name}' are missing): a row of a table is of all photos, or of none"
+                f"'{source.name}' are missing): a table's row covers all photos or none"
             )
         order = np.array([rows[name] for name in ids])
         found = {"identity": self.parameters[order]}
@@ -80,14 +86,14 @@ class Imported:
 
 
 def span(vertices: np.ndarray, face_model: FaceModel) -> tuple[FaceModel, np.ndarray]:
-    """A linear model that holds given shapes, so that metrics take them as they take any model's.
+    """A linear model that spans given shapes, so that metrics treat them like any model's.
 
     Args:
         vertices: (N, V, 3) mm, in the topology of `face_model`.
-        face_model: Its mean is the new model's, too.
+        face_model: Gives the new model's mean.
 
     Returns:
-        The model, whose K modes hold the shapes to `LOST_MM`, and its parameters (N, K). Ours.
+        The model, whose K modes hold the shapes to `LOST_MM`, and its parameters (N, K). Source: ours.
     """
     offsets = np.asarray(vertices, np.float64).reshape(len(vertices), -1) - face_model.mean.double().numpy().reshape(-1)
     axes, lengths, turned = np.linalg.svd(offsets, full_matrices=False)
@@ -105,40 +111,25 @@ def span(vertices: np.ndarray, face_model: FaceModel) -> tuple[FaceModel, np.nda
     return model, axes[:, :count] * len(vertices) ** 0.5
 
 
-def predictions_folder(method: Path, face_model: str) -> Path:
-    """Where a method's predictions for a face model's benchmark lie: in its own folder, or in the common one."""
-    own = method / f"{FOLDER}_{face_model}"
-    return own if own.is_dir() else method / FOLDER
-
-
-def content_digest(folder: Path) -> str:
-    """Hash over predictions, file by file, which stands in for their place in the record's hash."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()[:12]
-
-
-def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[str, Any], seed: int) -> Imported:
-    """Read the predictions.
+def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: ImportedSettings, seed: int) -> Imported:
+    """Read vertices (N, V, 3) in mm or whitened parameters (N, K), and landmarks (N, 68, 2) in pixels where given.
 
     Args:
         face_model: The suite's.
-        albedo_model: Not used.
-        settings: `folder`, in a form of `read_predictions`: vertices (N, V, 3) mm in the face model's topology, or its
-            whitened parameters (N, K), and landmarks (N, 68, 2) in pixels if there are any.
-        seed: Not used.
+        albedo_model: Unused.
+        settings: Their folder, in a form of `read_predictions`.
+        seed: Unused.
 
     Raises:
-        RecfaceError: As `read_predictions`; or another number of vertices or parameters than the face model's.
+        RecfaceError: As `read_predictions`, or the number of vertices or parameters differs from the face model's.
     """
-    found = read_predictions(settings["folder"])
+    found = read_predictions(settings.folder)
     where = f"{found.where}: row 0 (id {found.ids[0]})"
     if found.vertices is not None:
         if found.vertices.shape[1] != face_model.num_vertices:
             raise RecfaceError(
                 f"{where}: {found.vertices.shape[1]:,} vertices, the face model {face_model.name} has "
-                f"{face_model.num_vertices:,}; src/external.py register makes shapes of this one of them"
+                f"{face_model.num_vertices:,}; `recface baselines register` converts meshes of another topology"
             )
         model, parameters = span(found.vertices, face_model)
         return Imported(found, torch.from_numpy(parameters).float(), model, False)
@@ -147,50 +138,18 @@ def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[st
     if found.parameters.shape[1] != face_model.num_identity:
         raise RecfaceError(
             f"{where}: {found.parameters.shape[1]} parameters, the face model {face_model.name} has "
-            f"{face_model.num_identity}; parameters of another model cannot be decoded: give vertices"
+            f"{face_model.num_identity}; give vertices where the parameters are another model's"
         )
     parameters = torch.from_numpy(np.array(found.parameters)).float()
     return Imported(found, parameters, face_model, True)
 
 
 OF_PARAMETERS = ("param_", "prior_kl")
-"""Beginnings of the metrics on parameters, which those that only span a method's vertices are not."""
+"""Prefixes of metrics on parameters."""
 
 
-def evaluate_imported(
-    peer: Imported, bench: Workbench, photos: str | None, folder: RunFolder
-) -> tuple[dict[str, dict[str, float]], Predictions]:
-    """Evaluate whole sets of photos, those that were predicted; what time it took is not known.
-
-    Args:
-        peer: The predictions.
-        bench: Face model and benchmark.
-        photos: Folder of photographs, or None.
-        folder: Gets the face model that spans the predicted vertices, where it is not the benchmark's.
-
-    Returns:
-        As `evaluate_run`, with the block "photos" where those were predicted.
-
-    Raises:
-        RecfaceError: An id that no photo has, or a set that is predicted in part only.
-    """
-    model = bench.face_model if peer.own_parameters else peer.face_model
-    known = {name for split in EXPORTED for name in embedded_source(bench.benchmark, split).ids}
-    photographs = open_photos(bench, photos) if photos else None
-    known |= set(photographs.ids) if photographs else set()
-    if strange := [name for name in peer.predictions.ids if name not in known]:
-        hint = "" if photos else "; if these are photographs, give data.photos=DIR"
-        raise RecfaceError(
-            f"{peer.predictions.where}: id {strange[0]} is no photo of this benchmark ({len(strange)} of "
-            f"{len(peer.predictions)} are not): export its photos again with the same overrides{hint}"
-        )
-    metrics, predictions = evaluate_run(peer, bench, model, peer.covers)
-    if photographs and peer.covers(photographs):
-        metrics["photos"], found = evaluate_photos(peer, bench, photographs, model)
-        predictions |= found
-    if not peer.own_parameters:
-        save(model, folder.path / LEARNED_FILE)
-        for values in metrics.values():
-            for key in [key for key in values if key.startswith(OF_PARAMETERS) or key.endswith("_param")]:
-                del values[key]
-    return metrics, predictions
+def without_parameter_metrics(metrics: dict[str, float]) -> dict[str, float]:
+    """Leave out metrics on parameters, which mean nothing where parameters only span predicted vertices."""
+    return {
+        key: value for key, value in metrics.items() if not key.startswith(OF_PARAMETERS) and not key.endswith("_param")
+    }

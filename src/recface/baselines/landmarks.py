@@ -1,39 +1,35 @@
-"""The mean face for every photo: what a method must beat in shape error, and what recognises nobody.
+"""Landmarks that baselines are given, the pose that they imply, and the mean face in that pose.
 
-Landmarks as a detector would give them, for methods that are given landmarks and not the photo alone.
-
-The pose of a face from its landmarks in closed form: where fitting begins, and how the mean face is placed.
+The mean face is the row that every method must beat in shape error; it recognises nobody.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recface.baselines.method import Peer
+from recface.baselines.configuration import MeanFaceSettings
 from recface.data import Source
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
 from recface.render import project
+from recface.run.evaluation import Predictor
 
 
 def noisy(marks: np.ndarray, noise: float, seed: int, name: str) -> np.ndarray:
     """Add Gaussian noise of one standard deviation for all points.
 
-    0.03 half images, which configs/peer/*_noisy.yaml take, are 0.96 pixels of a crop of 64; the mean distance from the
-    true point is 1.25 times that, 1.2 pixels or 4% of the distance of the outer eye corners. The choice is ours: a
-    detector's errors also depend on each other and on the face, which this noise does not model.
+    configs/baselines/*_noisy.yaml take 0.03 half images, 0.96 pixels of a crop of 64; the mean distance from the true
+    point is 1.25 times that, 1.2 pixels or 4% of the distance of the outer eye corners. The choice is ours: a
+    detector's errors also depend on each other and on the face, which this noise leaves out.
 
     Args:
         marks: (N, 68, 2).
-        noise: Standard deviation, in the unit of the landmarks; 0 changes nothing.
-        seed: Of the noise.
-        name: Of the source: each has noise of its own.
+        noise: Standard deviation, in the unit of the landmarks.
+        seed: Seed of the noise.
+        name: Name of the source: each has its own noise.
 
     Returns:
         (N, 68, 2).
@@ -43,19 +39,21 @@ def noisy(marks: np.ndarray, noise: float, seed: int, name: str) -> np.ndarray:
 
 
 def given_landmarks(source: Source, noise: float, seed: int, method: str) -> np.ndarray:
-    """The landmarks (N, 68, 2) that a method is given; photographs, whose landmarks come from a detector, get no noise.
+    """The landmarks (N, 68, 2) that a method is given: noise is added to rendered photos, whose landmarks are exact.
+
+    Photographs keep theirs, which come from a detector.
 
     Args:
-        source: Photos with landmarks.
-        noise: As `noisy`; for rendered photos, whose landmarks are exact.
-        seed: Of the noise.
-        method: Its name, for messages.
+        source: N photos with landmarks.
+        noise: As `noisy`.
+        seed: Seed of the noise.
+        method: The method's name, for messages.
 
     Raises:
-        RecfaceError: The source has none, or a photo lacks one (named by its row).
+        RecfaceError: The source has no landmarks, or a photo lacks one (named by its row).
     """
     if source.landmarks is None:
-        raise RecfaceError(f"{method}: source '{source.name}' has no landmarks, which this method fits")
+        raise RecfaceError(f"{method}: source '{source.name}' has no landmarks to fit")
     lacking = np.flatnonzero(~np.isfinite(source.landmarks).all(axis=(1, 2)))
     if lacking.size:
         raise RecfaceError(f"{method}: photo {lacking[0]} of source '{source.name}' lacks landmarks; remove it")
@@ -66,11 +64,11 @@ def given_landmarks(source: Source, noise: float, seed: int, method: str) -> np.
 def landmark_pose(points: Tensor, marks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Scaled orthographic camera that places 3D points on 2D landmarks.
 
-    The least-squares affine camera, whose two rows are then made orthogonal and of one length: the algorithm that eos
-    uses as well (Hartley and Zisserman, Multiple View Geometry, algorithm 7.2, and its nearest rotation).
+    The least-squares affine camera, whose two rows are then made orthogonal and of equal length, as in eos (Hartley and
+    Zisserman, Multiple View Geometry, algorithm 7.2, and its nearest rotation).
 
     Args:
-        points: (B, L, 3) or (L, 3) mm, not all in one plane.
+        points: (B, L, 3) or (L, 3) mm, not coplanar.
         marks: (B, L, 2) normalised.
 
     Returns:
@@ -78,25 +76,25 @@ def landmark_pose(points: Tensor, marks: Tensor) -> tuple[Tensor, Tensor, Tensor
     """
     points = points.expand(len(marks), -1, -1).double()
     target = marks.double()
-    centre, middle = points.mean(1, keepdim=True), target.mean(1, keepdim=True)
-    affine = torch.linalg.lstsq(points - centre, target - middle).solution.mT  # (B, 2, 3)
+    center, middle = points.mean(1, keepdim=True), target.mean(1, keepdim=True)
+    affine = torch.linalg.lstsq(points - center, target - middle).solution.mT  # (B, 2, 3)
     left, values, right = torch.linalg.svd(affine, full_matrices=False)
     rows = left @ right
     rotation = torch.cat([rows, torch.linalg.cross(rows[:, 0], rows[:, 1])[:, None]], 1)
     scale = values.mean(1)
-    translation = middle[:, 0] - scale[:, None] * (rows @ centre.mT)[..., 0]
+    translation = middle[:, 0] - scale[:, None] * (rows @ center.mT)[..., 0]
     return rotation.float(), scale.float(), translation.float()
 
 
 def mean_face(face_model: FaceModel, source: Source) -> dict[str, Tensor]:
-    """The mean face, placed on the landmarks, so that its NME is what shape and expression cost alone.
+    """The mean face, placed on the landmarks, so that its NME is the cost of shape and expression alone.
 
     Args:
         face_model: The 3DMM.
         source: N photos with landmarks.
 
     Returns:
-        As `Peer`.
+        identity (N, K), expression (N, E) and landmarks (N, 68, 2).
     """
     marks = torch.from_numpy(given_landmarks(source, 0.0, 0, "mean_face")).float()
     identity = torch.zeros(len(source), face_model.num_identity)
@@ -106,6 +104,6 @@ def mean_face(face_model: FaceModel, source: Source) -> dict[str, Tensor]:
     return {"identity": identity, "expression": expression, "landmarks": placed}
 
 
-def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: Mapping[str, Any], seed: int) -> Peer:
-    """The mean face as a peer; it has no settings."""
+def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: MeanFaceSettings, seed: int) -> Predictor:
+    """The mean face as a predictor."""
     return lambda source: mean_face(face_model, source)

@@ -1,7 +1,4 @@
-"""Meshes of another topology as shapes of the suite's face model, so that their rows can stand beside the others.
-
-All meshes of a method registered to the suite's face model, and what came of it as files.
-"""
+"""Meshes of another topology as shapes of the suite's face model, so that they can be measured beside the others."""
 
 from __future__ import annotations
 
@@ -226,7 +223,7 @@ def read_landmark_rows(path: Path) -> np.ndarray:
 def write_registered(
     folder: Path, predictions: Predictions, vertices: np.ndarray, registered: Sequence[Registered]
 ) -> Path:
-    """Write shapes as predictions that `peers.imported` reads, and how well each mesh was met.
+    """Write shapes as predictions that `baselines.imported` reads, and how well each mesh was met.
 
     Args:
         folder: New or empty; gets vertices.npy, landmarks.npy where the method predicted them, ids.csv and

@@ -1,4 +1,4 @@
-"""Settings of a peer chosen on validation people: test people and photographs are not opened."""
+"""Settings of a third-party baseline chosen on validation people; test people and photographs stay unopened."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from recface.baselines import build_peer
-from recface.baselines.method import METHODS
-from recface.baselines.run_baseline import peer_config
+from recface.baselines.configuration import METHODS, baseline_config
+from recface.baselines.run_baseline import build_baseline
 from recface.data import Source
 from recface.data.sources import embedded_source
 from recface.data.workbench import open_workbench
@@ -19,17 +18,17 @@ from recface.errors import RecfaceError
 from recface.run.evaluation import Geometry
 
 SPAN = 10.0
-"""Each setting is searched between its value in configs/peer/ divided by this, and multiplied."""
+"""Each setting is searched from its value in configs/baselines/ divided by this to that value times this."""
 KEPT = ("noise",)
-"""Numbers that say what a method is given, not how it works."""
+"""Numbers that describe a method's input rather than the method."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One try.
+    """One trial.
 
     Attributes:
-        settings: What was tried, by name.
+        settings: The values tried, by name.
         error_mm: Mean shape error of the validation photos (`shape-error-similarity/v1`).
     """
 
@@ -38,7 +37,7 @@ class Trial:
 
 
 def every(source: Source, count: int) -> Source:
-    """About `count` photos of a source, evenly over it; all of them if it has no more."""
+    """`count` photos spread evenly over a source; all of them if it has no more."""
     if len(source) <= count:
         return source
     rows = np.linspace(0, len(source) - 1, count).round().astype(int)
@@ -55,36 +54,38 @@ def search(
     photos: int = 150,
     watch: Callable[[Trial], None] | None = None,
 ) -> list[Trial]:
-    """Search a peer's numbers for the least shape error on validation people.
+    """Search a baseline's numbers for the lowest shape error on validation people.
 
-    Optuna's TPE sampler, over the logarithm of every number of the method that is not whole; the first try is the
-    configuration itself.
+    Optuna's TPE sampler over the logarithm of every real number of the method; the first trial is the configuration
+    itself.
 
     Args:
-        name: One of `known_peers`.
-        overrides: As `peer_config`.
-        trials: Tries.
+        name: One of `known_baselines`.
+        overrides: As `baseline_config`.
+        trials: Number of trials.
         photos: Validation photos of each.
-        watch: Called after each try.
+        watch: Called after each trial.
 
     Returns:
-        All tries, best first.
+        All trials, best first.
 
     Raises:
-        RecfaceError: As `peer_config`, a method without numbers, or no try.
+        RecfaceError: As `baseline_config`, a method without numbers, or trials < 1.
     """
     import optuna
 
-    config = peer_config(name, overrides)
-    settings: dict[str, Any] = config["peer"]
-    kinds = METHODS[settings["method"]][1]
+    config = baseline_config(name, overrides)
+    settings: dict[str, Any] = config["baselines"]
+    declared = METHODS[settings["method"]][0].model_fields
     ranges = {
-        key: settings[key] for key, kind in kinds.items() if kind is float and key not in KEPT and settings[key] > 0
+        key: settings[key]
+        for key, field in declared.items()
+        if field.annotation is float and key not in KEPT and settings[key] > 0
     }
     if not ranges:
-        raise RecfaceError(f"peer {name} has no numbers to choose")
+        raise RecfaceError(f"baseline {name} has no numbers to choose")
     if trials < 1:
-        raise RecfaceError(f"--search {trials}: one try at least")
+        raise RecfaceError(f"--search must be a whole number >= 1, not {trials}")
     torch.set_num_threads(config["trainer"]["threads"])
     bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
     source, geometry = every(embedded_source(bench.benchmark, "validation"), photos), Geometry(bench)
@@ -92,8 +93,8 @@ def search(
 
     def error(trial: optuna.Trial) -> float:
         tried = {key: trial.suggest_float(key, value / SPAN, value * SPAN, log=True) for key, value in ranges.items()}
-        peer = build_peer(bench.face_model, bench.benchmark.albedo_model, settings | tried, config["seed"])
-        value = float(geometry.errors(peer(source)["identity"], true).mean())
+        predict = build_baseline(bench.face_model, bench.benchmark.albedo_model, settings | tried, config["seed"])
+        value = float(geometry.errors(predict(source)["identity"], true).mean())
         done.append(Trial(tried, value))
         if watch is not None:
             watch(done[-1])

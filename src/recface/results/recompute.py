@@ -42,8 +42,8 @@ PARTS = {
 
 def has_own_model(record: RunRecord) -> bool:
     """Whether stored parameters are of a face model that belongs to the run alone: learned, or spanning vertices."""
-    peer = record.config.get("peer", {}).get("method")
-    return "sfm" in record.config or (peer == "imported" and "param_energy" not in record.metrics.get("benchmark", {}))
+    baseline = record.config.get("baselines", {}).get("method")
+    return "sfm" in record.config or (baseline == "imported" and "param_energy" not in record.metrics.get("benchmark", {}))
 
 
 def run_model(record: RunRecord, folder: Path) -> tuple[str, str | None]:

@@ -96,7 +96,7 @@ class ScanDecoder(lightning.LightningModule):
         }
         if not self.sphere:
             return terms | {"prior": prior_loss(latents)}
-        scale, margin = self.settings["scale"], self.settings["margin"]
+        scale, margin = self.settings["softmax_scale"], self.settings["margin"]
         return terms | {
             "sphere": sphere_loss(latents, self.radius),
             "separation": cosface_loss(latents, self.directions, person, scale, margin),

@@ -10,14 +10,12 @@ import numpy as np
 
 from recface.data.benchmark import Benchmark
 from recface.data.workbench import Workbench, open_workbench
-from recface.errors import RecfaceError
 from recface.face_model import FaceModel, get, load
 from recface.face_model.npz import LEARNED_FILE
 from recface.run.identity import Config
 from recface.scan_stage.principal import Principal
 from recface.scan_stage.scans import ScanSet, benchmark_scans, draw_scans, folder_scans
 from recface.scan_stage.training import LATENTS_FILE, train_scan_model
-from recface.settings.run_settings import SOURCES
 from recface.tracking import RunFolder, config_hash, new_record, run_path
 from recface.versions import SCAN_VERSION
 
@@ -134,8 +132,13 @@ def open_scan_bench(config: Config) -> tuple[FaceModel, Benchmark | None]:
 def open_scans(config: Config, face_model: FaceModel, benchmark: Benchmark | None) -> ScanSet:
     """Open the scans that a configuration names.
 
+    Args:
+        config: Checked, with the group `sfm`.
+        face_model: Topology of the scans.
+        benchmark: The embedded benchmark, for source benchmark.
+
     Raises:
-        RecfaceError: An unknown source, or scans that cannot be used.
+        RecfaceError: A folder's scans are unusable.
     """
     settings = config["sfm"]["scan"]
     if settings["source"] == "model":
@@ -144,6 +147,4 @@ def open_scans(config: Config, face_model: FaceModel, benchmark: Benchmark | Non
         )
     if settings["source"] == "benchmark" and benchmark is not None:
         return benchmark_scans(face_model, benchmark, settings["noise_mm"])
-    if settings["source"] == "folder":
-        return folder_scans(face_model, settings["path"], Path(config["paths"]["cache"]))
-    raise RecfaceError(f"sfm.scan.source: no source '{settings['source']}'; known are {', '.join(SOURCES)}")
+    return folder_scans(face_model, settings["path"], Path(config["paths"]["cache"]))

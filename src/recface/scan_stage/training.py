@@ -10,7 +10,6 @@ import lightning
 import numpy as np
 import torch
 
-from recface.errors import RecfaceError
 from recface.face_model import FaceModel, save
 from recface.face_model.linear import export_basis
 from recface.face_model.npz import LEARNED_FILE
@@ -18,7 +17,6 @@ from recface.run.identity import Config
 from recface.scan_stage.decoder import ScanDecoder
 from recface.scan_stage.principal import SPARE, Principal, ScanStart, principal_scores, two_part_start
 from recface.scan_stage.scans import ScanBatches, ScanSet, check_scans
-from recface.settings.run_settings import EXPRESSIONS
 from recface.tracking import RunFolder
 from recface.variants.trainer import fit_quietly, load_state, quiet_trainer, save_arrays, save_state
 
@@ -27,17 +25,11 @@ CHECKPOINT_STEPS = 100
 
 
 def scan_counts(settings: Config, face_model: FaceModel) -> tuple[int, int, np.ndarray | None]:
-    """Identity modes, expression modes, and the known expression basis (3V, E) unless one is learned.
-
-    Raises:
-        RecfaceError: An unknown kind of expression basis.
-    """
+    """Identity modes, expression modes, and the known expression basis (3V, E) unless one is learned."""
     modes = settings["modes"] or face_model.num_identity
     if settings["expression"] == "learned":
         return modes, settings["expression_modes"], None
-    if settings["expression"] == "model":
-        return modes, face_model.num_expressions, face_model.arrays()["expression_basis"]
-    raise RecfaceError(f"sfm.scan.expression: no '{settings['expression']}'; known are {', '.join(EXPRESSIONS)}")
+    return modes, face_model.num_expressions, face_model.arrays()["expression_basis"]
 
 
 def train_scan_model(

@@ -19,7 +19,13 @@ from recface.tracking.atomic import write_json
 SCHEMA = "recface-run/1"
 STATES = ("running", "finished", "failed")
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "config.peer": "config.baselines",
+    "versions.peer": "versions.baselines",
+    "config.sir.scale": "config.sir.softmax_scale",
+    "config.sfm.scale": "config.sfm.softmax_scale",
+    "config.sfm.scan.scale": "config.sfm.scan.softmax_scale",
+}
 """Names in records of earlier versions, and today's: dotted paths into the record, such as `config.sir.scale` or
 `versions.peer`. Everything under a renamed key moves with it; the same renames apply to the overrides."""
 
