@@ -1,0 +1,107 @@
+"""Hooks of mkdocs.yml: pages from outside of docs/, a page of the API for each room, and each command's help.
+
+The pages of results/, external/ and the repository's top level keep links that work in the repository. In the site the
+folder docs/ is the top level, so links are rewritten on the way; one that leads to code or data, which the site does
+not hold, becomes plain text.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markdown import Extension
+from markdown.preprocessors import Preprocessor
+from mkdocs.structure.files import File, Files
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "external/README.md", "results/*.*", "examples/*.py")
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+HELP = re.compile(r"<!-- help: ([\w ]+) -->")
+FENCED = re.compile(r"(^ *```.*?^ *```)", re.DOTALL | re.MULTILINE)
+
+
+def rooms() -> list[str]:
+    """Packages and modules of recface that have a page, in alphabetical order."""
+    source = ROOT / "src" / "recface"
+    found = [path.parent.name for path in source.glob("*/__init__.py")]
+    return sorted([*found, *(path.stem for path in source.glob("[!_]*.py"))])
+
+
+class Marks(Preprocessor):
+    """Keeps [A][C], our marks of sources, from being read as links."""
+
+    def run(self, lines: list[str]) -> list[str]:
+        """Part two marks that touch by a space of no width."""
+        return [re.sub(r"(\[[ACO]\])(?=\[[ACO]\])", r"\1&#8203;", line) for line in lines]
+
+
+class MarksExtension(Extension):
+    """`Marks`, after fenced code has been taken out."""
+
+    def extendMarkdown(self, md: Any) -> None:  # noqa: N802 (Markdown's name)
+        """Register the preprocessor."""
+        md.preprocessors.register(Marks(md), "marks_of_sources", 15)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the pages of the API to the navigation."""
+    config.markdown_extensions.append(MarksExtension())  # type: ignore[arg-type]
+    for section in config.nav or []:
+        if "API" in section:
+            section["API"] = [{room: f"api/{room}.md"} for room in rooms()]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that lie outside of docs/, and those of the API."""
+    for pattern in OUTSIDE:
+        for path in sorted(ROOT.glob(pattern)):
+            uri = path.relative_to(ROOT).as_posix()
+            files.append(File.generated(config, uri, abs_src_path=str(path)))
+    for room in rooms():
+        files.append(File.generated(config, f"api/{room}.md", content=f"# recface.{room}\n\n::: recface.{room}\n"))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Rewrite the links of a page, and fill in help texts."""
+    uri = page.file.src_uri
+    outside = (ROOT / uri).exists() and not (ROOT / "docs" / uri).exists()
+    here = posixpath.dirname(uri if outside else f"docs/{uri}")
+
+    def link(match: re.Match[str]) -> str:
+        image, text, target, anchor = match[1], match[2], match[3], match[4] or ""
+        if re.match(r"\w+:", target):
+            return match[0]
+        there = posixpath.normpath(posixpath.join(here, target)).removeprefix("docs/")
+        there = "index.md" if there == "README.md" else there
+        if files.get_file_from_path(there) is None:
+            return f"`{text.strip('`')}`" if (ROOT / there).exists() else match[0]
+        start = posixpath.dirname(uri)
+        return f"{image}[{text}]({posixpath.relpath(there, start or '.')}{anchor})"
+
+    parts = FENCED.split(markdown)
+    text = "".join(part if part.lstrip().startswith("```") else LINK.sub(link, part) for part in parts)
+    return HELP.sub(lambda match: f"```text\n{help_text(match[1])}\n```", text)
+
+
+def help_text(command: str) -> str:
+    """What `recface COMMAND --help` prints.
+
+    Raises:
+        RuntimeError: The command does not know --help.
+    """
+    call = [sys.executable, "-c", "from recface.cli.program import main; import sys; sys.exit(main())"]
+    result = subprocess.run([*call, *command.split(), "--help"], capture_output=True, text=True, cwd=ROOT)
+    if result.returncode:
+        raise RuntimeError(f"recface {command} --help: {result.stderr}")
+    return result.stdout.strip()
