@@ -13,7 +13,6 @@ import torch
 from recface.baselines.configuration import METHODS, baseline_hash, checked_settings
 from recface.baselines.imported import Imported, without_parameter_metrics
 from recface.data import Source
-from recface.data.benchmark.scene import named_conditions
 from recface.data.workbench import open_workbench
 from recface.face_model import FaceModel, save
 from recface.face_model.albedo import AlbedoModel
@@ -108,8 +107,6 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
         block: {key: PHOTO_PROTOCOLS[key].id for key in values} if block == "photos" else protocol_ids(values)
         for block, values in metrics.items()
     }
-    for name, chosen in named_conditions(bench.benchmark.labels("test")).items():
-        predictions[f"condition_{name}"] = chosen
     save_arrays({key: np.asarray(value) for key, value in predictions.items()}, folder.path / "predictions.npz")
     folder.finish(metrics, protocols, timings | {"evaluation_seconds": time.monotonic() - begin})
 

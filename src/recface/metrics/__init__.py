@@ -1,4 +1,4 @@
-"""Metrics: pure functions in `functional`, a thin torchmetrics class beside each, and one function for all of them.
+"""Metrics: pure functions in `functional`, all of a test set's in `evaluation`, the field's protocols in `protocols`.
 
 Names are imported when they are first used: listing the protocols needs none of them, and torch takes seconds.
 """
@@ -7,31 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recface.metrics.clustering import Clustering
-    from recface.metrics.evaluation import evaluate_shapes, masked_basis, shape_errors
-    from recface.metrics.faithfulness import Faithfulness
+    from recface.metrics.evaluation import MeasuredShapes, evaluate_shapes, masked_basis, shape_errors
     from recface.metrics.functional.prior import warn_collapse
-    from recface.metrics.landmark_error import LandmarkNME
-    from recface.metrics.prior import PriorDistance
-    from recface.metrics.protocol_metric import ProtocolMetric
-    from recface.metrics.protocols import PHOTO_PROTOCOLS, PROTOCOLS, Protocol, protocol_ids
-    from recface.metrics.shape_error import ShapeError
-    from recface.metrics.sir import SIRMetric
-    from recface.metrics.verification import GeometryVerification, ParameterVerification
+    from recface.metrics.protocols import CONDITION_PROTOCOLS, PHOTO_PROTOCOLS, PROTOCOLS, Protocol, protocol_ids
+    from recface.metrics.sample_metric import SampleMetric
 
 __all__ = [
+    "CONDITION_PROTOCOLS",
     "PHOTO_PROTOCOLS",
     "PROTOCOLS",
-    "Clustering",
-    "Faithfulness",
-    "GeometryVerification",
-    "LandmarkNME",
-    "ParameterVerification",
-    "PriorDistance",
+    "MeasuredShapes",
     "Protocol",
-    "ProtocolMetric",
-    "SIRMetric",
-    "ShapeError",
+    "SampleMetric",
     "evaluate_shapes",
     "masked_basis",
     "protocol_ids",
@@ -40,17 +27,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "clustering": ("Clustering",),
-    "evaluation": ("evaluate_shapes", "masked_basis", "shape_errors"),
-    "faithfulness": ("Faithfulness",),
+    "evaluation": ("MeasuredShapes", "evaluate_shapes", "masked_basis", "shape_errors"),
     "functional.prior": ("warn_collapse",),
-    "landmark_error": ("LandmarkNME",),
-    "prior": ("PriorDistance",),
-    "protocol_metric": ("ProtocolMetric",),
-    "protocols": ("PHOTO_PROTOCOLS", "PROTOCOLS", "Protocol", "protocol_ids"),
-    "shape_error": ("ShapeError",),
-    "sir": ("SIRMetric",),
-    "verification": ("GeometryVerification", "ParameterVerification"),
+    "protocols": ("CONDITION_PROTOCOLS", "PHOTO_PROTOCOLS", "PROTOCOLS", "Protocol", "protocol_ids"),
+    "sample_metric": ("SampleMetric",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,16 +1,30 @@
-"""All numbers of a test set from its predicted shape parameters."""
+"""All metrics of a test set from its predicted shape parameters."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from recface.metrics.functional.clustering import clustering
-from recface.metrics.functional.faithfulness import truth_cosine, truth_rank1
 from recface.metrics.functional.geometry import JointSpace, check_basis, geometry_coordinates, geometry_distance_pairs
 from recface.metrics.functional.prior import parameter_energy, prior_kl
-from recface.metrics.functional.recognition import decoded_recognition, recognition, true_references
+from recface.metrics.functional.recognition import (
+    control_auc,
+    cross_verification,
+    decoded_recognition,
+    recognition,
+    true_references,
+    truth_cosine,
+)
 from recface.metrics.functional.requirements import require_identities, require_modes, require_same_length
 from recface.metrics.functional.shape_error import per_vertex_error
-from recface.metrics.functional.verification import cosine_scores, verification, verification_pairs
+from recface.metrics.functional.verification import Pairs, auc, cosine_scores, verification, verification_pairs
+from recface.metrics.functional.weights import pair_weights, photo_weights, weighted_mean
+from recface.metrics.influence import influence_arrays, measure
 
 
 def masked_basis(identity_basis: Tensor, identity_sigma: Tensor, mask: Tensor) -> Tensor:
@@ -53,6 +67,181 @@ def shape_errors(predicted: Tensor | None, true: Tensor, basis: Tensor, mean: Te
     return torch.cat(errors)
 
 
+@dataclass(frozen=True)
+class MeasuredShapes:
+    """Predicted shapes of a test set with what they are compared with, and the metrics of both.
+
+    Distances, pairs and errors are computed once, for the test set and for the conditions within it.
+
+    Source: ours [O] (methods.md, "Metrics"); each metric's own source is with its function.
+
+    Attributes:
+        predicted: (N, K) whitened.
+        identity: (N,) int64, >= 0, of P people.
+        sigma: (K,) mm.
+        basis: (V, 3, K) mm: `masked_basis`. None leaves out what needs geometry.
+        mean: (V, 3) mm, masked; read with `true` alone.
+        true: (N, K) whitened, equal for all photos of a person. None leaves out what is measured against it.
+        joint: given where `true` (N, L) are parameters of another face model, whose mean is then `mean`.
+        yaw_abs: (N,) radians; with `expression_norm` it says which photos are decoded references.
+        expression_norm: (N,) norm of the expression coefficients.
+        errors: (N,) mm shape errors, where they are known already.
+        nme: (N,) percent landmark errors; None leaves out the NME.
+        folds: of verification; takes at least two people each.
+        seed: of the folds and impostor pairs.
+    """
+
+    predicted: Tensor
+    identity: Tensor
+    sigma: Tensor
+    basis: Tensor | None
+    mean: Tensor | None = None
+    true: Tensor | None = None
+    joint: JointSpace | None = None
+    yaw_abs: Tensor | None = None
+    expression_norm: Tensor | None = None
+    errors: Tensor | None = None
+    nme: Tensor | None = None
+    folds: int = 10
+    seed: int = 0
+
+    def checked(self) -> "MeasuredShapes":
+        """The same in single precision, with the shape errors.
+
+        Raises:
+            RecfaceError: for mismatched sizes, values that are not finite, or unknown people.
+        """
+        require_same_length(predicted=self.predicted, identity=self.identity)
+        require_identities(self.identity)
+        given = {
+            name: value.detach().float()
+            for name in ("predicted", "basis", "mean", "sigma", "true")
+            if (value := getattr(self, name)) is not None
+        }
+        require_modes("sigma (as one row)", given["sigma"][None], self.predicted.shape[1])
+        if self.basis is not None:
+            check_basis(given["predicted"], given["basis"], "predicted parameters")
+        if self.true is None:
+            return replace(self, **given)
+        require_same_length(predicted=self.predicted, true=self.true)
+        shapes = replace(self, **given)
+        if self.joint is None:
+            check_basis(given["true"], given["basis"], "true parameters")
+        placed, true, basis = shapes._in_space_of_truth
+        return replace(shapes, errors=shape_errors(placed, true, basis, given["mean"]))
+
+    @cached_property
+    def _in_space_of_truth(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Predicted and true coordinates (N, D), and their basis (V, 3, D)."""
+        assert self.true is not None and self.basis is not None
+        if self.joint is None:
+            return self.predicted, self.true, self.basis
+        return self.joint.predicted(self.predicted), self.joint.true(self.true), self.joint.basis
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Pairs of photos to verify."""
+        return verification_pairs(self.identity, self.folds, self.seed)
+
+    @cached_property
+    def distances(self) -> Tensor:
+        """(Q,) mean vertex distances of the pairs in mm."""
+        assert self.basis is not None
+        return geometry_distance_pairs(self.predicted, self.pairs.first, self.pairs.second, self.basis)
+
+    def metrics(self, weights: Tensor | None = None) -> dict[str, Tensor]:
+        """Every metric of the test set; `protocols.PROTOCOLS` says what each key means.
+
+        Args:
+            weights: (P,) of the people in ascending order of identity.
+
+        Returns:
+            Key to a float64 number, differentiable in the weights where they determine it. Clustering `_param` is on
+            whitened parameters, `_geometry` on RMS vertex distance in mm; `param_` verification is by cosine on
+            sigma-weighted parameters.
+
+        Raises:
+            RecfaceError: for too few people or photos.
+        """
+        photos, pairs = photo_weights(weights, self.identity), self.pairs
+        of_pairs = pair_weights(photos, pairs.first, pairs.second, pairs.same)
+        scores = {"param": cosine_scores(self.predicted * self.sigma, pairs)}
+        points = {"param": self.predicted}
+        if self.basis is not None:
+            scores["geometry"] = -self.distances
+            points["geometry"] = geometry_coordinates(self.predicted, self.basis)
+        metrics = self._errors(photos)
+        if self.true is not None:
+            metrics |= self._against_truth(photos)
+        for space, values in scores.items():
+            found = verification(values, pairs.same, pairs.fold, of_pairs)
+            metrics |= {
+                f"{space}_auc": found["auc"],
+                f"{space}_acc": found["accuracy"],
+                f"{space}_tar": found["tar_at_far_1"],
+            }
+        if self.basis is not None and self.yaw_abs is not None and self.expression_norm is not None:
+            decoded = decoded_recognition(
+                self.predicted, self.identity, self.yaw_abs, self.expression_norm, self.basis, photos
+            )
+            metrics |= {f"{key}_decoded": value for key, value in decoded.items()}
+        for space, at in points.items():
+            metrics |= {f"{key}_{space}": value for key, value in clustering(at, self.identity, weights).items()}
+        metrics |= {
+            "prior_kl": prior_kl(self.predicted, photos),
+            "param_energy": parameter_energy(self.predicted, photos),
+        }
+        return metrics
+
+    def _errors(self, photos: Tensor | None, chosen: Tensor | slice = slice(None)) -> dict[str, Tensor]:
+        """Mean errors of all photos, or of some."""
+        known = {"shape_error_mm": self.errors, "nme": self.nme}
+        kept = None if photos is None else photos[chosen]
+        return {name: weighted_mean(values[chosen], kept) for name, values in known.items() if values is not None}
+
+    def _against_truth(self, photos: Tensor | None) -> dict[str, Tensor]:
+        assert self.mean is not None
+        placed, true, basis = self._in_space_of_truth
+        people, references = true_references(self.identity, true)
+        mean_face = shape_errors(None, true, basis, self.mean)
+        if self.joint is None:
+            cosine = truth_cosine(placed * self.sigma, true * self.sigma, photos)
+        else:
+            cosine = truth_cosine(placed.double() @ self.joint.root, true.double() @ self.joint.root, photos)
+        return {
+            "mean_face_error_mm": weighted_mean(mean_face, photos),
+            **recognition(placed, self.identity, references, people, basis, photos),
+            "truth_cosine": cosine,
+        }
+
+    def under(self, conditions: Mapping[str, Tensor], weights: Tensor | None = None) -> dict[str, Tensor]:
+        """Metrics of the photos under each condition.
+
+        Source: ours. Errors are means over the photos under the condition. Geometry AUC is over the pairs of the whole
+        test set of which at least one photo is under the condition.
+
+        Args:
+            conditions: Name to (N,) bool.
+            weights: As for `metrics`.
+
+        Returns:
+            `<condition>/<metric>` to value, without what too few photos leave open.
+        """
+        photos, pairs = photo_weights(weights, self.identity), self.pairs
+        of_pairs = pair_weights(photos, pairs.first, pairs.second, pairs.same)
+        metrics = {}
+        for name, chosen in conditions.items():
+            if not chosen.any():
+                continue
+            metrics |= {f"{name}/{metric}": value for metric, value in self._errors(photos, chosen).items()}
+            rows = chosen[pairs.first] | chosen[pairs.second]
+            same = pairs.same[rows]
+            if self.basis is not None and same.any() and not same.all():
+                kept = None if of_pairs is None else of_pairs[rows]
+                metrics[f"{name}/geometry_auc"] = auc(-self.distances[rows], same, kept)
+        return metrics
+
+
 def evaluate_shapes(
     predicted: Tensor,
     identity: Tensor,
@@ -60,81 +249,73 @@ def evaluate_shapes(
     mean: Tensor,
     sigma: Tensor,
     true: Tensor | None = None,
-    *,
-    joint: JointSpace | None = None,
-    yaw_abs: Tensor | None = None,
-    expression_norm: Tensor | None = None,
-    folds: int = 10,
-    seed: int = 0,
+    **more: Any,
 ) -> dict[str, float]:
-    """Every shape metric of a test set; `protocols.PROTOCOLS` says what each key means.
-
-    Source: ours [O] (methods.md, "Metrics"); each number's own source is with its function.
-
-    Args:
-        predicted: (N, K) whitened.
-        identity: (N,) int64, >= 0.
-        basis: (V, 3, K) mm: `masked_basis`.
-        mean: (V, 3) mm, masked.
-        sigma: (K,) mm.
-        true: (N, K) whitened, equal for all photos of a person. Without it `shape_error_mm`, `mean_face_error_mm`,
-            `sir`, `rank1`, `truth_cosine` and `truth_rank1` are left out.
-        joint: Given where `true` (N, L) are parameters of another face model, whose mean is then `mean`.
-        yaw_abs: (N,) radians. With it and `expression_norm`, `sir_decoded` and `rank1_decoded` are added.
-        expression_norm: (N,) norm of the expression coefficients.
-        folds: of verification; takes at least two people each.
-        seed: of the folds and impostor pairs.
+    """Every shape metric of a test set; arguments and errors as `MeasuredShapes`.
 
     Returns:
-        Metric key -> value. Clustering `_param` is on whitened parameters, `_geometry` on RMS vertex distance in mm;
-        `param_` verification is by cosine on sigma-weighted parameters.
-
-    Raises:
-        RecfaceError: for mismatched sizes, values that are not finite, or too few people or photos.
+        Metric key -> value, as `MeasuredShapes.metrics`.
     """
-    require_same_length(predicted=predicted, identity=identity)
-    require_identities(identity)
-    predicted, basis, mean, sigma = (x.detach().float() for x in (predicted, basis, mean, sigma))
-    check_basis(predicted, basis, "predicted parameters")
-    require_modes("sigma (as one row)", sigma[None], predicted.shape[1])
-    weighted = predicted * sigma
-
-    metrics: dict[str, float] = {}
-    if true is not None:
-        require_same_length(predicted=predicted, true=true)
-        true = true.detach().float()
-        if joint is None:
-            check_basis(true, basis, "true parameters")
-            metrics |= _against_truth(predicted, identity, basis, mean, true)
-            metrics["truth_cosine"] = truth_cosine(weighted, true * sigma)
-        else:
-            placed, truth = joint.predicted(predicted), joint.true(true)
-            metrics |= _against_truth(placed, identity, joint.basis, mean, truth)
-            metrics["truth_cosine"] = truth_cosine(placed.double() @ joint.root, truth.double() @ joint.root)
-    pairs = verification_pairs(identity, folds, seed)
-    distances = geometry_distance_pairs(predicted, pairs.first, pairs.second, basis)
-    for space, scores in (("param", cosine_scores(weighted, pairs)), ("geometry", -distances)):
-        values = verification(scores, pairs.same, pairs.fold)
-        metrics |= {
-            f"{space}_auc": values["auc"],
-            f"{space}_acc": values["accuracy"],
-            f"{space}_tar": values["tar_at_far_1"],
-        }
-    if yaw_abs is not None and expression_norm is not None:
-        decoded = decoded_recognition(predicted, identity, yaw_abs, expression_norm, basis)
-        metrics |= {f"{key}_decoded": value for key, value in decoded.items()}
-    for space, points in (("param", predicted), ("geometry", geometry_coordinates(predicted, basis))):
-        metrics |= {f"{key}_{space}": value for key, value in clustering(points, identity).items()}
-    return metrics | {"prior_kl": prior_kl(predicted), "param_energy": parameter_energy(predicted)}
+    shapes = MeasuredShapes(predicted, identity, sigma, basis, mean, true, **more).checked()
+    return {key: float(value) for key, value in shapes.metrics().items()}
 
 
-def _against_truth(predicted: Tensor, identity: Tensor, basis: Tensor, mean: Tensor, true: Tensor) -> dict[str, float]:
-    """The metrics that need the true shapes."""
-    people, references = true_references(identity, true)
-    recognised = recognition(predicted, identity, references, people, basis)
-    return {
-        "shape_error_mm": float(shape_errors(predicted, true, basis, mean).double().mean()),
-        "mean_face_error_mm": float(shape_errors(None, true, basis, mean).double().mean()),
-        **recognised,
-        "truth_rank1": truth_rank1(predicted, true, identity, basis),
-    }
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what is undefined for these predictions, such as the clusters of shapes that are all equal."""
+    return {key: value for key, value in metrics.items() if np.isfinite(value)}
+
+
+Arrays = dict[str, np.ndarray]
+
+
+def measured_blocks(
+    shapes: MeasuredShapes, conditions: Mapping[str, Tensor]
+) -> tuple[dict[str, dict[str, float]], np.ndarray, Arrays]:
+    """Metrics of the test set and of the conditions within it, with the influence of each person.
+
+    Args:
+        shapes: Of the test set.
+        conditions: Name to (N,) bool.
+
+    Returns:
+        The blocks "benchmark" and "conditions"; the people (P,), ascending; and the influences as predictions.npz holds
+        them.
+    """
+    people = shapes.identity.unique().numpy()
+
+    def metrics(weights: Tensor) -> dict[str, Tensor]:
+        found = {"benchmark": shapes.metrics(weights), "conditions": shapes.under(conditions, weights)}
+        return {f"{block}/{key}": value for block, values in found.items() for key, value in values.items()}
+
+    values, influences = measure(metrics, len(people))
+    blocks: dict[str, dict[str, float]] = {"benchmark": {}, "conditions": {}}
+    for name, value in finite(values).items():
+        block, _, key = name.partition("/")
+        blocks[block][key] = value
+    return blocks, people, influence_arrays("test", people, influences)
+
+
+def measured_control(
+    parameters: Tensor, identity: Tensor, albedo: Tensor, basis: Tensor, control: str
+) -> tuple[dict[str, float], Arrays]:
+    """The metric of a control set by key, and the influences; arguments as `functional.control_auc`."""
+    people, key = identity.unique().numpy(), f"control_{control}_auc"
+    values, influences = measure(
+        lambda weights: {
+            f"benchmark/{key}": control_auc(parameters, identity, albedo, basis, control, weights=weights)
+        },
+        len(people),
+    )
+    return finite({key: values[f"benchmark/{key}"]}), influence_arrays(f"control_{control}", people, influences)
+
+
+def measured_photos(
+    parameters: Tensor, identity: Tensor, neutral: Tensor, basis: Tensor, sigma: Tensor
+) -> tuple[dict[str, float], Arrays]:
+    """Metrics of photographs by key, and the influences; arguments as `functional.cross_verification`."""
+    people = identity.unique().numpy()
+    values, influences = measure(
+        lambda weights: cross_verification(parameters, identity, neutral, basis, sigma, weights), len(people)
+    )
+    named = {f"photos/{key}": value for key, value in influences.items()}
+    return finite(values), influence_arrays("photos", people, named)

@@ -1,33 +1,37 @@
-"""Verification of real photographs: a person's neutral photo against smiling ones, theirs and other people's.
+"""Evaluation: predict every photo once, keep the predictions, compute all metrics and their influences from them.
 
-What predicts photos: a trained variant, and any predictor with a clock.
-
-Predict every evaluation photo once, keep the predictions, and compute all metrics from them.
+A predictor reconstructs the photos of a source: a trained variant (`Network`), or any method of the room `baselines`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import lightning
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from recface.data import Source
+from recface.data.benchmark.scene import named_conditions
 from recface.data.photos import canonical_landmarks
 from recface.data.sources import embedded_source, manifest_source
 from recface.data.workbench import Workbench
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
-from recface.metrics import evaluate_shapes, masked_basis, shape_errors
-from recface.metrics.functional import control_auc, landmark_nme
-from recface.metrics.functional import cross_verification
+from recface.metrics import MeasuredShapes, SampleMetric, masked_basis
+from recface.metrics.evaluation import finite, measured_blocks, measured_control, measured_photos
+from recface.metrics.functional import landmark_nme
 from recface.metrics.functional.geometry import JointSpace, joint_space
 from recface.render import project
 from recface.variants import Reconstruction
+from recface.variants.trainer import quiet_trainer
 
 Predictor = Callable[[Source], dict[str, Tensor]]
 """Anything that reconstructs N photos of a source: identity (N, K) and, as known, expression (N, E) and landmarks
@@ -60,39 +64,83 @@ class Timed:
         return {"image_cpu_seconds": self.seconds / self.photos} if self.photos else {}
 
 
+class _Photos(Dataset):
+    """Photos of a source with their rows, a batch at a time."""
+
+    def __init__(self, source: Source) -> None:
+        self.images = source.images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitems__(self, rows: list[int]) -> dict[str, Tensor]:
+        return {"index": torch.tensor(rows), "image": torch.from_numpy(np.array(self.images[rows]))}
+
+
+class _Collection(lightning.LightningModule):
+    """Predicts the photos that a trainer gives this process, and gathers the predictions of all processes.
+
+    Args:
+        predict: From photos (B, 3, S, S) uint8 to arrays of B rows by name.
+        fields: The names.
+    """
+
+    def __init__(self, predict: Callable[[Tensor], dict[str, Tensor]], fields: tuple[str, ...]) -> None:
+        super().__init__()
+        self.predict, self.samples = predict, SampleMetric(dict, fields)
+        self.collected: dict[str, Tensor] = {}
+
+    def test_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        """Predict a batch."""
+        self.samples.update(batch["index"], **self.predict(batch["image"]))
+
+    def on_test_epoch_end(self) -> None:
+        """Gather."""
+        self.collected = self.samples.compute()
+
+
 class Network:
     """A trained variant as a predictor.
 
     Args:
         variant: The variant; its weights must not change from here on.
+        settings: `accelerator` and `devices` to predict on, as in the group trainer; by default the CPU alone.
 
     Attributes:
         face_model: The plain face model that its predictions are parameters of.
     """
 
-    def __init__(self, variant: Reconstruction) -> None:
+    def __init__(self, variant: Reconstruction, settings: Mapping[str, Any] | None = None) -> None:
         self.variant = variant.eval()
         self.face_model, self._turn = variant.exported()
+        chosen = settings or {"accelerator": "cpu", "devices": 1}
+        self._devices = {key: chosen[key] for key in ("accelerator", "devices")}
 
-    @torch.no_grad()
     def __call__(self, source: Source) -> dict[str, Tensor]:
-        """Run the network over N photos.
+        """Run the network over N photos, on all devices.
 
         Returns:
             identity (N, K) as parameters of `face_model`, expression (N, E) and projected landmarks (N, 68, 2), on the
-            CPU in float32.
+            CPU in float32; the same in every process.
         """
-        variant, parts = self.variant, []
-        for start in range(0, len(source), CHUNK):
-            photos = torch.from_numpy(np.array(source.images[start : start + CHUNK])).to(variant.device)
-            coefficients = variant(photos.float() / 255)
-            marks = variant.face_model.landmarks(coefficients.identity, coefficients.expression)
-            placed = project(marks, coefficients.rotation, coefficients.scale, coefficients.translation)[..., :2]
-            identity = coefficients.identity
-            if self._turn is not None:
-                identity = identity @ self._turn.to(variant.device)
-            parts.append({"identity": identity, "expression": coefficients.expression, "landmarks": placed})
-        return {key: torch.cat([part[key] for part in parts]).float().cpu() for key in parts[0]}
+        photos = DataLoader(_Photos(source), batch_size=CHUNK, collate_fn=lambda batch: batch)
+        collection = _Collection(self._predict, ("identity", "expression", "landmarks"))
+        # Tensors made in inference mode could not take part in training, which may go on after this.
+        trainer = quiet_trainer(Path.cwd(), **self._devices, logger=False, inference_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice about loader workers and samplers, which does not apply here
+            trainer.test(collection, photos, verbose=False)
+        return {key: value.float().cpu() for key, value in collection.collected.items()}
+
+    def _predict(self, photos: Tensor) -> dict[str, Tensor]:
+        variant = self.variant.to(photos.device)
+        coefficients = variant(photos.float() / 255)
+        marks = variant.face_model.landmarks(coefficients.identity, coefficients.expression)
+        placed = project(marks, coefficients.rotation, coefficients.scale, coefficients.translation)[..., :2]
+        identity = coefficients.identity
+        if self._turn is not None:
+            identity = identity @ self._turn.to(photos.device)
+        return {"identity": identity, "expression": coefficients.expression, "landmarks": placed}
 
 
 Predictions = dict[str, np.ndarray]
@@ -131,12 +179,6 @@ class Geometry:
         matrix, offset = self._nearest
         return (torch.from_numpy(true).float() @ matrix.T + offset).numpy()
 
-    def errors(self, predicted: Tensor, true: Tensor) -> Tensor:
-        """(N,) mean per-vertex errors in mm of predicted against true parameters."""
-        if self.joint is None:
-            return shape_errors(predicted, true, self.basis, self.mean)
-        return shape_errors(self.joint.predicted(predicted), self.joint.true(true), self.joint.basis, self.mean)
-
     @property
     def gram(self) -> Tensor:
         """(K, K) G with d^T G d = mean squared vertex distance, for distances without the basis."""
@@ -144,79 +186,90 @@ class Geometry:
         return flat.T @ flat / len(self.basis)
 
 
-def finite(metrics: dict[str, float]) -> dict[str, float]:
-    """Leave out what is undefined for these predictions, such as the clusters of shapes that are all equal."""
-    return {key: value for key, value in metrics.items() if np.isfinite(value)}
-
-
-def evaluate_split(
-    predictor: Predictor, bench: Workbench, split: str, face_model: FaceModel | None = None
-) -> tuple[dict[str, float], Predictions]:
-    """All metrics of a split with true shapes.
+def measured_shapes(predictor: Predictor, source: Source, geometry: Geometry) -> MeasuredShapes:
+    """Predict a source with true shapes, and bring both together.
 
     Args:
         predictor: What predicts, such as a `Network`.
-        bench: Face model and benchmark.
-        split: "validation" or "test".
-        face_model: That of the predictions, where it is another one.
-
-    Returns:
-        Metrics by key; predictions as predictions.npz holds them, under names that begin with the split's.
+        source: A split of the benchmark.
+        geometry: The face region.
     """
-    source, geometry = embedded_source(bench.benchmark, split), Geometry(bench, face_model)
     output = predictor(source)
-    person, true = torch.from_numpy(source.identity), torch.from_numpy(source.identity_parameters)
-    yaw = torch.from_numpy(source.extra["angles"][:, 1]).abs()
-    expression = output["expression"].norm(dim=1) if "expression" in output else None
-    metrics = evaluate_shapes(
+    assert source.identity is not None and source.identity_parameters is not None and source.extra is not None
+    nme = landmark_nme(output["landmarks"], torch.from_numpy(source.landmarks)) if "landmarks" in output else None
+    return MeasuredShapes(
         output["identity"],
-        person,
+        torch.from_numpy(source.identity),
+        geometry.sigma,
         geometry.basis,
         geometry.mean,
-        geometry.sigma,
-        true,
+        torch.from_numpy(source.identity_parameters),
         joint=geometry.joint,
-        yaw_abs=yaw,
-        expression_norm=expression,
-    )
-    errors = geometry.errors(output["identity"], true)
-    people = np.unique(source.identity)
+        yaw_abs=torch.from_numpy(source.extra["angles"][:, 1]).abs(),
+        expression_norm=output["expression"].norm(dim=1) if "expression" in output else None,
+        nme=nme,
+    ).checked()
+
+
+def evaluate_validation(
+    predictor: Predictor, bench: Workbench, face_model: FaceModel | None = None
+) -> dict[str, float]:
+    """All metrics of the validation people by key; arguments as for `evaluate_run`."""
+    source = embedded_source(bench.benchmark, "validation")
+    shapes = measured_shapes(predictor, source, Geometry(bench, face_model))
+    return finite({key: float(value) for key, value in shapes.metrics().items()})
+
+
+def evaluate_test(
+    predictor: Predictor, bench: Workbench, face_model: FaceModel | None = None
+) -> tuple[dict[str, dict[str, float]], Predictions]:
+    """All metrics of the test people; arguments as for `evaluate_run`.
+
+    Returns:
+        The blocks "benchmark" and "conditions"; predictions under names that begin with test_, the flags of the
+        conditions, and the influences.
+    """
+    source, geometry = embedded_source(bench.benchmark, "test"), Geometry(bench, face_model)
+    shapes = measured_shapes(predictor, source, geometry)
+    assert shapes.errors is not None and shapes.yaw_abs is not None
+    conditions = named_conditions(bench.benchmark.labels("test"))
+    flags = {name: torch.from_numpy(chosen) for name, chosen in conditions.items()}
+    blocks, people, found = measured_blocks(shapes, flags)
     first = np.searchsorted(source.identity, people)
     predictions = {
-        f"{split}_parameters": output["identity"].numpy(),
-        f"{split}_identity": source.identity,
-        f"{split}_people": people,
-        f"{split}_true": geometry.nearest(source.identity_parameters[first]),
-        f"{split}_shape_error": errors.numpy(),
-        f"{split}_yaw_abs": yaw.numpy(),
+        "test_parameters": shapes.predicted.numpy(),
+        "test_identity": source.identity,
+        "test_people": people,
+        "test_true": geometry.nearest(source.identity_parameters[first]),
+        "test_shape_error": shapes.errors.numpy(),
+        "test_yaw_abs": shapes.yaw_abs.numpy(),
     }
-    if expression is not None:
-        predictions[f"{split}_expression_norm"] = expression.numpy()
-    if "landmarks" in output:
-        nme = landmark_nme(output["landmarks"], torch.from_numpy(source.landmarks))
-        metrics["nme"] = float(nme.mean())
-        predictions[f"{split}_nme"] = nme.numpy()
-    return finite(metrics), predictions
+    for name, values in (("expression_norm", shapes.expression_norm), ("nme", shapes.nme)):
+        if values is not None:
+            predictions[f"test_{name}"] = values.numpy()
+    flagged = {f"condition_{name}": chosen for name, chosen in conditions.items()}
+    return blocks, predictions | flagged | found
 
 
 def evaluate_control(
     predictor: Predictor, bench: Workbench, control: str, face_model: FaceModel | None = None
 ) -> tuple[dict[str, float], Predictions]:
-    """Verification on one of the two control sets: do shapes recognise by appearance?
+    """Verification on one of the two control sets: do shapes recognize by appearance?
 
     Source: ours (methods.md, "Metrics": faithfulness).
 
     Args:
-        predictor: As for `evaluate_split`.
+        predictor: As for `evaluate_run`.
         bench: Face model and benchmark.
         control: One of `CONTROLS`: what all photos of a set share.
         face_model: That of the predictions, where it is another one.
     """
     source, geometry = embedded_source(bench.benchmark, f"control_{control}"), Geometry(bench, face_model)
     parameters = predictor(source)["identity"]
-    person, group = torch.from_numpy(source.identity), torch.from_numpy(source.extra["albedo"])
-    auc = control_auc(parameters, person, group, geometry.basis, control)
-    return finite({f"control_{control}_auc": auc}), {
+    values, found = measured_control(
+        parameters, torch.from_numpy(source.identity), torch.from_numpy(source.extra["albedo"]), geometry.basis, control
+    )
+    return values, found | {
         f"control_{control}_parameters": parameters.numpy(),
         f"control_{control}_identity": source.identity,
         f"control_{control}_group": source.extra["albedo"],
@@ -232,18 +285,19 @@ def evaluate_run(
     """Everything a run reports from the benchmark, whatever predicts.
 
     Args:
-        predictor: As for `evaluate_split`.
+        predictor: What predicts, such as a `Network`.
         bench: Face model and benchmark.
         face_model: That of the predictions, where it is another one.
         covers: Whether the predictor can do a source; only the test set must be among them.
 
     Returns:
-        Metrics by block ("validation", "benchmark"), and the content of predictions.npz.
+        Metrics by block ("validation", "benchmark", "conditions"), and the content of predictions.npz.
     """
     metrics, geometry = {}, Geometry(bench, face_model)
     if covers(embedded_source(bench.benchmark, "validation")):
-        metrics["validation"], _ = evaluate_split(predictor, bench, "validation", face_model)
-    metrics["benchmark"], predictions = evaluate_split(predictor, bench, "test", face_model)
+        metrics["validation"] = evaluate_validation(predictor, bench, face_model)
+    blocks, predictions = evaluate_test(predictor, bench, face_model)
+    metrics |= blocks
     for control in CONTROLS:
         if covers(embedded_source(bench.benchmark, f"control_{control}")):
             values, found = evaluate_control(predictor, bench, control, face_model)
@@ -279,7 +333,7 @@ def evaluate_photos(
     """Verify real people by the shapes of their photographs. Nothing is ever tuned on these.
 
     Args:
-        predictor: As for `evaluate_split`.
+        predictor: As for `evaluate_run`.
         bench: Face model.
         source: From `open_photos`.
         face_model: That of the predictions, where it is another one.
@@ -288,17 +342,11 @@ def evaluate_photos(
         Metrics of the block "photos"; predictions under names that begin with photos_.
     """
     neutral = source.extra["expression"] == "neutral"
-    gallery, probes = np.flatnonzero(neutral), np.flatnonzero(~neutral)
     parameters, geometry = predictor(source)["identity"], Geometry(bench, face_model)
-    metrics = cross_verification(
-        parameters[gallery],
-        torch.from_numpy(source.identity[gallery]),
-        parameters[probes],
-        torch.from_numpy(source.identity[probes]),
-        geometry.basis,
-        geometry.sigma,
+    values, found = measured_photos(
+        parameters, torch.from_numpy(source.identity), torch.from_numpy(neutral), geometry.basis, geometry.sigma
     )
-    return finite(metrics), {
+    return values, found | {
         "photos_parameters": parameters.numpy(),
         "photos_identity": source.identity,
         "photos_expression": neutral,

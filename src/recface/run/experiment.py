@@ -21,7 +21,7 @@ from recface.run.stages import shared_stage1, total_steps, train_stage2
 from recface.scan_stage.stage import shared_scan_model
 from recface.settings.run_settings import check_config
 from recface.tracking import RunFolder, new_record, run_path
-from recface.variants import VARIANTS, Reconstruction
+from recface.variants import Reconstruction
 from recface.variants.conflict import conflict_curves, conflict_metrics
 from recface.variants.trainer import load_state, save_arrays
 from recface.versions import VERSIONS
@@ -43,7 +43,7 @@ def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFol
     Raises:
         RecfaceError: A mistake in configuration or data; the record then says "failed" and why.
     """
-    check_config(config, list(VARIANTS))
+    check_config(config)
     set_up_torch(config)
     digest = run_hash(config)
     folder = RunFolder.open(run_path(config["paths"]["runs"], config["name"], digest, config["seed"]))
@@ -95,7 +95,7 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     variant = train_stage2(bench, folder, stage1, logger, scans)
     clock["stage2"] = time.monotonic()
     folder.stage("evaluation")
-    network = Network(variant)
+    network = Network(variant, config["trainer"])
     if network.face_model is not bench.face_model:  # what the stored parameters are parameters of
         save(network.face_model, folder.path / LEARNED_FILE)
     predictor = Timed(network)
@@ -137,7 +137,7 @@ def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
 def _add_photos(config: Config, folder: RunFolder) -> None:
     """Verify real photographs with a finished run's network, and add them to its record."""
     bench = open_workbench(config)
-    network = Network(trained_variant(bench, folder))
+    network = Network(trained_variant(bench, folder), config["trainer"])
     source = open_photos(bench, config["data"]["photos"])
     values, predictions = evaluate_photos(network, bench, source, network.face_model)
     path = folder.path / "predictions.npz"

@@ -14,7 +14,7 @@ from recface.data.workbench import Workbench, build_data, build_variant, stage_s
 from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
 from recface.run.callbacks import Checkpoint, Details, Follow, Validate
-from recface.run.evaluation import Network, evaluate_split
+from recface.run.evaluation import Network, evaluate_validation
 from recface.run.identity import is_trained, run_hash
 from recface.run.logger import RunLogger
 from recface.scan_stage.stage import ScanModel
@@ -77,8 +77,8 @@ def fit(
 
 def _validate(variant: Reconstruction, bench: Workbench) -> dict[str, float]:
     """All metrics of the validation people as the network stands."""
-    network = Network(variant)
-    return evaluate_split(network, bench, "validation", network.face_model)[0]
+    network = Network(variant, bench.config["trainer"])
+    return evaluate_validation(network, bench, network.face_model)
 
 
 def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:

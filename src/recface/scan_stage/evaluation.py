@@ -259,7 +259,8 @@ def measure_model(model: ShapeModel, splits: ScanSplits, settings: dict[str, Any
     values["specificity_mm"] = specificity(samples, (block for _, block in splits.train.blocks()))
     strength = choose_strength(model, splits, settings["strengths"])
     latents = torch.from_numpy(model.encode(splits.test, strength))
-    return values | clustering(latents, torch.from_numpy(splits.test_identity)) | {"strength": strength}
+    clusters = clustering(latents, torch.from_numpy(splits.test_identity))
+    return values | {name: float(value) for name, value in clusters.items()} | {"strength": strength}
 
 
 def choose_strength(model: ShapeModel, splits: ScanSplits, strengths: list[float]) -> float:
@@ -267,6 +268,6 @@ def choose_strength(model: ShapeModel, splits: ScanSplits, strengths: list[float
     person = torch.from_numpy(splits.validation_identity)
 
     def score(strength: float) -> float:
-        return clustering(torch.from_numpy(model.encode(splits.validation, strength)), person)["nmcd"]
+        return float(clustering(torch.from_numpy(model.encode(splits.validation, strength)), person)["nmcd"])
 
     return min(sorted(strengths), key=score)

@@ -1,6 +1,6 @@
-"""A finished run in at most 200 kB: its record, and its predictions as float16, small enough to commit.
+"""A finished run in at most 256 kB: its record, its predictions as float16 and each person's influence on its metrics.
 
-The record of a run among the files of its W&B run, in the archive's form, so that tables can be built from there.
+Records are committed in this form, and lie in it among the files of a W&B run, so that tables are built from either.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from recface.errors import RecfaceError
 from recface.tracking.atomic import write_bytes
 from recface.tracking.record import RunRecord, read_record
 
-LIMIT_BYTES = 200_000
+LIMIT_BYTES = 256_000
 # (..., K) arrays of modes: all are cut to the same leading modes, which carry most of the shape.
 MODES_LAST = (
     "test_parameters",
@@ -29,6 +29,8 @@ MODES_LAST = (
 )
 # A Gram matrix in float16 would no longer be positive definite.
 KEEP_FLOAT32 = ("basis_gram", "identity_sigma")
+INFLUENCE = "influence_"
+"""Beginning of the names of influences, which are never dropped: all intervals come from them."""
 DROPPED_FIRST = ("control_", "test_yaw_abs", "test_expression_norm")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -72,7 +74,12 @@ def zip_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _small(name: str, array: np.ndarray) -> np.ndarray:
-    """The smallest type that serves: float16 for floats (Gram matrix: float32), int16 or int32 for integers."""
+    """The smallest type that serves: float16 for floats (Gram matrix: float32), int16 or int32 for integers.
+
+    Influences become float16; the people they are of keep their type.
+    """
+    if name.startswith(INFLUENCE) and array.dtype.kind != "f":
+        return array
     if array.dtype.kind == "f":
         return array.astype(np.float32 if name in KEEP_FLOAT32 else np.float16)
     if array.dtype.kind in "iu":
@@ -95,6 +102,8 @@ def _cut(arrays: Mapping[str, np.ndarray], modes: int) -> dict[str, np.ndarray]:
 
 def reduce_predictions(arrays: Mapping[str, np.ndarray], limit: int = LIMIT_BYTES) -> dict[str, np.ndarray]:
     """Shrink predictions until their npz fits: float16, then without control sets and poses, then fewer modes.
+
+    Influences always stay.
 
     Args:
         arrays: Content of predictions.npz; `test_parameters` (N, K) must be there.

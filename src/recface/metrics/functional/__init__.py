@@ -1,11 +1,11 @@
 """The metrics as pure functions on tensors."""
 
 from recface.metrics.functional.clustering import clustering, nmcd
-from recface.metrics.functional.faithfulness import control_auc, truth_cosine, truth_rank1
 from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
 from recface.metrics.functional.landmark_error import landmark_nme, nme_by_yaw
 from recface.metrics.functional.prior import parameter_energy, prior_kl, warn_collapse
 from recface.metrics.functional.recognition import (
+    control_auc,
     cross_verification,
     decoded_recognition,
     rank1,
@@ -14,6 +14,7 @@ from recface.metrics.functional.recognition import (
     rms_distances,
     sir_metric,
     true_references,
+    truth_cosine,
 )
 from recface.metrics.functional.shape_error import per_vertex_error, rigid_align, similarity_align
 from recface.metrics.functional.verification import (
@@ -57,7 +58,6 @@ __all__ = [
     "tar_at_far",
     "true_references",
     "truth_cosine",
-    "truth_rank1",
     "verification",
     "verification_pairs",
     "warn_collapse",

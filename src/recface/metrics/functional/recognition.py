@@ -1,9 +1,10 @@
-"""Verification of probe photos against a gallery: every probe with every gallery photo.
+"""Is a person recognized by the predicted shape, and is what it is recognized by true?
 
-What a predicted shape is compared with: the true shape of each person, or a photo that stands in for it.
-
-The SIR metric and the rank-1 rate: does a predicted shape come nearer to its own person than to others?
+Predicted shapes are compared with the true shape of each person, with a photo that stands in for it, or with all
+photos of a gallery. Faithfulness tells true shape from imprinted appearance, where the true shape is known.
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +12,8 @@ from torch import Tensor
 from recface.errors import RecfaceError
 from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
 from recface.metrics.functional.requirements import require_finite, require_identities, require_same_length
-from recface.metrics.functional.verification import auc, tar_at_far
+from recface.metrics.functional.verification import auc, tar_at_far, verification_pairs
+from recface.metrics.functional.weights import pair_weights, photo_weights, weighted_mean
 
 
 def reference_photos(identities: Tensor, yaw_abs: Tensor, expression_norm: Tensor) -> Tensor:
@@ -117,8 +119,12 @@ def _own_reference(distances: Tensor, probe_identity: Tensor, reference_identity
 
 
 def sir_metric(
-    distances: Tensor, probe_identity: Tensor, reference_identity: Tensor, reference_distances: Tensor
-) -> float:
+    distances: Tensor,
+    probe_identity: Tensor,
+    reference_identity: Tensor,
+    reference_distances: Tensor,
+    weights: Tensor | None = None,
+) -> Tensor:
     """How much nearer a photo's shape is to its own person than to others, in units of how far people are apart.
 
     mean over i of (mean_{j != y} d(i, r_j) - d(i, r_y)) / mean_{j != k} d(r_j, r_k); 1 is perfect, 0 is chance.
@@ -130,6 +136,7 @@ def sir_metric(
         probe_identity: (N,) int64.
         reference_identity: (R,) int64, each person once.
         reference_distances: (R, R) mm, between references.
+        weights: (N,) of the probes; the references stay as they are.
 
     Returns:
         The value; 0 where all references coincide, as these tell nobody apart.
@@ -147,10 +154,13 @@ def sir_metric(
     to_own = distances[own]  # one per row, in row order
     to_others = (distances.sum(dim=1) - to_own) / (count - 1)
     apart = float((reference_distances.sum() - reference_distances.trace()) / (count * (count - 1)))
-    return float((to_others - to_own).mean()) / apart if apart > COINCIDENT_MM else 0.0
+    nearer = weighted_mean(to_others - to_own, weights)
+    return nearer / apart if apart > COINCIDENT_MM else 0 * nearer
 
 
-def rank1(distances: Tensor, probe_identity: Tensor, reference_identity: Tensor) -> float:
+def rank1(
+    distances: Tensor, probe_identity: Tensor, reference_identity: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Share of probes whose nearest reference is their own person.
 
     Source: field; ours: k references tied for nearest count 1/k, so that shapes collapsed to the mean score chance.
@@ -159,6 +169,7 @@ def rank1(distances: Tensor, probe_identity: Tensor, reference_identity: Tensor)
         distances: (N, R) mm, from probes to references.
         probe_identity: (N,) int64.
         reference_identity: (R,) int64, each person once.
+        weights: (N,) of the probes.
 
     Returns:
         The rate in [0, 1].
@@ -168,12 +179,17 @@ def rank1(distances: Tensor, probe_identity: Tensor, reference_identity: Tensor)
     """
     own = _own_reference(distances, probe_identity, reference_identity)
     nearest = distances == distances.amin(dim=1, keepdim=True)
-    return float((nearest[own].double() / nearest.sum(dim=1)).mean())
+    return weighted_mean(nearest[own].double() / nearest.sum(dim=1), weights)
 
 
 def recognition(
-    parameters: Tensor, identities: Tensor, references: Tensor, reference_identity: Tensor, basis: Tensor
-) -> dict[str, float]:
+    parameters: Tensor,
+    identities: Tensor,
+    references: Tensor,
+    reference_identity: Tensor,
+    basis: Tensor,
+    weights: Tensor | None = None,
+) -> dict[str, Tensor]:
     """The SIR metric and the rank-1 rate of predicted shapes against reference shapes.
 
     Source: ours [O] (methods.md, "Metrics").
@@ -184,20 +200,27 @@ def recognition(
         references: (R, K) whitened.
         reference_identity: (R,) int64, each person once.
         basis: (V, 3, K) mm.
+        weights: (N,) of the predictions.
 
     Returns:
         `sir` and `rank1`.
     """
     distances = rms_distances(parameters, references, basis)
+    apart = rms_distances(references, references, basis)
     return {
-        "sir": sir_metric(distances, identities, reference_identity, rms_distances(references, references, basis)),
-        "rank1": rank1(distances, identities, reference_identity),
+        "sir": sir_metric(distances, identities, reference_identity, apart, weights),
+        "rank1": rank1(distances, identities, reference_identity, weights),
     }
 
 
 def decoded_recognition(
-    parameters: Tensor, identities: Tensor, yaw_abs: Tensor, expression_norm: Tensor, basis: Tensor
-) -> dict[str, float]:
+    parameters: Tensor,
+    identities: Tensor,
+    yaw_abs: Tensor,
+    expression_norm: Tensor,
+    basis: Tensor,
+    weights: Tensor | None = None,
+) -> dict[str, Tensor]:
     """`recognition` against each person's own most frontal, most neutral photo, for data without true shapes.
 
     Source: ours [O] (methods.md, "Metrics"). Arguments as `reference_photos` and `recognition`. Where the
@@ -206,23 +229,29 @@ def decoded_recognition(
     rows = reference_photos(identities, yaw_abs, expression_norm)
     probe = torch.ones(len(identities), dtype=torch.bool, device=identities.device)
     probe[rows] = False
-    return recognition(parameters[probe], identities[probe], parameters[rows], identities[rows], basis)
+    chosen = None if weights is None else weights[probe]
+    return recognition(parameters[probe], identities[probe], parameters[rows], identities[rows], basis, chosen)
 
 
 def cross_verification(
-    gallery: Tensor, gallery_identity: Tensor, probes: Tensor, probe_identity: Tensor, basis: Tensor, sigma: Tensor
-) -> dict[str, float]:
+    parameters: Tensor,
+    identities: Tensor,
+    gallery: Tensor,
+    basis: Tensor,
+    sigma: Tensor,
+    weights: Tensor | None = None,
+) -> dict[str, Tensor]:
     """How well shapes tell whether a probe and a gallery photo show one person, such as smiling against neutral.
 
     Source: ours (methods.md, "Metrics": photographs). Few people are used to the full: all pairs count.
 
     Args:
-        gallery: (G, K) whitened parameters, one photo a person.
-        gallery_identity: (G,) int64.
-        probes: (N, K) whitened parameters.
-        probe_identity: (N,) int64.
-        basis: (V, 3, K) mm, sigma-weighted rows of the masked vertices.
+        parameters: (N, K) whitened, of gallery photos (one a person) and probes.
+        identities: (N,) int64.
+        gallery: (N,) bool; the other photos are probes.
+        basis: (V, 3, K) mm.
         sigma: (K,) mm.
+        weights: (P,) of the people.
 
     Returns:
         param_auc and param_tar (TAR at FAR 1%) by cosine of sigma-weighted parameters; geometry_auc and geometry_tar by
@@ -231,16 +260,83 @@ def cross_verification(
     Raises:
         RecfaceError: There is no genuine or no impostor pair, or values are not finite.
     """
-    first, second = torch.cartesian_prod(torch.arange(len(probes)), torch.arange(len(gallery))).T
-    same = probe_identity[first] == gallery_identity[second]
-    cosine = torch.cosine_similarity(probes[first] * sigma, gallery[second] * sigma, dim=1)
-    nearness = -geometry_distance_pairs(torch.cat([probes, gallery]), first, second + len(probes), basis)
+    photos = photo_weights(weights, identities)
+    probes, kept = (~gallery).nonzero().flatten(), gallery.nonzero().flatten()
+    first, second = torch.cartesian_prod(probes, kept).T
+    same = identities[first] == identities[second]
+    of_pairs = pair_weights(photos, first, second, same)
+    cosine = torch.cosine_similarity(parameters[first] * sigma, parameters[second] * sigma, dim=1)
+    nearness = -geometry_distance_pairs(parameters, first, second, basis)
     metrics = {
-        "param_auc": auc(cosine, same),
+        "param_auc": auc(cosine, same, of_pairs),
         "param_tar": tar_at_far(cosine, same),
-        "geometry_auc": auc(nearness, same),
+        "geometry_auc": auc(nearness, same, of_pairs),
         "geometry_tar": tar_at_far(nearness, same),
     }
-    known = torch.isin(probe_identity, gallery_identity)
-    distances = rms_distances(probes[known], gallery, basis)
-    return metrics | {"rank1": rank1(distances, probe_identity[known], gallery_identity)}
+    known = probes[torch.isin(identities[probes], identities[kept])]
+    distances = rms_distances(parameters[known], parameters[kept], basis)
+    chosen = None if photos is None else photos[known]
+    return metrics | {"rank1": rank1(distances, identities[known], identities[kept], chosen)}
+
+
+def truth_cosine(predicted: Tensor, true: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean cosine of predicted to true parameters, which rescaling cannot raise.
+
+    Source: ours [O] (methods.md, "Metrics": faithfulness).
+
+    Args:
+        predicted: (N, K) sigma-weighted, mm.
+        true: (N, K) sigma-weighted, mm.
+        weights: (N,) of the rows.
+
+    Returns:
+        In [-1, 1]; a prediction of the mean face counts 0.
+
+    Raises:
+        RecfaceError: for mismatched sizes or values that are not finite.
+    """
+    require_same_length(predicted=predicted, true=true)
+    if predicted.shape != true.shape:
+        raise RecfaceError(f"predicted {tuple(predicted.shape)} and true {tuple(true.shape)} parameters differ")
+    require_finite("predicted parameters", predicted)
+    require_finite("true parameters", true)
+    return weighted_mean(torch.cosine_similarity(predicted.double(), true.double(), dim=1), weights)
+
+
+def control_auc(
+    parameters: Tensor,
+    identities: Tensor,
+    groups: Tensor,
+    basis: Tensor,
+    control: Literal["shape", "albedo"] = "albedo",
+    seed: int = 0,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Geometry verification AUC of a control set, in which albedo must not help.
+
+    `control_albedo_auc`: different shapes under the same albedo; impostor pairs are two shapes that share an albedo.
+    `control_shape_auc`: the same shape under different albedos; genuine pairs are one shape under two albedos.
+    Shapes that carry imprinted albedo look alike in the first and differ in the second.
+
+    Source: ours [O] (methods.md, "Metrics": faithfulness).
+
+    Args:
+        parameters: (N, K) whitened predictions.
+        identities: (N,) int64, >= 0: equal where the true *shape* is.
+        groups: (N,) int64: equal where the albedo is.
+        basis: (V, 3, K) mm, sigma-weighted rows of the masked vertices.
+        control: which of the two.
+        seed: of the impostor pairs.
+        weights: (P,) of the people.
+
+    Returns:
+        The AUC; 0.5 is chance.
+
+    Raises:
+        RecfaceError: where the control has no genuine or no impostor pair, or as `geometry_distance_pairs`.
+    """
+    require_same_length(parameters=parameters, identities=identities, groups=groups)
+    pairing = "genuine_across" if control == "shape" else "impostors_within"
+    pairs = verification_pairs(identities, folds=1, seed=seed, groups=groups, pairing=pairing)
+    of_pairs = pair_weights(photo_weights(weights, identities), pairs.first, pairs.second, pairs.same)
+    return auc(-geometry_distance_pairs(parameters, pairs.first, pairs.second, basis), pairs.same, of_pairs)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recface.errors import RecfaceError
 from recface.metrics.functional.requirements import require_finite, require_identities, require_same_length
+from recface.metrics.functional.weights import weighted_mean
 
 
 class Pairs(NamedTuple):
@@ -134,34 +135,38 @@ def _check_scores(scores: Tensor, same: Tensor) -> None:
         raise RecfaceError("verification needs genuine and impostor pairs; all pairs are of one kind")
 
 
-def auc(scores: Tensor, same: Tensor) -> float:
+def auc(scores: Tensor, same: Tensor, weights: Tensor | None = None) -> Tensor:
     """Area under the ROC curve: how often a genuine pair scores above an impostor pair, ties counting one half.
 
     Source: Mann-Whitney U. (torchmetrics' `binary_auroc` squashes scores outside [0, 1] first, which merges distances.)
 
     Args:
-        scores: (P,) larger = more alike.
-        same: (P,) bool.
+        scores: (Q,) larger = more alike.
+        same: (Q,) bool.
+        weights: (Q,) of the pairs.
     """
     _check_scores(scores, same)
-    impostor = scores[~same].sort().values
+    impostor, order = scores[~same].sort()
     genuine = scores[same].contiguous()
     below = torch.searchsorted(impostor, genuine, right=False)
     not_above = torch.searchsorted(impostor, genuine, right=True)
-    return float((below + not_above).double().mean() / 2 / len(impostor))
+    if weights is None:
+        return (below + not_above).double().mean() / 2 / len(impostor)
+    mass = torch.nn.functional.pad(weights[~same][order].cumsum(0), (1, 0))
+    return weighted_mean(mass[below] + mass[not_above], weights[same]) / 2 / mass[-1]
 
 
-def tar_at_far(scores: Tensor, same: Tensor, far: float = 0.01) -> float:
+def tar_at_far(scores: Tensor, same: Tensor, far: float = 0.01) -> Tensor:
     """Largest true accept rate of any threshold whose false accept rate is at most `far`, without interpolation.
 
-    Source: field; the rule without interpolation is ours. Arguments as `auc`.
+    Source: field; the rule without interpolation is ours. Arguments as `auc`, without weights: a step function of them
+    has no useful derivative.
     """
     _check_scores(scores, same)
     impostor = scores[~same].sort(descending=True).values
     accepted = int(far * len(impostor) + 1e-9)  # 0.29 * 100 is 28.999...
-    if accepted >= len(impostor):
-        return 1.0
-    return float((scores[same] > impostor[accepted]).double().mean())
+    threshold = impostor[accepted] if accepted < len(impostor) else -math.inf
+    return (scores[same] > threshold).double().mean()
 
 
 def _best_threshold(scores: Tensor, same: Tensor) -> float:
@@ -174,7 +179,7 @@ def _best_threshold(scores: Tensor, same: Tensor) -> float:
     return float(ordered[best]) if gain[best] > 0 else float("inf")
 
 
-def fold_accuracies(scores: Tensor, same: Tensor, fold: Tensor) -> Tensor:
+def fold_accuracies(scores: Tensor, same: Tensor, fold: Tensor, weights: Tensor | None = None) -> Tensor:
     """Accuracy on each fold under the threshold that is best on the other folds.
 
     Source: LFW's protocol (methods.md, "Evaluation protocols" [C]). The threshold is one of the scores, so the
@@ -184,6 +189,7 @@ def fold_accuracies(scores: Tensor, same: Tensor, fold: Tensor) -> Tensor:
         scores: (P,) larger = more alike.
         same: (P,) bool.
         fold: (P,) int64, two folds or more.
+        weights: (P,) of the pairs; thresholds are chosen without them.
 
     Returns:
         (F,) float64, folds ascending.
@@ -197,16 +203,17 @@ def fold_accuracies(scores: Tensor, same: Tensor, fold: Tensor) -> Tensor:
     for name in names:
         held_out = fold == name
         threshold = _best_threshold(scores[~held_out], same[~held_out])
-        accuracies.append(((scores[held_out] >= threshold) == same[held_out]).double().mean())
+        right = (scores[held_out] >= threshold) == same[held_out]
+        accuracies.append(weighted_mean(right, None if weights is None else weights[held_out]))
     return torch.stack(accuracies)
 
 
-def fold_accuracy(scores: Tensor, same: Tensor, fold: Tensor) -> float:
+def fold_accuracy(scores: Tensor, same: Tensor, fold: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean of `fold_accuracies` over the folds. Arguments and errors as there."""
-    return float(fold_accuracies(scores, same, fold).mean())
+    return fold_accuracies(scores, same, fold, weights).mean()
 
 
-def verification(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]:
+def verification(scores: Tensor, same: Tensor, fold: Tensor, weights: Tensor | None = None) -> dict[str, Tensor]:
     """The three verification numbers.
 
     Source: `auc`, `fold_accuracy`, `tar_at_far`.
@@ -215,6 +222,7 @@ def verification(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]
         scores: (P,) larger = more alike.
         same: (P,) bool.
         fold: (P,) int64.
+        weights: (P,) of the pairs.
 
     Returns:
         `auc`, `accuracy`, and `tar_at_far_1` (true accept rate at a false accept rate of 1%), each in [0, 1].
@@ -223,8 +231,8 @@ def verification(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]
         RecfaceError: for mismatched sizes, scores that are not finite, pairs of one kind, or a single fold.
     """
     return {
-        "auc": auc(scores, same),
-        "accuracy": fold_accuracy(scores, same, fold),
+        "auc": auc(scores, same, weights),
+        "accuracy": fold_accuracy(scores, same, fold, weights),
         "tar_at_far_1": tar_at_far(scores, same, 0.01),
     }
 
@@ -277,5 +285,5 @@ def ten_fold(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]:
         "accuracy_error": float(accuracies.std() / math.sqrt(len(accuracies))),
         "val": val,
         "val_far": rate,
-        "auc": auc(scores, same),
+        "auc": float(auc(scores, same)),
     }

@@ -7,11 +7,18 @@ and other heavy packages inside functions only: a list of protocols is to appear
 from importlib import import_module
 from pkgutil import iter_modules
 
-from recface.metrics.protocols.own_benchmark import PHOTO_PROTOCOLS, PROTOCOLS, Protocol, protocol_ids
+from recface.metrics.protocols.own_benchmark import (
+    CONDITION_PROTOCOLS,
+    PHOTO_PROTOCOLS,
+    PROTOCOLS,
+    Protocol,
+    protocol_ids,
+)
 from recface.metrics.protocols.protocol import BENCHMARKS, BenchmarkProtocol, Predictions, Truth, register
 
 __all__ = [
     "BENCHMARKS",
+    "CONDITION_PROTOCOLS",
     "PHOTO_PROTOCOLS",
     "PROTOCOLS",
     "BenchmarkProtocol",

@@ -67,7 +67,7 @@ def _values(
 
     distances, apart = (weighted_distances(x, references, weights) for x in (parameters, references))
     people, who = torch.from_numpy(people), torch.from_numpy(who)
-    return {"sir": sir_metric(distances, people, who, apart), "rank1": rank1(distances, people, who)}
+    return {"sir": float(sir_metric(distances, people, who, apart)), "rank1": float(rank1(distances, people, who))}
 
 
 class _BosphorusSIR(BenchmarkProtocol):

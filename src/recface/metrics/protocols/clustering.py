@@ -29,7 +29,8 @@ class _Clustering(BenchmarkProtocol):
         from recface.metrics.functional import clustering
 
         identity = np.unique(truth.table["identity"].astype(str).to_numpy(), return_inverse=True)[1]
-        return clustering(self.points(predictions), torch.from_numpy(identity))
+        values = clustering(self.points(predictions), torch.from_numpy(identity))
+        return {key: float(value) for key, value in values.items()}
 
     def points(self, predictions: Predictions):
         """(N, D) coordinates that are clustered."""

@@ -66,7 +66,6 @@ PROTOCOLS: dict[str, Protocol] = {
     "prior_kl": Protocol("prior-kl-per-dimension/v1", "lower"),
     "param_energy": Protocol("parameter-energy/v1", "neutral"),
     "truth_cosine": Protocol("truth-cosine-weighted/v1", "higher"),
-    "truth_rank1": Protocol("rank1-true-references/v1", "higher"),
     "gradient_cosine": Protocol("gradient-cosine-shape-encoder/v1", "higher"),
     "conflict_share": Protocol("gradient-conflict-share/v1", "lower"),
     "recognition_loss": Protocol("separation-last-quarter/v1", "lower"),
@@ -85,18 +84,31 @@ PHOTO_PROTOCOLS: dict[str, Protocol] = {
 """Of real photographs, whose true shapes nobody knows: every smiling photo against every neutral one."""
 
 
+CONDITIONS = ("light", "expression", "large_pose", "occlusion", "plain")
+CONDITION_PROTOCOLS: dict[str, Protocol] = {
+    f"{condition}/{metric}": Protocol(f"{rule}-condition-{condition.replace('_', '-')}/{version}", direction, unit)
+    for condition in CONDITIONS
+    for metric, rule, version, direction, unit in (
+        ("shape_error_mm", "shape-error-similarity", "v1", "lower", "mm"),
+        ("nme", "nme-68-box", "v1", "lower", "%"),
+        ("geometry_auc", "verification-auc-mean-vertex-distance", "v2", "higher", ""),
+    )
+}
+"""Of the test photos under a condition; v1 of the AUC was by root mean square distance."""
+
+
 def protocol_ids(keys: Iterable[str]) -> dict[str, str]:
-    """The protocol id of each metric key, as run.json stores them.
+    """The protocol id of each metric key of the benchmark or under a condition, as run.json stores them.
 
     Source: ours [O] (methods.md, "Metrics").
 
     Raises:
         RecfaceError: for a key without a protocol.
     """
-    keys = list(keys)
-    if unknown := sorted(set(keys) - set(PROTOCOLS)):
+    keys, known = list(keys), PROTOCOLS | CONDITION_PROTOCOLS
+    if unknown := sorted(set(keys) - set(known)):
         raise RecfaceError(f"metric {unknown[0]} has no protocol id; add it to recface.metrics.protocols.PROTOCOLS")
-    return {key: PROTOCOLS[key].id for key in keys}
+    return {key: known[key].id for key in keys}
 
 
 TRUE_COLUMN = re.compile(r"true_(\d+)")
@@ -180,7 +192,7 @@ class _Control(_Benchmark):
 
         parameters, basis = tensor(predictions.parameters).float(), tensor(predictions.basis).float()
         value = control_auc(parameters, _codes(truth, "identity"), _codes(truth, "albedo"), basis, self.control)
-        return {f"control_{self.control}_auc": value}
+        return {f"control_{self.control}_auc": float(value)}
 
 
 @register
@@ -227,15 +239,9 @@ class BenchmarkPhotos(_Benchmark):
         from recface.metrics.functional import cross_verification
 
         neutral = (truth.table["expression"] == "neutral").to_numpy()
-        gallery, probes = np.flatnonzero(neutral), np.flatnonzero(~neutral)
         identity, parameters = _codes(truth, "identity"), tensor(predictions.parameters).float()
-        if not len(np.intersect1d(identity[gallery], identity[probes])):
+        if not len(np.intersect1d(identity[neutral], identity[~neutral])):
             raise RecfaceError(f"{truth.where}: nobody has both a photo whose expression is 'neutral' and another")
-        return cross_verification(
-            parameters[gallery],
-            identity[gallery],
-            parameters[probes],
-            identity[probes],
-            tensor(predictions.basis).float(),
-            tensor(predictions.weights).float(),
-        )
+        basis, weights = tensor(predictions.basis).float(), tensor(predictions.weights).float()
+        metrics = cross_verification(parameters, identity, torch.from_numpy(neutral), basis, weights)
+        return {key: float(value) for key, value in metrics.items()}

@@ -261,9 +261,9 @@ class TemplateVerification(BenchmarkProtocol):
         scores = pair_scores(pooled, pairs, self.similarity)
         impostors = int((~pairs.same).sum())
         return {
-            name: tar_at_far(scores, pairs.same, far) if impostors * far >= 1 else float("nan")
+            name: float(tar_at_far(scores, pairs.same, far)) if impostors * far >= 1 else float("nan")
             for name, far in sorted(FARS.items(), reverse=True)
-        } | {"auc": auc(scores, pairs.same)}
+        } | {"auc": float(auc(scores, pairs.same))}
 
 
 class TemplateIdentification(BenchmarkProtocol):
