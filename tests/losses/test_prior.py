@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from recface.losses import prior_loss
+from recface.losses import prior_loss, tikhonov_loss
 
 
 @pytest.mark.parametrize(("mean", "spread"), [(0.0, 1.0), (2.0, 0.3), (-1.0, 4.0)])
@@ -50,3 +51,17 @@ def test_too_few_samples_are_exactly_zero(samples):
     loss.backward()
     assert loss.item() == 0.0
     assert parameters.grad.count_nonzero() == 0
+
+
+def test_tikhonov_is_the_mean_square():
+    parameters = np.random.default_rng(0).normal(size=(5, 7))
+    expected = sum(value**2 for row in parameters for value in row) / 35
+    assert tikhonov_loss(torch.tensor(parameters)).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", [(0, 7), (5, 0)])
+def test_tikhonov_of_nothing_is_exactly_zero(shape):
+    parameters = torch.zeros(shape, requires_grad=True)
+    loss = tikhonov_loss(parameters)
+    loss.backward()
+    assert loss.item() == 0.0

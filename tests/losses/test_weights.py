@@ -36,7 +36,7 @@ def test_names_the_broken_term_and_the_step(value, word):
     [
         (["pixel"], {}, "'pixel' has no weight"),
         (["pixel"], {"pixel": 1.0, "kl": 2.0}, "'kl' has weight 2.0 but is not computed"),
-        (["pixel"], {"pixel": 0.0}, "nothing to train"),
+        (["pixel"], {"pixel": 0.0}, "every loss term has weight 0"),
     ],
 )
 def test_terms_and_weights_must_agree(terms, weights, message):

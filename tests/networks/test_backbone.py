@@ -81,13 +81,13 @@ def test_checkpoint_of_another_model_is_refused(tmp_path, other):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet999", "stage": 0}, "'resnet999' is not a timm"),
-        ({"name": "vit_tiny_patch16_224", "stage": 0}, "supported are timm's convolutional networks"),
+        ({"name": "resnet999", "stage": 0}, "'resnet999' is not a model of timm"),
+        ({"name": "vit_tiny_patch16_224", "stage": 0}, "choose one of timm's convolutional chains"),
         ({"name": "resnet10t", "stage": "layer4"}, "choose one of act1, layer1, layer2, layer3$"),
         ({"name": "resnet10t", "stage": 7}, "shared up to stage 7"),
         ({"name": "resnet10t", "stage": "layer3", "end": "layer3"}, "choose one of act1, layer1, layer2$"),
         ({"name": "resnet10t", "stage": "layer2", "end": "layer9"}, "end at stage 'layer9'"),
-        ({"name": "resnet10t", "stage": "layer2", "weights": "missing.pth"}, "'missing.pth' not found"),
+        ({"name": "resnet10t", "stage": "layer2", "weights": "missing.pth"}, "no file 'missing.pth'"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments, message):

@@ -55,5 +55,5 @@ def test_select_takes_the_map_of_each_photos_albedo():
 
 
 def test_other_sizes_are_refused():
-    with pytest.raises(RecfaceError, match="40 x 64 is no multiple of 16"):
+    with pytest.raises(RecfaceError, match="multiples of 16, not 40 x 64"):
         ConfidenceNet()(torch.rand(1, 3, 40, 64))

@@ -2,8 +2,7 @@
 
 from recface.losses.center import WeightedCenter, center_loss, center_weight
 from recface.losses.landmark import landmark_loss
-from recface.losses.perceptual import feature_loss, perceptual_loss
-from recface.losses.pixel import pixel_loss
+from recface.losses.photometric import feature_loss, perceptual_loss, pixel_loss
 from recface.losses.prior import prior_loss, tikhonov_loss
 from recface.losses.separation import Separation, cosface_loss, cosine_similarity
 from recface.losses.weights import weighted_sum

@@ -1,11 +1,8 @@
-"""What holds a basis that learns from images: its size, orthogonality, smoothness and symmetry, and scans.
+"""SFM's terms: reconstruction of scans, latents on a hypersphere, and an orthogonal, smooth, symmetric basis.
 
-Latents by their directions alone.
-
-Terms of SFM's scan stage: reconstruction, the hypersphere, and what a basis should be like.
-
-All take bases and shapes in any orthonormal coordinates of the 3V vertex coordinates, such as principal ones: lengths
-and angles are the same there. Derivations are in docs/sfm.md; forms are ours [O] unless said otherwise.
+The terms of the scan stage take bases and shapes in any orthonormal coordinates of the 3V vertex coordinates, such as
+principal ones: lengths and angles are the same there. Derivations are in docs/sfm.md; forms are ours [O] unless said
+otherwise.
 """
 
 from __future__ import annotations
@@ -15,16 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from recface.face_model.residual import ResidualFaceModel
-from recface.losses.weights import in_float32
-
-
-def on_sphere(latents: Tensor, radius: float | Tensor) -> Tensor:
-    """Latents (B, K) moved along their directions to the sphere of radius R. SFM [A]."""
-    return radius * functional.normalize(latents, dim=1)
+from recface.render import full_precision
 
 
 def vertex_loss(offset: Tensor, target: Tensor, vertices: int) -> Tensor:
-    """Mean squared distance of corresponding vertices, mm^2. SFM stage 1, [C] precursor.
+    """Mean squared distance of corresponding vertices, mm^2. SFM's scan stage, [C] precursor.
 
     Args:
         offset: (B, D) decoded offsets from the mean.
@@ -32,6 +24,12 @@ def vertex_loss(offset: Tensor, target: Tensor, vertices: int) -> Tensor:
         vertices: Number of vertices V.
     """
     return (offset - target).square().sum(dim=1).mean() / vertices
+
+
+@full_precision
+def scan_loss(shape: Tensor, target: Tensor) -> Tensor:
+    """`vertex_loss` of decoded shapes and scans (B, V, 3), in training on images."""
+    return (shape - target).square().sum(-1).mean()
 
 
 def sphere_loss(latents: Tensor, radius: float) -> Tensor:
@@ -43,6 +41,11 @@ def sphere_loss(latents: Tensor, radius: float) -> Tensor:
     """
     length = torch.sqrt(latents.square().sum(dim=1) + 1e-12)  # finite gradient at the origin
     return (length - radius).square().mean()
+
+
+def on_sphere(latents: Tensor, radius: float | Tensor) -> Tensor:
+    """Latents (B, K) moved along their directions to the sphere of radius R. SFM [A]."""
+    return radius * functional.normalize(latents, dim=1)
 
 
 def orthogonality_loss(basis: Tensor) -> Tensor:
@@ -70,10 +73,10 @@ def smoothness_loss(basis: Tensor, roughness: Tensor, vertices: int) -> Tensor:
 
 
 def symmetry_loss(basis: Tensor, reflection: Tensor, vertices: int) -> Tensor:
-    """How far the mirror image of a random shape lies from the span of the basis, mm^2 a vertex.
+    """Squared distance of a random shape's mirror image from the span of the basis, mm^2 a vertex.
 
-    A model is fair to left and right if the mirror image of every face in its span is in it too; single modes may well
-    be asymmetric. With P the projector to the span and M the reflection: ||(I - P) M A||^2 / V. [C] name, [O] form.
+    A model is fair to left and right if the mirror image of every face in its span is in it too; single modes may be
+    asymmetric. With P the projector to the span and M the reflection: ||(I - P) M A||^2 / V. [C] name, [O] form.
 
     Args:
         basis: (D, K) in mm, of full rank.
@@ -98,7 +101,7 @@ def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
     Returns:
         basis_size: mean square of the residual over that of the fixed part.
         basis_orthogonal: mean square cosine between two columns of M.
-        basis_smooth: mean square of what each vertex of the residual moves beside its neighbours' mean.
+        basis_smooth: mean square of each vertex's displacement in the residual less its neighbours' mean.
         basis_symmetric: mean square of the residual's part that breaks each mode's symmetry.
     """
     fixed = model.identity_basis * model.identity_sigma
@@ -132,10 +135,10 @@ def roughness(field: Tensor, triangles: Tensor) -> Tensor:
 
 
 def asymmetry(residual: Tensor, fixed: Tensor, mirror: Tensor) -> Tensor:
-    """What of a residual breaks the symmetry that each mode of the fixed part has.
+    """The part of a residual that breaks the symmetry of each mode of the fixed part.
 
     A mode of a symmetric population is symmetric or antisymmetric, or mixes both; its mirror image has the cosine p in
-    [-1, 1] with it. The residual shall have the same symmetry: its mirror image is compared with p times itself.
+    [-1, 1] with it. The residual should have the same symmetry: its mirror image is compared with p times itself.
 
     Args:
         residual: (3V, K).
@@ -153,9 +156,3 @@ def mirrored(field: Tensor, mirror: Tensor) -> Tensor:
     """Displacement fields (3V, K) mirrored left to right, in correspondence."""
     vertices = field.reshape(len(mirror), 3, -1)[mirror]
     return (vertices * vertices.new_tensor([-1.0, 1.0, 1.0])[:, None]).reshape(field.shape)
-
-
-@in_float32
-def scan_loss(shape: Tensor, target: Tensor) -> Tensor:
-    """Mean squared vertex distance in mm^2 between decoded scans and the scans (B, V, 3)."""
-    return (shape - target).square().sum(-1).mean()

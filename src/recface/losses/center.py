@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recface.losses.weights import in_float32, masked_mean
+from recface.losses.weights import masked_mean
+from recface.render import full_precision
 
 EXPRESSION_SCALE = 3.0
 
 
 def center_weight(angles: Tensor, expression: Tensor, expression_scale: float = EXPRESSION_SCALE) -> Tensor:
-    """How much a photo tells of its person's shape. SIR [A][C].
+    """Weight of a photo in its person's center: 1 if frontal and neutral, 0 in profile. SIR [A][C].
 
     max(0, cos yaw) max(0, cos pitch) max(0, cos roll) exp(-||expression|| / 3).
 
@@ -27,7 +28,7 @@ def center_weight(angles: Tensor, expression: Tensor, expression_scale: float = 
     return angles.cos().clamp_min(0).prod(dim=1) * torch.exp(-expression.norm(dim=1) / expression_scale)
 
 
-@in_float32
+@full_precision
 def center_loss(parameters: Tensor, centers: Tensor, valid: Tensor, identity: Tensor) -> Tensor:
     """1/2 ||a - C_y||^2, averaged over valid samples. SIR [A][C] after Wen et al., ECCV 2016, eq. 2.
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.losses.weights import in_float32, masked_mean
+from recface.losses.weights import masked_mean
+from recface.render import full_precision
 
 PERCENT = 100.0  # of half an image
 
 
-@in_float32
+@full_precision
 def landmark_loss(predicted: Tensor, labelled: Tensor, mode: Literal["l1", "l2", "squared"] = "l1") -> Tensor:
     """Distance of projected landmarks from labelled ones, in percent of half an image.
 
@@ -30,7 +31,7 @@ def landmark_loss(predicted: Tensor, labelled: Tensor, mode: Literal["l1", "l2",
         The mean; zero if no point is labelled.
 
     Raises:
-        RecfaceError: For an unknown mode.
+        RecfaceError: An unknown mode.
     """
     known = labelled.isfinite().all(dim=-1)
     difference = torch.where(known[..., None], predicted[..., :2] - labelled.nan_to_num(), 0.0)
@@ -41,5 +42,5 @@ def landmark_loss(predicted: Tensor, labelled: Tensor, mode: Literal["l1", "l2",
     elif mode == "squared":
         distance = difference.square().sum(dim=-1)
     else:
-        raise RecfaceError(f"landmark loss: unknown mode '{mode}'; choose l1, l2 or squared")
+        raise RecfaceError(f"loss.landmark_mode must be l1, l2 or squared, not '{mode}'")
     return PERCENT * masked_mean(masked_mean(distance, known, dim=1), known.any(dim=1))

@@ -1,33 +1,16 @@
-"""Parameter distribution: the shape parameters of a batch should look like draws from the face model's prior.
-
-Tikhonov term: parameters close to the mean of their prior.
-"""
+"""Parameters as the face model's prior has them: a batch distributed like it, or each photo close to its mean."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from recface.losses.weights import in_float32
-
-
-@in_float32
-def tikhonov_loss(parameters: Tensor) -> Tensor:
-    """Mean of a^2 over samples and dimensions. SIR [C], (a / sigma)^2 there: whitened parameters are divided already.
-
-    Args:
-        parameters: Whitened shape or albedo parameters, or expression coefficients (B,N).
-
-    Returns:
-        The mean; zero for an empty batch or no parameters.
-    """
-    return parameters.square().sum() / max(parameters.numel(), 1)
-
+from recface.render import full_precision
 
 VARIANCE_FLOOR = 1e-4
 
 
-@in_float32
+@full_precision
 def prior_loss(parameters: Tensor, floor: float = VARIANCE_FLOOR) -> Tensor:
     """KL divergence to N(0, 1) of a normal distribution with the batch's mean and variance, per dimension.
 
@@ -44,9 +27,22 @@ def prior_loss(parameters: Tensor, floor: float = VARIANCE_FLOOR) -> Tensor:
             gradient that revives it.
 
     Returns:
-        The divergence, about 0 or above (the floor allows -floor/2 at most); exactly zero for fewer than two samples.
+        The divergence, >= -floor/2; exactly zero for fewer than two samples.
     """
     if len(parameters) < 2:
         return parameters.sum() * 0.0
     variance, mean = torch.var_mean(parameters, dim=0, correction=0)
     return 0.5 * (variance + mean.square() - 1 - torch.log(variance + floor)).mean()
+
+
+@full_precision
+def tikhonov_loss(parameters: Tensor) -> Tensor:
+    """Mean of a^2 over samples and dimensions. SIR [C] has (a / sigma)^2: whitened parameters are divided already.
+
+    Args:
+        parameters: Whitened shape or albedo parameters, or expression coefficients (B,N).
+
+    Returns:
+        The mean; zero for an empty batch or no parameters.
+    """
+    return parameters.square().sum() / max(parameters.numel(), 1)

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recface.losses.weights import in_float32, masked_mean
+from recface.losses.weights import masked_mean
+from recface.render import full_precision
 
 SMALLEST_NORM = 1e-3  # in the embedding's unit; keeps the gradient finite where a prediction is exactly the mean face
 
 
-@in_float32
-def cosface_loss(embedding: Tensor, weight: Tensor, identity: Tensor, scale: float, margin: float) -> Tensor:
+@full_precision
+def cosface_loss(embedding: Tensor, weight: Tensor, identity: Tensor, softmax_scale: float, margin: float) -> Tensor:
     """Large-margin cosine loss over the samples with an identity.
 
     -log( e^(s (cos_y - m)) / (e^(s (cos_y - m)) + sum_{j != y} e^(s cos_j)) ), Wang et al., *CosFace*, CVPR 2018, eq.
@@ -24,10 +25,10 @@ def cosface_loss(embedding: Tensor, weight: Tensor, identity: Tensor, scale: flo
     fraction of a millimetre, counts as much as the first: a network can then tell people apart by modes nobody can see.
 
     Args:
-        embedding: What is separated by direction (B,K): sigma-weighted shape parameters, or latents.
+        embedding: Vectors separated by their directions (B,K): sigma-weighted shape parameters, or latents.
         weight: Class directions (C,K), of any length.
         identity: Class of each sample (B,), int64; -1 = unknown.
-        scale: Inverse temperature s.
+        softmax_scale: Inverse temperature s.
         margin: Cosine margin m.
 
     Returns:
@@ -36,7 +37,8 @@ def cosface_loss(embedding: Tensor, weight: Tensor, identity: Tensor, scale: flo
     cosine = cosine_similarity(embedding, weight)
     known = identity >= 0
     target = functional.one_hot(identity.clamp_min(0), len(weight)).to(cosine.dtype)
-    loss = functional.cross_entropy(scale * (cosine - margin * target), identity.clamp_min(0), reduction="none")
+    logits = softmax_scale * (cosine - margin * target)
+    loss = functional.cross_entropy(logits, identity.clamp_min(0), reduction="none")
     return masked_mean(loss, known)
 
 
@@ -49,20 +51,19 @@ def cosine_similarity(embedding: Tensor, weight: Tensor) -> Tensor:
 class Separation(nn.Module):
     """`cosface_loss` with learned class directions."""
 
-    def __init__(self, num_identities: int, dimension: int, scale: float = 16.0, margin: float = 0.2) -> None:
+    def __init__(self, num_identities: int, dimension: int, softmax_scale: float = 16.0, margin: float = 0.2) -> None:
         """Draw a random direction for each training identity.
 
         Args:
             num_identities: Classes C; at least 1.
             dimension: Shape parameters K.
-            scale: Inverse temperature s.
+            softmax_scale: Inverse temperature s.
             margin: Cosine margin m.
         """
         super().__init__()
         self.weight = nn.Parameter(torch.randn(num_identities, dimension))
-        self.scale = scale
-        self.margin = margin
+        self.softmax_scale, self.margin = softmax_scale, margin
 
     def forward(self, embedding: Tensor, identity: Tensor) -> Tensor:
         """Loss of embeddings (B,K) as in `cosface_loss`, with identities (B,), -1 = unknown."""
-        return cosface_loss(embedding, self.weight, identity, self.scale, self.margin)
+        return cosface_loss(embedding, self.weight, identity, self.softmax_scale, self.margin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -14,9 +14,7 @@ from recface.errors import RecfaceError
 
 PROBE_SIZE = 64  # pixels; the smallest image on which a chain of modules is compared with timm's own features
 
-_SUPPORTED = (
-    "supported are timm's convolutional networks whose stages form a chain, e.g. resnet, convnext, regnet, efficientnet"
-)
+_SUPPORTED = "choose one of timm's convolutional chains of stages, such as resnet, convnext, regnet or efficientnet"
 
 
 class Backbone(NamedTuple):
@@ -60,12 +58,11 @@ def split_backbone(
         The two parts.
 
     Raises:
-        RecfaceError: For an unknown model or stage, a model that is no chain of stages, or a checkpoint that does not
-            fit.
+        RecfaceError: The model or stage is unknown, the model is not a chain of stages, or the checkpoint does not fit.
     """
     network = _feature_network(name, weights)
-    steps = list(_steps(network))
-    stages = network.feature_info.module_name()
+    steps, feature_info = list(_steps(network)), _feature_info(network)
+    stages, channels = feature_info.module_name(), feature_info.channels()
     _check_chain(name, network, [module for _, module in steps])
     last = len(stages) - 1 if end is None else _stage_index(name, "end at", end, stages)
     shared = _stage_index(name, "be shared up to", stage, stages[:last])
@@ -74,8 +71,7 @@ def split_backbone(
     def make_late() -> nn.Sequential:
         return nn.Sequential(*(module for _, module in list(_steps(_feature_network(name, weights)))[cut:stop]))
 
-    channels = network.feature_info.channels()
-    published = timm.get_pretrained_cfg(name)
+    published: Any = timm.get_pretrained_cfg(name)
     return Backbone(
         trunk=nn.Sequential(*(module for _, module in steps[:cut])),
         make_late=make_late,
@@ -89,11 +85,11 @@ def split_backbone(
 def _feature_network(name: str, weights: str | Path | None) -> nn.Module:
     """Build timm's feature extractor, from torch's generator or from a local checkpoint."""
     if not timm.is_model(name):
-        raise RecfaceError(f"backbone '{name}' is not a timm {timm.__version__} model; {_SUPPORTED}")
-    options: dict = {"features_only": True, "pretrained": False}
+        raise RecfaceError(f"model.backbone '{name}' is not a model of timm {timm.__version__}; {_SUPPORTED}")
+    options: dict[str, Any] = {"features_only": True, "pretrained": False}
     if weights is not None:
         if not Path(weights).is_file():
-            raise RecfaceError(f"backbone weights '{weights}' not found; give the path of a local timm checkpoint")
+            raise RecfaceError(f"model.weights: no file '{weights}'; give the path of a local timm checkpoint")
         options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}}
     try:
         network = timm.create_model(name, **options)
@@ -141,17 +137,17 @@ def _check_chain(name: str, network: nn.Module, modules: list[nn.Module]) -> Non
     try:
         expected = network(image)[-1]
         chained = nn.Sequential(*modules)(image)
-        same = expected.shape[1] == network.feature_info.channels()[-1] and torch.allclose(expected, chained)
+        same = expected.shape[1] == _feature_info(network).channels()[-1] and torch.allclose(expected, chained)
     except Exception as error:  # a fixed input size, tuples between modules, arguments beside the features
         raise RecfaceError(f"backbone '{name}' cannot be cut ({_first_line(error)}); {_SUPPORTED}") from error
     finally:
         network.train(training)
     if not same:
-        raise RecfaceError(f"backbone '{name}' is no plain chain of stages; {_SUPPORTED}")
+        raise RecfaceError(f"backbone '{name}' is not a plain chain of stages; {_SUPPORTED}")
 
 
 def _check_loaded(name: str, network: nn.Module, weights: str | Path) -> None:
-    """Refuse a checkpoint that left parameters untouched: timm skips names it does not know without a word."""
+    """Refuse a checkpoint that left parameters untouched: timm silently skips unknown names."""
     from timm.models import load_state_dict
 
     stored: dict[int, list[Tensor]] = {}
@@ -160,8 +156,13 @@ def _check_loaded(name: str, network: nn.Module, weights: str | Path) -> None:
     for key, parameter in network.named_parameters():
         if not any(torch.equal(tensor, parameter.detach().flatten()) for tensor in stored.get(parameter.numel(), [])):
             raise RecfaceError(
-                f"backbone weights '{weights}' lack '{key}' of {name}; give a checkpoint of that timm model"
+                f"model.weights: '{weights}' lacks '{key}' of {name}; give a checkpoint of that timm model"
             )
+
+
+def _feature_info(network: nn.Module) -> Any:
+    """Timm's `FeatureInfo`, which `features_only=True` attaches."""
+    return network.feature_info
 
 
 def _first_line(error: Exception) -> str:

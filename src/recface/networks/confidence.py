@@ -1,4 +1,4 @@
-"""Confidence net: how far each pixel, and each feature, of a photo may lie from its rendering."""
+"""Confidence net: the expected distance of each pixel, and each feature, of a photo from its rendering."""
 
 from __future__ import annotations
 
@@ -58,13 +58,11 @@ class ConfidenceNet(nn.Module):
         """Maps of RGB images (B,3,S,S) in [0, 1], float32.
 
         Raises:
-            RecfaceError: If a side is no multiple of 16.
+            RecfaceError: A side is not a multiple of 16.
         """
         if image.shape[-1] % SIZE_FACTOR or image.shape[-2] % SIZE_FACTOR:
             size = f"{image.shape[-2]} x {image.shape[-1]}"
-            raise RecfaceError(
-                f"confidence net: image size {size} is no multiple of {SIZE_FACTOR}; choose another image size"
-            )
+            raise RecfaceError(f"confidence net: both sides of an image must be multiples of {SIZE_FACTOR}, not {size}")
         quarter = self.to_quarter(self.encoder(2 * image - 1))
         half = self.pixel_head(self.to_half(quarter))
         # The last doubling comes after the head: a full-size layer would cost more than all others, and confidence is
@@ -95,7 +93,8 @@ def _head(inputs: int) -> nn.Conv2d:
     """Two channels that start at the value whose softplus is 1."""
     head = nn.Conv2d(inputs, 2, 3, padding=1)
     nn.init.normal_(head.weight, std=1e-3)
-    nn.init.constant_(head.bias, math.log(math.e - 1))
+    if head.bias is not None:
+        nn.init.constant_(head.bias, math.log(math.e - 1))
     return head
 
 

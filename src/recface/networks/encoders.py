@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from recface.networks.backbone import Backbone, split_backbone
 from recface.networks.matmul_convolution import use_matmul
-from recface.render.camera import rotation_6d_to_matrix
+from recface.render import rotation_6d_to_matrix
 
-HEAD_GAIN = 2.0  # how much faster than the rest the heads learn
+HEAD_GAIN = 2.0  # the heads learn faster than the rest by this factor
 LIGHT_BANDS = 9  # spherical harmonics up to the second order
 SCALE_FACTOR = 2.0  # the predicted scale stays within this factor of the initial one
 HEAD_STD = 1e-3  # of the heads' initial weights: predictions start near neutral, yet differ from photo to photo
@@ -22,7 +22,7 @@ HEAD_STD = 1e-3  # of the heads' initial weights: predictions start near neutral
 
 @dataclass(frozen=True)
 class Coefficients:
-    """What the network says about B photos.
+    """The network's predictions for B photos.
 
     Attributes:
         identity: Whitened shape parameters (B,K).
@@ -47,7 +47,7 @@ class Coefficients:
         return len(self.identity)
 
     def index(self, selection: Tensor | slice) -> Coefficients:
-        """Some of the photos: a mask (B,), indices (M,) or a slice."""
+        """Coefficients of the photos that a mask (B,), indices (M,) or a slice selects."""
         return Coefficients(**{field.name: getattr(self, field.name)[selection] for field in fields(self)})
 
     def detach(self) -> Coefficients:
@@ -66,7 +66,7 @@ class Trunk(nn.Module):
     std: Tensor
 
     def __init__(self, backbone: Backbone) -> None:
-        """Take the early stages of a backbone, and the image statistics its published weights expect."""
+        """Keep the early stages of a backbone, and the image statistics that its published weights expect."""
         super().__init__()
         self.stages = use_matmul(backbone.trunk)
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
@@ -80,7 +80,7 @@ class Trunk(nn.Module):
 class Encoder(nn.Module):
     """Late stages of its own, pooling to a small grid, and one linear head in float32 even under autocast.
 
-    Photos are aligned crops, so where a feature is says as much as what it is: a grid keeps that, the usual global
+    Photos are aligned crops, so the place of a feature matters as much as its kind: a grid keeps it, the usual global
     average (a grid of 1) has to encode it in channels (ours).
     """
 
@@ -138,7 +138,7 @@ class Encoders(nn.Module):
             grid: Side of the grid of pooled features that each head sees.
 
         Raises:
-            RecfaceError: If the backbone cannot be cut so, or the checkpoint does not fit.
+            RecfaceError: The backbone cannot be cut so, or the checkpoint does not fit.
         """
         super().__init__()
         parts = split_backbone(backbone, shared, weights, end)

@@ -2,8 +2,8 @@
 
 On maps of 2 x 2 and 4 x 4 pixels, where the late stages of a backbone work on 64-pixel faces, the direct kernels of
 oneDNN reach a few percent of what the same processor does in a matrix product (one 512-channel layer on 2 x 2, batch
-64, bfloat16: 98 ms against 13 ms, forward and backward). So unfold the windows and multiply. Values and gradients are
-those of `torch.nn.Conv2d` up to rounding; so are parameters and their names.
+64, bfloat16: 98 ms against 13 ms, forward and backward). So the windows are unfolded and multiplied. Values and
+gradients are those of `torch.nn.Conv2d` up to rounding; parameters and their names are the same.
 """
 
 from __future__ import annotations
@@ -16,6 +16,62 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LARGEST_MAP = 16  # output pixels; above, the direct kernels are as fast and need no unfolded copy
+
+
+def use_matmul(module: nn.Module) -> nn.Module:
+    """Replace, in place, the plain convolutions inside a module by `MatmulConv2d` that hold the same parameters. Ours.
+
+    Grouped, dilated, biased, non-square and subclassed convolutions (they change the padding or the weights) stay as
+    they are.
+
+    Args:
+        module: A network. Its parameters, their names and its results stay the same.
+
+    Returns:
+        The module itself.
+    """
+    for name, child in module.named_children():
+        if type(child) is nn.Conv2d and _is_plain(child):
+            kernel, stride, padding = child.kernel_size[0], child.stride[0], int(child.padding[0])
+            channels = child.in_channels, child.out_channels
+            replacement = MatmulConv2d(*channels, kernel, stride, padding, bias=False, device="meta")
+            replacement.weight = child.weight
+            replacement.train(child.training)
+            setattr(module, name, replacement)
+        else:
+            use_matmul(child)
+    return module
+
+
+def _is_plain(convolution: nn.Conv2d) -> bool:
+    """Whether `_MatmulConvolution` covers it: square, ungrouped, undilated, without bias, zero-padded."""
+    return (
+        convolution.groups == 1
+        and convolution.bias is None
+        and convolution.dilation == (1, 1)
+        and convolution.padding_mode == "zeros"
+        and isinstance(convolution.padding, tuple)
+        and all(len(set(pair)) == 1 for pair in (convolution.kernel_size, convolution.stride, convolution.padding))
+    )
+
+
+class MatmulConv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` that turns to a matrix product where that is faster: on a CPU, for small maps.
+
+    `use_matmul` makes it from the kinds of convolution that it covers.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Convolve (B,C,H,W) to (B,O,h,w)."""
+        kernel, stride, padding = self.kernel_size[0], self.stride[0], self.padding[0]
+        rows = (image.shape[-2] + 2 * int(padding) - kernel) // stride + 1
+        columns = (image.shape[-1] + 2 * int(padding) - kernel) // stride + 1
+        if image.device.type != "cpu" or rows * columns > LARGEST_MAP:
+            return super().forward(image)
+        if torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            return _MatmulConvolution.apply(image.to(dtype), self.weight.to(dtype), stride, padding)
+        return _MatmulConvolution.apply(image, self.weight, stride, padding)
 
 
 class _MatmulConvolution(torch.autograd.Function):
@@ -62,65 +118,3 @@ def _shifts(padded: Tensor, kernel: int, stride: int, rows: int, columns: int) -
     for i in range(kernel):
         for j in range(kernel):
             yield i, j, padded[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
-
-
-class MatmulConv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` that turns to a matrix product where that is faster: on a CPU, for small maps.
-
-    Made by `use_matmul`, which knows what kinds of convolution it covers.
-    """
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Convolve (B,C,H,W) to (B,O,h,w)."""
-        kernel, stride, padding = self.kernel_size[0], self.stride[0], self.padding[0]
-        rows = (image.shape[-2] + 2 * int(padding) - kernel) // stride + 1
-        columns = (image.shape[-1] + 2 * int(padding) - kernel) // stride + 1
-        if image.device.type != "cpu" or rows * columns > LARGEST_MAP:
-            return super().forward(image)
-        if torch.is_autocast_enabled("cpu"):
-            dtype = torch.get_autocast_dtype("cpu")
-            return _MatmulConvolution.apply(image.to(dtype), self.weight.to(dtype), stride, padding)
-        return _MatmulConvolution.apply(image, self.weight, stride, padding)
-
-
-def use_matmul(module: nn.Module) -> nn.Module:
-    """Replace, in place, the plain convolutions inside a module by `MatmulConv2d` that hold the same parameters. Ours.
-
-    Grouped, dilated, biased, non-square and subclassed convolutions (they change the padding or the weights) stay as
-    they are.
-
-    Args:
-        module: A network. Its parameters, their names and its results stay the same.
-
-    Returns:
-        The module itself.
-    """
-    for name, child in module.named_children():
-        if type(child) is nn.Conv2d and _is_plain(child):
-            replacement = MatmulConv2d(
-                child.in_channels,
-                child.out_channels,
-                child.kernel_size,
-                child.stride,
-                child.padding,
-                bias=False,
-                device="meta",
-            )
-            replacement.weight = child.weight
-            replacement.train(child.training)
-            setattr(module, name, replacement)
-        else:
-            use_matmul(child)
-    return module
-
-
-def _is_plain(convolution: nn.Conv2d) -> bool:
-    """Whether `_MatmulConvolution` covers it: square, ungrouped, undilated, without bias, zero-padded."""
-    return (
-        convolution.groups == 1
-        and convolution.bias is None
-        and convolution.dilation == (1, 1)
-        and convolution.padding_mode == "zeros"
-        and isinstance(convolution.padding, tuple)
-        and all(len(set(pair)) == 1 for pair in (convolution.kernel_size, convolution.stride, convolution.padding))
-    )

@@ -9,6 +9,7 @@ from recface.render.camera import (
     to_pixels,
 )
 from recface.render.interpolation import interpolate
+from recface.render.kernels import full_precision
 from recface.render.light import irradiance, sh_basis
 from recface.render.normals import vertex_normals
 from recface.render.rasterizer import rasterize
@@ -19,6 +20,7 @@ __all__ = [
     "Rendering",
     "euler_to_matrix",
     "from_pixels",
+    "full_precision",
     "interpolate",
     "irradiance",
     "matrix_to_euler",
