@@ -9,7 +9,7 @@ import pytest
 
 from recface.errors import RecfaceError
 from recface.tracking import RunRecord, git_state, new_record, package_versions, read_record, write_record
-from recface.tracking.atomic import plain, write_bytes
+from recface.tracking.atomic import plain, replacing, write_arrays, write_bytes
 
 
 def test_record_survives_the_disk(tmp_path):
@@ -67,6 +67,16 @@ def test_write_bytes_leaves_equal_files_alone(tmp_path):
     assert path.stat().st_ino == before
     assert write_bytes(path, b"2")
     assert path.read_bytes() == b"2"
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    write_arrays(tmp_path / "a.npz", {"allow": np.arange(3)})
+    with pytest.raises(OSError, match="disk full"), replacing(tmp_path / "a.npz") as file:
+        file.write(b"half")
+        raise OSError("disk full")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+    with np.load(tmp_path / "a.npz") as stored:
+        np.testing.assert_array_equal(stored["allow"], np.arange(3))
 
 
 @pytest.mark.parametrize(

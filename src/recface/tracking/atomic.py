@@ -1,4 +1,4 @@
-"""Files that are always whole: written beside their place, then moved there in one step."""
+"""The one way to write a file: whole, beside its place, then moved there in one step."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from recface.errors import RecfaceError
 
@@ -17,8 +18,67 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+@contextmanager
+def replacing(path: str | Path) -> Iterator[IO[bytes]]:
+    """A binary file to write into, which takes the place of `path` once the block has ended well.
+
+    Args:
+        path: File to replace; its folder is made if needed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes private files; a shared folder needs readable ones
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: str | Path, data: bytes) -> bool:
+    """Replace a file, unless it already holds these bytes.
+
+    Returns:
+        Whether the file changed.
+    """
+    path = Path(path)
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    with replacing(path) as file:
+        file.write(data)
+    return True
+
+
+def write_json(path: str | Path, value: Any) -> bool:
+    """Replace a file by a value as indented JSON (see `plain`); see `write_bytes`."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return write_bytes(path, (text + "\n").encode())
+
+
+def write_array(path: str | Path, array: np.ndarray) -> bool:
+    """Replace a .npy file; see `write_bytes`."""
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return write_bytes(path, stream.getvalue())
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Replace an uncompressed .npz file by arrays of these names."""
+    import numpy as np
+
+    with replacing(path) as file:
+        np.savez(file, **arrays)
+
+
 def plain(value: Any) -> Any:
-    """Turn a value into what JSON can hold: NumPy and torch scalars to numbers, arrays to lists, NaN and inf to None.
+    """Turn a value into plain JSON types: NumPy and torch scalars to numbers, arrays to lists, NaN and inf to None.
 
     Args:
         value: Any nesting of mappings, sequences, scalars and arrays.
@@ -39,54 +99,11 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def write_bytes(path: Path, data: bytes) -> bool:
-    """Replace a file atomically, unless it already holds these bytes.
-
-    Args:
-        path: File to write; its folder is made if needed.
-        data: The whole content.
-
-    Returns:
-        Whether the file changed.
-    """
-    path = Path(path)
-    if path.is_file() and path.read_bytes() == data:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes private files; a shared folder needs readable ones
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return True
-
-
-def write_array(path: Path, array: np.ndarray) -> bool:
-    """Write an array as .npy, atomically; see `write_bytes`."""
-    import numpy as np
-
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return write_bytes(path, stream.getvalue())
-
-
 def require_empty(folder: Path) -> None:
-    """A folder for arrays that belong together must be new or empty: older ones would be read with them.
+    """Require a folder for arrays that belong together to be new or empty: older ones would be read with them.
 
     Raises:
         RecfaceError: It holds something, or is a file.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RecfaceError(f"{folder}: holds something already; give a new folder")
-
-
-def write_json(path: Path, value: Any) -> bool:
-    """Write a value as indented JSON, atomically; see `write_bytes`."""
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
-    return write_bytes(path, (text + "\n").encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +11,15 @@ import lightning
 import numpy as np
 import torch
 
+from recface.tracking.atomic import replacing, write_arrays
+
 State = dict[str, torch.Tensor]
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:
     """Write a plain dict, loadable with weights_only=True, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
+    with replacing(path) as file:
+        torch.save(state, file)
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -29,9 +29,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     """Write an npz atomically."""
-    part = path.with_suffix(".part.npz")
-    np.savez(part, **arrays)
-    os.replace(part, path)
+    write_arrays(path, arrays)
 
 
 def quiet_trainer(folder: Path, **settings: Any) -> lightning.Trainer:
