@@ -1,31 +1,113 @@
-"""Matplotlib figures as PNG files, the same bytes for the same content and the same Matplotlib."""
+"""Matplotlib figures as PNG files, drawn from plain data: the same bytes for the same data and the same Matplotlib."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 DPI = 110
 
 
-def subplots(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
-    """An empty figure of panels.
+@dataclass(frozen=True)
+class Series:
+    """One method in one panel.
+
+    Attributes:
+        label: In the legend.
+        color: Index of its color.
+        x: (S,) of a scatter plot, one value a seed; (N,) along a line.
+        y: (S,) of a scatter plot; (S, N) along a line, one row a seed.
+        mean: x and y of the mean over seeds, of a scatter plot.
+        error: Their standard errors, None for one seed.
+    """
+
+    label: str
+    color: int
+    x: np.ndarray
+    y: np.ndarray
+    mean: tuple[float, float] = (np.nan, np.nan)
+    error: tuple[float | None, float | None] = (None, None)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        title: Above it.
+        x_label: Along x.
+        y_label: Along y.
+        series: What it shows.
+        level: Label and height of a dotted horizontal line; None for no line.
+        markers: Whether lines mark their points.
+        log: Whether y is logarithmic.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series] = field(default_factory=list)
+    level: tuple[str | None, float] | None = None
+    markers: bool = False
+    log: bool = False
+
+
+def draw_scatter(panels: Sequence[Panel], description: str | None = None) -> bytes:
+    """Panels side by side: seeds as dots, means over seeds with standard errors.
 
     Args:
-        rows: Of panels.
-        columns: Of panels.
-        width: Of one panel, in inches.
-        height: Of one panel, in inches.
+        panels: At least one.
+        description: Text stored in the file; None for none.
 
     Returns:
-        The figure, and (rows, columns) axes.
+        A PNG.
     """
+    figure, axes = _subplots(1, len(panels), 4.6, 3.9)
+    for drawn, panel in zip(axes[0], panels, strict=True):
+        for series in panel.series:
+            color = f"C{series.color}"
+            drawn.plot(series.x, series.y, ".", color=color, alpha=0.5)
+            (x, y), (x_error, y_error) = series.mean, series.error
+            style = {"fmt": "o", "color": color, "capsize": 3, "label": series.label}
+            drawn.errorbar(x, y, xerr=x_error, yerr=y_error, **style)
+        _finish(drawn, panel)
+        drawn.legend(fontsize=7)
+    return _to_png(figure, description)
+
+
+def draw_lines(rows: Sequence[Sequence[Panel]], description: str | None = None) -> bytes:
+    """A grid of panels: means over seeds as lines, the range of the seeds around them.
+
+    Args:
+        rows: Panels of each row of the grid, equally many; the first of a row holds the legend.
+        description: Text stored in the file; None for none.
+
+    Returns:
+        A PNG.
+    """
+    figure, axes = _subplots(len(rows), len(rows[0]), 4.4, 3.6)
+    for line, panels in zip(axes, rows, strict=True):
+        for drawn, panel in zip(line, panels, strict=True):
+            for series in panel.series:
+                style = {"color": f"C{series.color}", "marker": "o" if panel.markers else None, "markersize": 3}
+                drawn.plot(series.x, series.y.mean(0), label=series.label, **style)
+                drawn.fill_between(
+                    series.x, series.y.min(0), series.y.max(0), color=f"C{series.color}", alpha=0.2, linewidth=0
+                )
+            _finish(drawn, panel)
+        line[0].legend(fontsize=7)
+    return _to_png(figure, description)
+
+
+def _subplots(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
+    """An empty figure, and its (rows, columns) axes, each of a width and height in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyplot would look for a screen
     from matplotlib.figure import Figure
 
@@ -34,16 +116,19 @@ def subplots(rows: int, columns: int, width: float, height: float) -> tuple[Figu
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def to_png(figure: Figure, description: str | None = None) -> bytes:
-    """Write a figure without what changes from one machine to the next.
+def _finish(axes: Any, panel: Panel) -> None:
+    if panel.level is not None:
+        label, height = panel.level
+        axes.axhline(height, color="0.5", linestyle=":", label=label)
+    axes.set(xlabel=panel.x_label, ylabel=panel.y_label, title=panel.title)
+    axes.title.set_fontsize(8)
+    axes.grid(alpha=0.3)
+    if panel.log:
+        axes.set_yscale("log")
 
-    Args:
-        figure: From `subplots`.
-        description: Text stored in the file; None for none.
 
-    Returns:
-        A PNG.
-    """
+def _to_png(figure: Figure, description: str | None) -> bytes:
+    """Write a figure without what changes from one machine to the next."""
     buffer = io.BytesIO()
     described = {} if description is None else {"Description": description}
     figure.savefig(buffer, dpi=DPI, metadata={"Software": None, **described})

@@ -1,56 +1,50 @@
-"""Where one cell of a table comes from.
-
-One cell of a table in words: its value, runs, parent, and statistics.
-"""
+"""One cell of a table in words: its value, the runs that made it, its parent, and its statistics."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from recface.errors import RecfaceError
-from recface.results.build import read_specs
-from recface.results.differences import BOOTSTRAP, STUDENT, Difference
-from recface.results.markdown import BETTER, OTHER, UNDEFINED, WORSE, number, p_value, verdict
+from recface.results.build import CURRENT
+from recface.results.markdown import BETTER, OTHER, UNDEFINED, WORSE, number, p_value, signed, verdict
 from recface.results.records import Entry, find_records
-from recface.results.selection import select_block, value_text
-from recface.results.spec import Block, Column, Row, TableSpec
-from recface.results.table import BlockTable, Table, build
-from recface.versions import VERSIONS
+from recface.results.selection import value_text
+from recface.results.spec import Column, Row, TableSpec, read_specs
+from recface.results.statistics import BOTH, PEOPLE, SEEDS
+from recface.results.table import BlockTable, Difference, Table, build
 
 _METHODS = {
-    BOOTSTRAP: "paired bootstrap over seeds and identities",
-    STUDENT: "Student's t over per-seed differences",
+    BOTH: "Obuchowski-Rockette over seeds and test people",
+    PEOPLE: "over test people, of one seed",
+    SEEDS: "Student's t over per-seed differences",
 }
 _VERDICTS = {BETTER: "better than the parent", WORSE: "worse than the parent", OTHER: "differs from the parent"}
 
 
-def report(table: Table, row: str, column: Column, elsewhere: Sequence[str]) -> list[str]:
+def report(table: Table, block: BlockTable, row: Row, column: Column, elsewhere: Sequence[str]) -> list[str]:
     """Tell everything about one cell.
 
     Args:
-        table: Filled table of one block and the column.
-        row: Name of the row's experiment.
+        table: Filled table.
+        block: The block of it.
+        row: The row.
         column: The column.
         elsewhere: Other places where the row has a value in the column.
 
     Returns:
         Lines of text.
     """
-    (block,) = table.blocks
-    titles = {item.experiment: item for item in table.spec.rows}
-    parent = titles[row].parent
     lines = [
-        f"{titles[row].title or row} ({row}), {column.title or column.metric} ({column.metric})",
+        f"{row.title or row.experiment} ({row.experiment}), {column.title or column.metric} ({column.metric})",
         f"table {table.spec.name}, block {block.block.name}" + (f": {block.block.title}" if block.block.title else ""),
         "",
-        *_value_lines(block, row, column),
-        *_run_lines(block, row, column),
+        *_value_lines(block, row.experiment, column),
+        *_run_lines(block, row.experiment, column),
         "",
-        *_parent_lines(table, block, row, parent, column),
+        *_parent_lines(table, block, row, column),
     ]
     lines += [f"note        {note}" for note in block.runs.notes]
     return lines + [f"also in     {place}" for place in elsewhere]
@@ -91,47 +85,45 @@ def _run_lines(block: BlockTable, row: str, column: Column) -> list[str]:
     return lines
 
 
-def _parent_lines(table: Table, block: BlockTable, row: str, parent: str | None, column: Column) -> list[str]:
-    if parent is None:
-        return ["parent      none: other rows are compared to this one"]
-    cell = block.cells.get((parent, column.metric))
+def _parent_lines(table: Table, block: BlockTable, row: Row, column: Column) -> list[str]:
+    if row.parent is None:
+        return ["parent      none: other rows are compared with this one"]
+    cell = block.cells.get((row.parent, column.metric))
     lines = [
-        f"parent      {parent}, {number(cell, column.digits) if cell else 'without a value'}",
-        *_run_lines(block, parent, column),
+        f"parent      {row.parent}, {number(cell, column.digits) if cell else 'without a value'}",
+        *_run_lines(block, row.parent, column),
     ]
-    if row in table.changes:
-        changes = [f"{key}: {value_text(old)} -> {value_text(new)}" for key, (old, new) in table.changes[row].items()]
+    if row.experiment in table.changes:
+        changes = [
+            f"{k}: {value_text(old)} -> {value_text(new)}" for k, (old, new) in table.changes[row.experiment].items()
+        ]
         lines += [f"config      {change}" for change in changes or ["nothing differs"]]
-    difference = block.differences.get((row, column.metric))
+    difference = block.differences.get((row.experiment, column.metric))
     if difference is None:
         return [*lines, "difference  none: the two rows share no seed with a value"]
-    return lines + _difference_lines(difference, verdict(block, row, column), column)
+    return lines + _difference_lines(difference, verdict(block, row.experiment, row.parent, column), column)
 
 
 def _difference_lines(difference: Difference, mark: str, column: Column) -> list[str]:
-    digits = column.digits + 1
-    text = f"difference  {difference.value:+.{digits}f}"
-    if difference.low is not None and difference.high is not None:
-        text += f", 95% interval {difference.low:+.{digits}f} to {difference.high:+.{digits}f}"
-        text += f" ({_METHODS[difference.method]})"
-    lines = [text]
-    seeds = ", ".join(f"{seed}: {value:+.{digits}f}" for seed, value in difference.per_seed.items())
-    lines.append(f"by seed     {seeds}")
-    better = difference.improvement
-    if better is not None:
-        over = f"pairs of seeds and {better.people} people" if better.people else "pairs of seeds alone"
-        span = "" if better.low is None else f", 95% interval {better.low:.3f} to {better.high:.3f}"
-        lines.append(f"P(better)   {better.value:.3f}{span} (over {over}, ties half)")
-    if difference.p is not None:
+    test, number_text = difference.test, signed(column)
+    text = f"difference  {number_text(difference.value)}"
+    if test.low is not None and test.high is not None:
+        text += f", 95% interval {number_text(test.low)} to {number_text(test.high)} ({_METHODS[test.method]})"
+    seeds = ", ".join(f"{seed}: {number_text(value)}" for seed, value in difference.per_seed.items())
+    lines = [text, f"by seed     {seeds}"]
+    if difference.better is not None:
+        over = f"pairs of seeds and {difference.people} people" if difference.people else "pairs of seeds alone"
+        lines.append(f"P(better)   {difference.better:.3f} (over {over}, ties half)")
+    if test.p is not None:
         found = _VERDICTS.get(mark, "no difference shown")
         lines.append(
-            f"p           {p_value(difference.p)}, after Holm's correction over the {difference.family} rows "
+            f"p           {p_value(test.p)}, after Holm's correction over the {difference.family} rows "
             f"compared in this column {p_value(difference.holm)}: {found}"
         )
     return lines
 
 
-Named = TypeVar("Named", TableSpec, Block, Row, Column)
+Named = TypeVar("Named", TableSpec, Row, Column)
 
 
 def explain(
@@ -161,22 +153,26 @@ def explain(
         RecfaceError: No such table, row, column or block; the line lists the known ones.
     """
     entries = find_records(runs, Path(results) / "records")
-    specs = list(read_specs(configs, entries).values())
-    if not specs:
-        raise RecfaceError(f"{configs}: no table YAML here")
+    specs = read_specs(configs, entries)
     spec = _table(specs, row, column, table)
-    chosen = _block(spec, entries, row, column, block)
-    columns = [item for item in spec.columns if item.metric == column]
-    # Statistics of one column need that column alone; the draws are the same, so are the numbers.
-    filled = build(replace(spec, blocks=[chosen], columns=columns), entries, VERSIONS)
+    filled = [_column(item, column, entries) for item in specs if _has(item, row, column)]
+    cells = [(item, part, (row, column) in part.cells) for item in filled for part in item.blocks]
+    chosen = next(item for item in filled if item.spec.name == spec.name)
+    found = _block(chosen, row, column, block)
     elsewhere = [
-        f"--table {other.name} --block {part.name}"
-        for other in specs
-        if _has(other, row, column)
-        for part in other.blocks
-        if (other.name, part.name) != (spec.name, chosen.name) and _value(other, part, entries, row, column)
+        f"--table {item.spec.name} --block {part.block.name}"
+        for item, part, has_value in cells
+        if has_value and (item.spec.name, part.block.name) != (spec.name, found.block.name)
     ]
-    return "\n".join(report(filled, row, columns[0], elsewhere))
+    described = next(item for item in spec.rows if item.experiment == row)
+    return "\n".join(report(chosen, found, described, chosen.spec.columns[0], elsewhere))
+
+
+def _column(spec: TableSpec, column: str, entries: Sequence[Entry]) -> Table:
+    """A table of one column alone; Holm's correction is by column, so its statistics are those of the whole table."""
+    columns = [item for item in spec.columns if item.metric == column]
+    blocks = [item for item in spec.blocks if item.columns is None or column in item.columns]
+    return build(spec.model_copy(update={"columns": columns, "blocks": blocks}), entries, CURRENT)
 
 
 def _has(spec: TableSpec, row: str, column: str) -> bool:
@@ -198,23 +194,16 @@ def _table(specs: Sequence[TableSpec], row: str, column: str, table: str | None)
     raise AssertionError("a row and a column that some table has")
 
 
-def _block(spec: TableSpec, entries: Sequence[Entry], row: str, column: str, block: str | None) -> Block:
-    showing = [item for item in spec.blocks if item.columns is None or column in item.columns]
+def _block(table: Table, row: str, column: str, block: str | None) -> BlockTable:
+    names = {item.block.name: item for item in table.blocks}
     if block is not None:
-        _pick(spec.blocks, block, "block", f" of table {spec.name}", "name")
-        return _pick(showing, block, "block", f" with column {column} in table {spec.name}", "name")
-    with_value = [item for item in showing if _value(spec, item, entries, row, column)]
-    if not showing:
-        raise RecfaceError(f"no block of table {spec.name} shows column {column}")
-    return (with_value or showing)[0]
-
-
-def _value(spec: TableSpec, block: Block, entries: Iterable[Entry], row: str, column: str) -> bool:
-    """Whether a cell has a value."""
-    if block.columns is not None and column not in block.columns:
-        return False
-    found = select_block(entries, block, [row]).finished[row]
-    return any(entry.value(block.metrics, column) is not None for entry in found.values())
+        if block not in names:
+            where = f"blocks of table {table.spec.name} with column {column}"
+            raise RecfaceError(f"unknown block {block}; {where} are {', '.join(names)}")
+        return names[block]
+    if not names:
+        raise RecfaceError(f"no block of table {table.spec.name} shows column {column}")
+    return next((item for item in table.blocks if (row, column) in item.cells), table.blocks[0])
 
 
 def _pick(items: Sequence[Named], name: str, kind: str, where: str, attribute: str) -> Named:

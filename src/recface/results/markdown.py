@@ -1,24 +1,22 @@
-"""A table as Markdown, for people: values, differences with their statistics, seeds, changed keys, provenance.
-
-How values, differences and marks are written in a cell, and the legend of the marks.
-"""
+"""A table as a Markdown page: values and what they show first, statistics below, then provenance."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from recface.results.differences import STUDENT, Difference, Improvement
 from recface.results.selection import value_text
-from recface.results.significance import LEVEL, goodness
-from recface.results.spec import Column, Row
-from recface.results.table import BlockTable, Cell, Table
+from recface.results.spec import Column
+from recface.results.statistics import LEVEL, PEOPLE, SEEDS, goodness
+from recface.results.table import BlockTable, Cell, Difference, Table
 
 MISSING = "×"
 UNDEFINED = "–"
 BETTER, WORSE, OTHER = "▲", "▼", "≠"
 ARROWS = {"lower": "↓", "higher": "↑"}
+NARROWER = {SEEDS: " t", PEOPLE: " one seed"}
+"""Marks of intervals that let only seeds, or only people, vary."""
 
 
 @dataclass(frozen=True)
@@ -38,39 +36,37 @@ class Symbol:
 
 SYMBOLS = (
     Symbol("a ± b", r"\d ± \d", "mean ± standard error over seeds (one seed: no error)"),
-    Symbol("**bold**", r"\| +\*\*\d[^|]*\*\*", "best row of the column"),
+    Symbol("**bold**", r"\| +\*\*-?\d[^|]*\*\*", "best row of the column, as far as digits are shown"),
     Symbol("↓ ↑ → 1", r"[↓↑] +\||→ [\d.]+ +\|", "lower is better, higher is better, the nearest to 1 is better"),
     Symbol(
         f"{BETTER} {WORSE}",
         rf" (?:{BETTER}|{WORSE}) ",
         f"better, worse than the parent row: p < {LEVEL:g} after Holm's correction over the rows of the column",
     ),
-    Symbol(OTHER, rf" {OTHER} ", "differs so from the parent row, where neither is better"),
+    Symbol(OTHER, rf" {OTHER} ", "differs so from the parent row, where neither direction is better"),
     Symbol(MISSING, rf"\| +{MISSING} +(?=\|)", "no finished run"),
     Symbol(UNDEFINED, rf"[|/] +{UNDEFINED} +(?=[|/])", "the run gives no such value"),
     Symbol("(outdated)", r"\(outdated\)", "made by an older version of the benchmark or of the code"),
     Symbol(
         "[a, b]",
-        r"\] +\|",
-        "95% interval: paired bootstrap over seeds and identities, about the recorded value; the spread is that of the "
-        "value recomputed from stored predictions (verification on geometry: by root mean square vertex distance)",
+        r"\d\](?: [▲▼≠])? +\|",
+        "95% interval over seeds and test people (Obuchowski-Rockette, from each person's influence on the metric)",
     ),
     Symbol(
-        "t", r"\] t\b", "Student's t over per-seed differences alone, where predictions do not give the value again"
+        "[a, b] t",
+        r"\] t\b",
+        "95% interval by Student's t over seeds alone: the runs store no influence of people on this metric",
+    ),
+    Symbol(
+        "[a, b] one seed", r"\] one seed\b", "95% interval over test people alone, of one seed"
     ),
     Symbol(
         "P(better)",
         r"P\(better\)",
         "probability that a seed of the row beats a seed of its parent on a person, ties half; 0.5 is no improvement",
     ),
-    Symbol("s", r"\d\]? s +\|", "over the seeds' values alone: stored predictions do not give them person by person"),
-    Symbol(
-        "p",
-        r"p \(Holm\)",
-        "two-sided, by the interval's method, corrected over the rows of the column; R bootstrap draws give none below "
-        "2 / (R + 1) before the correction. Where differences scatter over seeds far more than "
-        "over people, few seeds make it too sure (benchmarks/bench_bootstrap.py)",
-    ),
+    Symbol("s", r"\d s +\|", "over the values of seeds alone"),
+    Symbol("p", r"p \(Holm\)", "two-sided, by the interval's method, corrected over the rows of the column"),
 )
 
 
@@ -102,40 +98,31 @@ def reference_texts(block: BlockTable) -> list[str]:
     return ["" if value is None else f"{value:.{digits}f}" for value, digits in found]
 
 
-def verdict(block: BlockTable, experiment: str, column: Column) -> str:
+def verdict(block: BlockTable, experiment: str, parent: str | None, column: Column) -> str:
     """Mark of a difference that holds after the correction, "" for one that does not."""
     difference = block.differences.get((experiment, column.metric))
-    if difference is None or not difference.significant:
+    if difference is None or parent is None or not difference.significant:
         return ""
-    own = block.cells[experiment, column.metric].mean
-    its = own - difference.value  # over the seeds that both have
-    scores = [goodness(value, column.direction, column.target) for value in (own, its)]
-    if scores[0] is None or scores[1] is None or scores[0] == scores[1]:
+    seeds = difference.per_seed
+    cells = [block.cells[name, column.metric].per_seed for name in (experiment, parent)]
+    means = [sum(values[seed] for seed in seeds) / len(seeds) for values in cells]
+    own, its = (goodness(mean, column.direction, column.target) for mean in means)
+    if own is None or its is None or own == its:
         return OTHER
-    return BETTER if scores[0] > scores[1] else WORSE
+    return BETTER if own > its else WORSE
 
 
-def signed(difference: Difference, digits: int) -> str:
-    """Signed difference with its interval where it has one."""
-    text = f"{difference.value:+.{digits}f}"
-    if difference.low is None or difference.high is None:
-        return text
-    return text + f" [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]"
+def signed(column: Column) -> Callable[[float], str]:
+    """How differences of a column are written: one digit more than its values, or in % of the parent's."""
+    return "{:+.2f}%".format if column.relative else f"{{:+.{column.digits + 1}f}}".format
 
 
-def interval(difference: Difference, digits: int) -> str:
-    """Signed difference with its interval; `t` marks a t interval over seeds."""
-    return signed(difference, digits) + (" t" if difference.method == STUDENT else "")
-
-
-def probability(improvement: Improvement | None) -> str:
-    """Probability of improvement with its interval; `s` marks one over seeds alone."""
-    if improvement is None:
-        return UNDEFINED
-    text = f"{improvement.value:.2f}"
-    if improvement.low is not None and improvement.high is not None:
-        text += f" [{improvement.low:.2f}, {improvement.high:.2f}]"
-    return text + ("" if improvement.people else " s")
+def interval(difference: Difference, column: Column) -> str:
+    """Signed difference with its interval; a mark says what does not vary."""
+    test, text = difference.test, signed(column)
+    if test.low is None or test.high is None:
+        return text(difference.value)
+    return f"{text(difference.value)} [{text(test.low)}, {text(test.high)}]{NARROWER.get(test.method, '')}"
 
 
 def p_value(p: float | None) -> str:
@@ -152,20 +139,21 @@ def to_markdown(table: Table) -> str:
     Returns:
         Markdown text; only its line that begins with "Provenance:" changes when the same results are made again.
     """
-    parts = []
+    parts = [f"# {table.spec.title}"]
     for block in table.blocks:
         parts.append(f"## {block.block.title or block.block.name} (`{block.block.name}`)")
-        parts.append(_values(table.spec.rows, block) if block.cells else no_runs(block))
-        parts += _comparisons(table.spec.rows, block)
-        parts += _seeds(table.spec.rows, block)
-        parts += _protocols(block)
-        parts += [f"- {note}" for note in block.runs.notes]
+        parts.append(_values(table, block) if block.cells else no_runs(block))
+        for lines in (_findings(table, block), [f"- {note}" for note in block.runs.notes]):
+            parts += ["\n".join(lines)] if lines else []
+    statistics = [part for block in table.blocks for part in _statistics(table, block)]
+    parts += ["## Statistics", *statistics] if statistics else []
     parts += _changes(table)
+    notes = [f"Selection: {table.spec.selection}."] if table.spec.selection else []
+    notes += [table.spec.notes.strip()] if table.spec.notes else []
     symbols = [f"- {symbol.mark}: {symbol.meaning}" for symbol in legend("\n\n".join(parts))]
-    head = [f"# {table.spec.title}"]
-    head += [f"Selection: {table.spec.selection}."] if table.spec.selection else []
-    head += ["\n".join(symbols)] if symbols else []
-    return "\n\n".join([*head, *parts, f"Provenance: {table.provenance}"]) + "\n"
+    notes += ["\n".join(symbols)] if symbols else []
+    parts += ["## How to read this page", *notes] if notes else []
+    return "\n\n".join([*parts, f"Provenance: {table.provenance}"]) + "\n"
 
 
 def no_runs(block: BlockTable) -> str:
@@ -186,9 +174,9 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([text(lines[0]), "|" + "|".join(f" {r} " for r in rule) + "|", *map(text, lines[1:])])
 
 
-def _values(rows: list[Row], block: BlockTable) -> str:
+def _values(table: Table, block: BlockTable) -> str:
     lines = []
-    for row in rows:
+    for row in table.spec.rows:
         found = block.runs.finished[row.experiment]
         outdated = any((row.experiment, seed) in block.runs.outdated for seed in found)
         line = [(row.title or row.experiment) + (" (outdated)" if outdated else ""), str(len(found))]
@@ -198,7 +186,7 @@ def _values(rows: list[Row], block: BlockTable) -> str:
                 line.append(hole(block, row.experiment))
                 continue
             text = number(cell, column.digits)
-            mark = verdict(block, row.experiment, column)
+            mark = verdict(block, row.experiment, row.parent, column)
             line.append((f"**{text}**" if cell.best else text) + (f" {mark}" if mark else ""))
         lines.append(line)
     if block.reference:
@@ -206,55 +194,74 @@ def _values(rows: list[Row], block: BlockTable) -> str:
     return grid(["", "seeds", *map(heading, block.columns)], lines)
 
 
-def _comparisons(rows: list[Row], block: BlockTable) -> list[str]:
-    """One line a difference: many columns side by side could not be read."""
-    titles = {row.experiment: row.title or row.experiment for row in rows}
+def _findings(table: Table, block: BlockTable) -> list[str]:
+    """What the block shows of each row, in one sentence made of the marks."""
+    titles = table.spec.titles()
+    words = {BETTER: "better in", WORSE: "worse in", OTHER: "different in", "": "no difference shown in"}
+    sentences = []
+    for row in table.spec.rows:
+        columns: dict[str, list[str]] = {word: [] for word in (*words.values(), "not tested in")}
+        for column in block.columns:
+            difference = block.differences.get((row.experiment, column.metric))
+            if difference is not None:
+                tested = words[verdict(block, row.experiment, row.parent, column)]
+                title = re.sub(r" \([^()]*\)$", "", column.title or column.metric)
+                columns[tested if difference.holm is not None else "not tested in"].append(title)
+        shown = [f"{word} {', '.join(names)}" for word, names in columns.items() if names]
+        if shown and row.parent is not None:
+            sentences.append(f"- {titles[row.experiment]} against {titles[row.parent]}: {'; '.join(shown)}.")
+    return sentences
+
+
+def _statistics(table: Table, block: BlockTable) -> list[str]:
+    parts = []
+    name = f"(`{block.block.name}`)"
+    if differences := _comparisons(table, block):
+        header = ["", "column", "difference [95%]", "P(better)", "p (Holm)"]
+        parts += [f"### Against the parent row {name}", grid(header, differences)]
+    if seeds := _seeds(table, block):
+        parts += [f"### Per seed {name}", grid(["", "seeds", *map(heading, block.columns)], seeds)]
+    named = [f"{metric} `{protocol}`" for metric, protocol in block.protocols.items() if protocol]
+    return parts + ([f"Protocols {name}: {', '.join(named)}."] if named else [])
+
+
+def _comparisons(table: Table, block: BlockTable) -> list[list[str]]:
+    """One line for each difference: many columns side by side could not be read."""
+    titles = table.spec.titles()
     lines = []
-    for row in rows:
+    for row in table.spec.rows:
         for column in block.columns:
             found = block.differences.get((row.experiment, column.metric))
             if found is None or row.parent is None:
                 continue
-            mark = verdict(block, row.experiment, column)
-            lines.append(
-                [
-                    f"{titles[row.experiment]} − {titles[row.parent]}",
-                    heading(column),
-                    interval(found, column.digits + 1) + (f" {mark}" if mark else ""),
-                    probability(found.improvement),
-                    p_value(found.holm),
-                ]
-            )
-    header = ["", "column", "difference [95%]", "P(better) [95%]", "p (Holm)"]
-    return ["### Against the parent row", grid(header, lines)] if lines else []
+            mark = verdict(block, row.experiment, row.parent, column)
+            better = UNDEFINED if found.better is None else f"{found.better:.2f}{'' if found.people else ' s'}"
+            text = interval(found, column) + (f" {mark}" if mark else "")
+            rows = f"{titles[row.experiment]} − {titles[row.parent]}"
+            lines.append([rows, heading(column), text, better, p_value(found.holm)])
+    return lines
 
 
-def _seeds(rows: list[Row], block: BlockTable) -> list[str]:
+def _seeds(table: Table, block: BlockTable) -> list[list[str]]:
     """Per-seed values, while they are few enough to be read."""
     lines = []
-    for row in rows:
-        seeds = sorted(block.runs.finished[row.experiment])
+    for experiment, title in table.spec.titles().items():
+        seeds = sorted(block.runs.finished[experiment])
         if not 1 < len(seeds) <= 5:
             continue
-        line = [row.title or row.experiment, " / ".join(map(str, seeds))]
+        line = [title, " / ".join(map(str, seeds))]
         for column in block.columns:
-            cell = block.cells.get((row.experiment, column.metric))
+            cell = block.cells.get((experiment, column.metric))
             values = [cell.per_seed.get(seed) if cell else None for seed in seeds]
             line.append(" / ".join(UNDEFINED if v is None else f"{v:.{column.digits}f}" for v in values))
         lines.append(line)
-    return ["### Per seed", grid(["", "seeds", *map(heading, block.columns)], lines)] if lines else []
-
-
-def _protocols(block: BlockTable) -> list[str]:
-    named = [f"{metric} `{name}`" for metric, name in block.protocols.items() if name]
-    return [f"Protocols: {', '.join(named)}."] if named else []
+    return lines
 
 
 def _changes(table: Table) -> list[str]:
     lines = []
     for row in table.spec.rows:
-        if row.experiment not in table.changes:
-            continue
-        keys = [f"`{k}`: {value_text(a)} → {value_text(b)}" for k, (a, b) in table.changes[row.experiment].items()]
-        lines.append(f"- {row.title or row.experiment} against {row.parent}: {', '.join(keys) or 'nothing'}")
+        if row.experiment in table.changes:
+            keys = [f"`{k}`: {value_text(a)} → {value_text(b)}" for k, (a, b) in table.changes[row.experiment].items()]
+            lines.append(f"- {row.title or row.experiment} against {row.parent}: {', '.join(keys) or 'nothing'}")
     return ["## What each row changes", "\n".join(lines)] if lines else []

@@ -25,7 +25,6 @@ from recface.metrics.protocols import (
 )
 from recface.metrics.readers import match
 from recface.metrics.readers.region import Region, read_region, with_region
-from recface.results.photo_values import is_whole, rows_of_people
 from recface.results.records import Entry
 from recface.tracking.archive import read_arrays
 from recface.tracking.record import RunRecord, read_record
@@ -38,6 +37,17 @@ PARTS = {
     "photos": ("photos", "benchmark-photos/v1"),
 }
 """Prefix of the arrays to the record's block and the protocol that makes its numbers."""
+
+
+def is_whole(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether every mode was kept: where not, metrics in which each mode counts alike are others."""
+    return int(arrays.get("modes_kept", 0)) == int(arrays.get("modes_total", 0))
+
+
+def rows_of_people(people: np.ndarray, identity: np.ndarray) -> np.ndarray:
+    """Row of (P,) `people`, each once and in any order, that is the person of each of the (N,) photos."""
+    order = np.argsort(people)
+    return order[np.searchsorted(people, identity, sorter=order)]
 
 
 def has_own_model(record: RunRecord) -> bool:

@@ -1,15 +1,27 @@
-"""Find the records of runs, from runs/ and from the archive."""
+"""Find the records of runs: in runs/, in the archive results/records/, or in a W&B project."""
 
 from __future__ import annotations
 
 import math
+import sys
+import tempfile
+import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from recface.tracking.archive import read_arrays, record_stem, reduce_predictions
+from recface.errors import RecfaceError
+from recface.tracking.archive import PREDICTIONS_FILE, RECORD_FILE, record_stem
+from recface.tracking.atomic import write_bytes
 from recface.tracking.record import RunRecord, read_record
+
+TIME, TIME_PROTOCOL = "image_cpu_seconds", "cpu-seconds-per-image/v1"
+"""The time per image is a timing of the record; tables show it beside the metrics of the benchmark."""
+Influence = tuple[np.ndarray, np.ndarray]
+"""(P,) influence of each person on a metric, and (P,) their identities."""
 
 
 @dataclass(frozen=True)
@@ -20,29 +32,65 @@ class Entry:
         record: The record.
         path: Its file.
         predictions: npz with the predictions; None where there is none.
+        archived: Whether results/records/ holds this very run.
     """
 
     record: RunRecord
     path: Path
     predictions: Path | None = None
+    archived: bool = False
 
     def value(self, block: str, metric: str) -> float | None:
-        """A recorded value; None where the run has none, or none that is a number (a mean face recognises nobody)."""
-        value = self.record.metrics.get(block, {}).get(metric)
+        """A recorded value; None where the run has none, or none that is finite (a mean face recognises nobody)."""
+        metrics = self.record.metrics.get(block, {})
+        value = metrics.get(metric)
+        if value is None and metric == TIME and block == "benchmark" and metrics:
+            value = self.record.timings.get(TIME)
         return None if value is None or not math.isfinite(value) else value
+
+    def protocol(self, block: str, metric: str) -> str:
+        """Protocol id of a value, "" where the record names none."""
+        return self.record.protocol(block, metric) or (TIME_PROTOCOL if metric == TIME else "")
 
     @property
     def commit(self) -> str:
-        """Commit of the code that ran, in eight digits; "+" says that it had uncommitted changes."""
+        """Commit of the code that ran, in eight digits; "+" marks uncommitted changes."""
         return (self.record.git.get("commit") or "none")[:8] + ("+" if self.record.git.get("dirty") else "")
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Predictions in the archive's reduced form, so that a fresh clone computes what the first machine did.
+    def arrays(self, *beginnings: str) -> dict[str, np.ndarray]:
+        """Stored arrays whose names begin so (by default all), floats as float16, as the archive keeps them.
+
+        Only these members of the file are read.
 
         Raises:
-            RecfaceError: They cannot be read.
+            RecfaceError: The file cannot be read.
         """
-        return {} if self.predictions is None else reduce_predictions(read_arrays(self.predictions))
+        if self.predictions is None:
+            return {}
+        try:
+            with np.load(self.predictions, allow_pickle=False) as stored:
+                names = [name for name in stored.files if not beginnings or name.startswith(beginnings)]
+                found = {name: stored[name] for name in names}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            text = " ".join(str(error).split())[:80]
+            raise RecfaceError(f"{self.predictions}: not readable ({text}); run it again") from None
+        with np.errstate(over="ignore"):
+            return {name: a.astype(np.float16) if a.dtype.kind == "f" else a for name, a in found.items()}
+
+    def influence(self, block: str, metric: str) -> Influence | None:
+        """Influence of each test person on a metric; None where the run did not store it."""
+        return self._influences.get(f"{block}/{metric}")
+
+    @cached_property
+    def _influences(self) -> dict[str, Influence]:
+        arrays = self.arrays("influence_")
+        found: dict[str, Influence] = {}
+        for name in sorted(arrays):
+            people, metrics = arrays.get(f"{name}_people"), arrays.get(f"{name}_metrics")
+            if people is not None and metrics is not None:
+                rows = zip(metrics.tolist(), arrays[name], strict=True)
+                found |= {metric: (row, people) for metric, row in rows if np.isfinite(row).all()}
+        return found
 
 
 def find_records(runs: str | Path, records: str | Path) -> list[Entry]:
@@ -61,21 +109,85 @@ def find_records(runs: str | Path, records: str | Path) -> list[Entry]:
     Raises:
         RecfaceError: A record cannot be read.
     """
-    found: dict[tuple[str, str, int], Entry] = {}
-    for path in sorted(Path(records).glob("*.json")):
-        record = read_record(path)
-        predictions = path.with_suffix(".npz")
-        found[(record.experiment, record.hash, record.seed)] = Entry(
-            record, path, predictions if predictions.is_file() else None
-        )
+    archived = {path.stem: path for path in sorted(Path(records).glob("*.json"))}
+    found: list[Entry] = []
     for path in sorted(Path(runs).glob("*/*/seed=*/run.json")):
         record = read_record(path)
-        key = (record.experiment, record.hash, record.seed)
-        if record.state != "finished" and key in found:
+        copy = archived.get(record_stem(record))
+        if copy is not None and record.state != "finished":
             continue
-        # The archived copy is written last; where its record is this one, its predictions are these, only smaller.
-        archived = Path(records) / f"{record_stem(record)}.npz"
-        current = key in found and found[key].record == record and archived.is_file()
-        own = path.parent / "predictions.npz"
-        found[key] = Entry(record, path, archived if current else own if own.is_file() else None)
-    return [found[key] for key in sorted(found)]
+        found.append(_run_entry(record, path, copy))
+        archived.pop(record_stem(record), None)
+    for path in archived.values():
+        predictions = path.with_suffix(".npz")
+        found.append(Entry(read_record(path), path, predictions if predictions.is_file() else None, True))
+    return sorted(found, key=lambda entry: (entry.record.experiment, entry.record.hash, entry.record.seed))
+
+
+def _run_entry(record: RunRecord, path: Path, copy: Path | None) -> Entry:
+    """A run on disk; its archived predictions stand for its own where both files say that they are the same run's."""
+    own = path.with_name("predictions.npz")
+    if copy is not None and copy.read_bytes() == path.read_bytes():
+        reduced = copy.with_suffix(".npz")
+        if not own.is_file():
+            return Entry(record, path, reduced if reduced.is_file() else None, archived=not reduced.is_file())
+        if reduced.is_file() and reduced.stat().st_mtime_ns >= own.stat().st_mtime_ns:
+            return Entry(record, path, reduced, True)
+    return Entry(record, path, own if own.is_file() else None)
+
+
+def download_records(project: str, records: str | Path) -> int:
+    """Download the record, and the reduced predictions, of every run of a W&B project that has sent one.
+
+    Where several W&B runs hold one experiment, hash and seed, the finished one counts, and of those the newest.
+
+    Args:
+        project: ENTITY/PROJECT.
+        records: Folder to fill.
+
+    Returns:
+        Number of records.
+
+    Raises:
+        RecfaceError: The project does not exist or does not answer, there is no key, or no run has sent a record.
+    """
+    if project.count("/") != 1:
+        raise RecfaceError(f"--wandb {project}: give ENTITY/PROJECT")
+    records = Path(records)
+    best: dict[str, RunRecord] = {}
+    without = 0
+    for run in _wandb_runs(project):
+        with tempfile.TemporaryDirectory() as folder:
+            found = {file.name: file for file in run.files(names=[RECORD_FILE, PREDICTIONS_FILE])}
+            if RECORD_FILE not in found:
+                without += 1
+                continue
+            for file in found.values():
+                file.download(root=folder, replace=True).close()
+            record = read_record(Path(folder) / RECORD_FILE)
+            stem = record_stem(record)
+            if stem in best and _rank(best[stem]) >= _rank(record):
+                continue
+            best[stem] = record
+            write_bytes(records / f"{stem}.json", (Path(folder) / RECORD_FILE).read_bytes())
+            (records / f"{stem}.npz").unlink(missing_ok=True)
+            if PREDICTIONS_FILE in found:
+                write_bytes(records / f"{stem}.npz", (Path(folder) / PREDICTIONS_FILE).read_bytes())
+    if without:
+        print(f"{project}: left out {without} runs that have sent no record yet", file=sys.stderr)
+    if not best:
+        raise RecfaceError(f"{project}: no run there has sent a record; runs with logger=wandb send one")
+    return len(best)
+
+
+def _wandb_runs(project: str) -> list[Any]:
+    import wandb
+
+    try:
+        return list(wandb.Api(timeout=30).runs(project, per_page=100))
+    except Exception as error:  # of many kinds: no key, no server, no such project
+        raise RecfaceError(f"--wandb {project}: {' '.join(str(error).split())}") from None
+
+
+def _rank(record: RunRecord) -> tuple[bool, str]:
+    return record.state == "finished", record.updated

@@ -1,16 +1,14 @@
-"""Pick the runs of a table's block among all records.
-
-Which config keys a row of a table changes against its parent row.
-"""
+"""Pick the runs of a table's blocks among all records, and tell which config keys a row changes against its parent."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from recface.results.records import Entry
-from recface.results.spec import Block, Row
+from recface.results.spec import Block, Row, TableSpec
 from recface.tracking.config_hash import IGNORED, normalised, without
 
 
@@ -41,6 +39,62 @@ def lookup(config: Mapping[str, Any], key: str) -> Any:
             return None
         value = value[part]
     return value
+
+
+def select_runs(
+    spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] | None = None
+) -> list[tuple[Block, BlockRuns]]:
+    """Pick the runs of every block of a table; see `select_block`.
+
+    Args:
+        spec: The table.
+        entries: All records.
+        current: Version keys of the code.
+
+    Returns:
+        Blocks, split ones by configuration (the embedded head's first), with their runs.
+    """
+    entries = list(entries) if spec.experiment is None else _rows_of_records(spec.experiment, entries)
+    names = [row.experiment for row in spec.rows]
+    found: list[tuple[Block, BlockRuns]] = []
+    for block in spec.blocks:
+        if not block.split:
+            found.append((block, select_block(entries, block, names, current)))
+            continue
+        groups: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if _has_metrics(entry, block) and not is_behind(entry, current or {}) and entry.record.experiment in names:
+                groups.setdefault(entry.record.hash, []).append(entry)
+        split = [(_filled(block, group[0]), group) for group in groups.values()]
+        split.sort(key=lambda part: (not part[0].name.startswith("makehuman"), part[0].name))
+        found += [(part, select_block(group, part, names, current)) for part, group in split]
+    return found
+
+
+def _rows_of_records(experiment: str, entries: Iterable[Entry]) -> list[Entry]:
+    """Each block of metrics of an experiment's records as an entry of its own, whose experiment is the block's name.
+
+    Its metrics are in the block "rows". METRIC@N is a metric with N modes; that of most modes is METRIC, too.
+    """
+    found = []
+    for entry in entries:
+        if entry.record.experiment == experiment:
+            for name, metrics in entry.record.metrics.items():
+                sized = sorted((int(key.partition("@")[2]), key) for key in metrics if "@" in key)
+                whole = {key.partition("@")[0]: metrics[key] for _, key in sized}
+                record = replace(entry.record, experiment=name, metrics={"rows": {**whole, **metrics}})
+                found.append(replace(entry, record=record))
+    return found
+
+
+def _filled(block: Block, entry: Entry) -> Block:
+    """A split block with the name and title of one configuration."""
+
+    def fill(match: re.Match[str]) -> str:
+        value = entry.record.hash if match[1] == "hash" else lookup(entry.record.config, match[1])
+        return "all" if value is None else str(value)
+
+    return block.model_copy(update={key: re.sub(r"{([\w.]+)}", fill, getattr(block, key)) for key in ("name", "title")})
 
 
 def select_block(
@@ -96,23 +150,30 @@ def _preference(group: list[Entry]) -> tuple[int, str, str]:
     return -fewest, max(entry.record.updated for entry in group), group[0].record.hash
 
 
+def is_behind(entry: Entry, current: Mapping[str, Any]) -> bool:
+    """Whether one of a record's version keys differs from the current one."""
+    return any(current.get(key, value) != value for key, value in entry.record.versions.items())
+
+
 def _mark_outdated(runs: BlockRuns, current: Mapping[str, Any]) -> None:
     """Compare version keys; that of the variant only within an experiment, the others over the whole block."""
     entries = runs.entries()
-    if not entries:
-        return
+    newest: dict[tuple[str, str], Any] = {}
+    for entry in sorted(entries, key=lambda entry: entry.record.updated):
+        newest |= {_scope(entry, key): value for key, value in entry.record.versions.items()}
     for entry in entries:
         record = entry.record
-        behind = []
-        for key, value in record.versions.items():
-            peers = [e for e in entries if key != "variant" or e.record.experiment == record.experiment]
-            newest = max(peers, key=lambda e: e.record.updated).record
-            expected = current.get(key, newest.versions.get(key))
-            if expected is not None and expected != value:
-                behind.append(f"{key} {value}, now {expected}")
+        expected = {key: current.get(key, newest[_scope(entry, key)]) for key in record.versions}
+        behind = [
+            f"{key} {value}, now {expected[key]}" for key, value in record.versions.items() if expected[key] != value
+        ]
         if behind:
             runs.outdated.add((record.experiment, record.seed))
             runs.notes.append(f"{record.experiment} seed {record.seed} is outdated ({'; '.join(behind)}): run it again")
+
+
+def _scope(entry: Entry, key: str) -> tuple[str, str]:
+    return key, entry.record.experiment if key == "variant" else ""
 
 
 Changes = dict[str, tuple[Any, Any]]

@@ -1,50 +1,57 @@
-"""What a table is: its YAML, read and checked."""
+"""What a table is: its YAML, declared and checked, with the rows that experiments and imported methods add."""
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal
 
-import yaml
+from pydantic import Field
 
 from recface.errors import RecfaceError
+from recface.results.records import Entry
+from recface.settings.compose import ExperimentRow, experiment_rows
+from recface.settings.declared import Settings, Whole, read_yaml, validated
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Settings):
     """A section of a table: runs on one benchmark.
 
     Attributes:
         name: Short name, a value of the CSV's block column.
         metrics: Key of the record's metrics to read.
         title: Heading.
-        predictions: Prefix of the block's arrays in predictions.npz, "" for none.
         select: Dotted config key to the value that a run's config must have.
         command: What a user runs to fill the block.
         columns: Metrics shown; None for all that any run of the block has.
+        split: One block for each configuration among the current records; name and title may then hold dotted config
+            keys in braces, and {hash}.
     """
 
     name: str
     metrics: str
     title: str = ""
-    predictions: str = ""
-    select: dict[str, Any] = field(default_factory=dict)
+    select: dict[str, Any] = Field(default_factory=dict)
     command: str = ""
     columns: list[str] | None = None
+    split: bool = False
 
 
-@dataclass(frozen=True)
-class Row:
-    """An experiment, and the one it is compared to."""
+class Row(Settings):
+    """An experiment, and the one it is compared with.
+
+    Attributes:
+        experiment: Name of its records.
+        title: By default that of the experiment's config.
+        parent: By default the experiment's own parent where it is a row too; null for none.
+    """
 
     experiment: str
     title: str = ""
     parent: str | None = None
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Settings):
     """A metric.
 
     Attributes:
@@ -54,30 +61,50 @@ class Column:
         digits: Decimals shown.
         target: The ideal value; the nearest is best.
         reference: Record metric that holds the mean face's value of this column.
+        relative: Whether differences are in % of the parent's value.
     """
 
     metric: str
     title: str = ""
-    direction: str = ""
-    digits: int = 3
+    direction: Literal["", "lower", "higher"] = ""
+    digits: Whole = 3
     target: float | None = None
     reference: str | None = None
+    relative: bool = False
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Bootstrap settings: replicates, and the seed that makes them the same every time."""
+class Figure(Settings):
+    """What is drawn beside a table: one of three kinds of picture, or none.
 
-    replicates: int = 2000
-    seed: int = 0
+    Attributes:
+        x: Metric along x of a scatter plot, a point for each row.
+        y: Metric along y.
+        curves: Prefix of arrays in predictions.npz that hold curves along training.
+        lines: Metric that is recorded as METRIC@N too, for numbers N of modes, to draw against N.
+        hide: Rows left out of the lines.
+    """
+
+    x: str | None = None
+    y: str | None = None
+    curves: Literal["conflict"] | None = None
+    lines: str | None = None
+    hide: list[str] = Field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class TableSpec:
+class TableSpec(Settings):
     """One table YAML.
 
     Attributes:
+        name: Of its files.
+        title: Heading of its page.
+        blocks: Sections.
+        rows: Rows; experiments that name the table in `tables:` follow them.
+        columns: Metrics.
+        selection: How runs were chosen, for the page.
+        notes: What else a reader should know, for the page.
         imported: Parent of the rows that methods of external/ with predictions get; None: they get none.
+        experiment: The experiment whose records hold a row as one block of metrics each; None: rows are experiments.
+        figure: What is drawn.
     """
 
     name: str
@@ -86,70 +113,111 @@ class TableSpec:
     rows: list[Row]
     columns: list[Column]
     selection: str = ""
+    notes: str = ""
     imported: str | None = None
-    statistics: Statistics = Statistics()
-    figure: dict[str, str] = field(default_factory=dict)
+    experiment: str | None = None
+    figure: Figure = Figure()
+
+    def titles(self) -> dict[str, str]:
+        """Experiment to the title of its row, in order."""
+        return {row.experiment: row.title or row.experiment for row in self.rows}
 
 
-T = TypeVar("T")
+def read_specs(configs: str | Path, entries: Iterable[Entry] = ()) -> list[TableSpec]:
+    """Read all tables of a folder, by their files in order.
+
+    Args:
+        configs: Folder of table YAMLs.
+        entries: All records, for the rows of imported methods.
+
+    Raises:
+        RecfaceError: There is no table YAML, one is wrong (see `read_spec`), or two tables have one name.
+    """
+    paths = sorted(Path(configs).glob("*.yaml"))
+    if not paths:
+        raise RecfaceError(f"{configs}: no table YAML here")
+    experiments = experiment_rows()
+    entries = list(entries)
+    specs: dict[str, TableSpec] = {}
+    for path in paths:
+        spec = with_imported(read_spec(path, experiments), entries)
+        if spec.name in specs:
+            raise RecfaceError(f"{path}: another table is named {spec.name}, too; names of tables are names of files")
+        specs[spec.name] = spec
+    return list(specs.values())
 
 
-def make(kind: type[T], content: Any, where: str) -> T:
-    """Build a dataclass from a mapping; say which key is unknown or missing."""
-    if not isinstance(content, dict):
-        raise RecfaceError(f"{where}: expected keys and values, got {content!r}")
-    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(content) - set(known))
-    if unknown:
-        raise RecfaceError(f"{where}: unknown key {', '.join(map(str, unknown))}; known are {', '.join(known)}")
-    required = [name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
-    missing = [name for name in required if name not in content]
-    if missing:
-        raise RecfaceError(f"{where}: lacks {', '.join(missing)}")
-    return kind(**content)
-
-
-def read_spec(path: str | Path) -> TableSpec:
+def read_spec(path: str | Path, experiments: Sequence[ExperimentRow] | None = None) -> TableSpec:
     """Read a table YAML.
 
     Args:
         path: Such as configs/table/ablation.yaml.
+        experiments: All experiments; by default those of configs/experiment.
 
     Returns:
-        The checked specification.
+        The checked table: rows have their titles and parents, and those of experiments that name the table are added.
 
     Raises:
-        RecfaceError: No YAML, a key unknown or missing, a wrong direction, a parent or column that is no row or metric.
+        RecfaceError: The file is no YAML; a key is unknown, missing or wrong; a parent or a block's column is no row or
+            column of the table. The line names file, line and key.
     """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise RecfaceError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    spec = make(TableSpec, content, str(path))
-    parts = {
-        "blocks": [make(Block, item, f"{path}: block {i + 1}") for i, item in enumerate(content["blocks"])],
-        "rows": [make(Row, item, f"{path}: row {i + 1}") for i, item in enumerate(content["rows"])],
-        "columns": [make(Column, item, f"{path}: column {i + 1}") for i, item in enumerate(content["columns"])],
-        "statistics": make(Statistics, content.get("statistics", {}), f"{path}: statistics"),
-    }
-    spec = TableSpec(**{**{f.name: getattr(spec, f.name) for f in fields(TableSpec)}, **parts})
-    _check(spec, path)
+    content, lines = read_yaml(path)
+    spec = validated(TableSpec, content, str(path), lines)
+    spec = _with_experiments(spec, experiment_rows() if experiments is None else experiments)
+
+    def refuse(what: str, known: Iterable[str], *place: Any) -> None:
+        key = ".".join(map(str, place))
+        raise RecfaceError(f"{path}: line {lines.of(*place)}: {key} {what}; known are {', '.join(known)}")
+
+    names = [row.experiment for row in spec.rows]
+    for index, row in enumerate(spec.rows):
+        if row.parent is not None and row.parent not in names:
+            refuse(f"must be a row, not {row.parent!r}", names, "rows", index, "parent")
+    if spec.imported is not None and spec.imported not in names:
+        refuse(f"must be a row, not {spec.imported!r}", names, "imported")
+    metrics = [column.metric for column in spec.columns]
+    for index, block in enumerate(spec.blocks):
+        for metric in block.columns or ():
+            if metric not in metrics:
+                refuse(f"must be columns of the table, not {metric!r}", metrics, "blocks", index, "columns")
+    for axis in ("x", "y"):
+        metric = getattr(spec.figure, axis)
+        if metric is not None and metric not in metrics:
+            refuse(f"must be a column, not {metric!r}", metrics, "figure", axis)
     return spec
 
 
-def _check(spec: TableSpec, path: Path) -> None:
-    experiments = [row.experiment for row in spec.rows]
-    metrics = [column.metric for column in spec.columns]
-    for row in spec.rows:
-        if row.parent is not None and row.parent not in experiments:
-            raise RecfaceError(f"{path}: parent {row.parent} of row {row.experiment} is no row; rows are {experiments}")
-    if spec.imported is not None and spec.imported not in experiments:
-        raise RecfaceError(f"{path}: parent {spec.imported} of imported rows is no row; rows are {experiments}")
-    for column in spec.columns:
-        if column.direction not in ("", "lower", "higher"):
-            raise RecfaceError(f"{path}: direction of {column.metric} is {column.direction!r}, not lower or higher")
-    for block in spec.blocks:
-        unknown = sorted(set(block.columns or ()) - set(metrics))
-        if unknown:
-            raise RecfaceError(f"{path}: columns {unknown} of block {block.name} are no columns of the table")
+def _with_experiments(spec: TableSpec, experiments: Sequence[ExperimentRow]) -> TableSpec:
+    if spec.experiment is not None:
+        return spec
+    known = {experiment.name: experiment for experiment in experiments}
+    listed = {row.experiment: row for row in spec.rows}
+    for experiment in experiments:
+        if spec.name in experiment.tables:
+            listed.setdefault(experiment.name, Row(experiment=experiment.name))
+    rows = []
+    for name, row in listed.items():
+        own = known.get(name)
+        given = row.model_fields_set
+        parent = row.parent if "parent" in given or own is None or own.parent not in listed else own.parent
+        title = row.title if "title" in given or own is None else own.title
+        rows.append(Row(experiment=name, title=title, parent=parent))
+    return spec.model_copy(update={"rows": rows})
+
+
+def with_imported(spec: TableSpec, entries: Iterable[Entry]) -> TableSpec:
+    """Add a row, by name, for each finished record of a method of external/NAME, where the table wants them."""
+    if spec.imported is None:
+        return spec
+    titles = {
+        entry.record.experiment: str(entry.record.config.get("title", entry.record.experiment))
+        for entry in entries
+        if entry.record.state == "finished" and _baseline_method(entry) == "imported"
+    }
+    taken = {row.experiment for row in spec.rows}
+    new = [Row(experiment=n, title=t, parent=spec.imported) for n, t in sorted(titles.items()) if n not in taken]
+    return spec.model_copy(update={"rows": [*spec.rows, *new]})
+
+
+def _baseline_method(entry: Entry) -> str | None:
+    return entry.record.config.get("baselines", {}).get("method")

@@ -1,162 +1,142 @@
-"""Means, errors and paired intervals over seeds and identities. Pure functions on arrays.
+"""Tests of differences between rows, over random seeds and test people. Pure functions on arrays.
 
-A bootstrap replicate draws seeds and identities with replacement. An identity drawn twice counts with weight 2, a pair
-of identities with the product of their weights; so one matrix of weights, drawn once, serves every row and every
-metric, and differences are paired.
+A run scatters with its seed, and its test people are a sample. Every run stores the influence of each test person on
+each metric: P times the derivative of the metric with respect to the person's weight, at weights of one. The variance
+of a metric over samples of P people is then var(influence) / P, the infinitesimal jackknife (Efron and Stein, *The
+Jackknife Estimate of Variance*, Annals of Statistics 9, 1981), without any resampling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 Array = np.ndarray
+Value = TypeVar("Value", float, Array)
+LEVEL = 0.05
+"""A difference whose corrected p value is below this is marked."""
+BOTH, PEOPLE, SEEDS, NEITHER = "seeds and people", "people", "seeds", ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A test of "the difference is zero".
+
+    Attributes:
+        method: What varies: `BOTH`, `PEOPLE`, `SEEDS`, or `NEITHER` where there is no interval.
+        low: Lower end of the 95% interval.
+        high: Upper end.
+        p: Two-sided p value.
+    """
+
+    method: str = NEITHER
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean over seeds with its standard error s / sqrt(n), s with n - 1.
-
-    Args:
-        values: One value a seed, at least one.
-
-    Returns:
-        Mean, and standard error; None for a single seed.
-    """
+    """Mean over seeds with its standard error s / sqrt(n), s with n - 1; no error for a single seed."""
     array = np.asarray(values, float)
     error = float(array.std(ddof=1) / np.sqrt(array.size)) if array.size > 1 else None
     return float(array.mean()), error
 
 
-def paired_t_interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
-    """Student's t interval of the mean of per-seed differences; None for fewer than two seeds.
+def compare(differences: Sequence[float], influences: Array | None = None) -> Result:
+    """Test the mean of per-seed differences of two rows that saw the same people.
+
+    Source: the variance of Obuchowski and Rockette (*Hypothesis testing of diagnostic accuracy for multiple readers and
+    multiple tests*, Communications in Statistics 24, 1995) for paired differences, with seeds as readers and people as
+    cases: s^2 / S + max(Cov, 0), where s^2 is the variance over S seeds and Cov the mean covariance over people between
+    two seeds. s^2 / S alone treats people as fixed. Degrees of freedom by Satterthwaite, with S - 1 and P - 1 of the
+    two components. benchmarks/bench_significance.py measures how often a true null is rejected.
 
     Args:
-        differences: Row minus parent, one a seed.
-        level: Coverage.
+        differences: (S,) row minus parent, one for each seed.
+        influences: (S, P) influence of each person on each difference; None where it is not stored.
 
     Returns:
-        Lower and upper end.
+        The test over seeds and people; over people alone for one seed; Student's t over seeds alone without influences.
     """
-    from scipy.special import stdtrit  # a tenth of the start-up time of scipy.stats, the same quantile
-
     mean, error = mean_and_error(differences)
+    seeds = len(differences)
+    if influences is None:
+        return Result() if error is None else _t_test(SEEDS, mean, error**2, seeds - 1)
+    people = influences.shape[1]
     if error is None:
+        return _t_test(PEOPLE, mean, float(influences[0].var(ddof=1)) / people, people - 1)
+    shared = max(0.0, mean_covariance(influences)) / people
+    variance = error**2 + shared
+    spread = error**4 / (seeds - 1) + shared**2 / (people - 1)
+    return _t_test(BOTH, mean, variance, variance**2 / spread if spread > 0 else seeds - 1)
+
+
+def mean_covariance(influences: Array) -> float:
+    """Mean covariance over people (P - 1) between two different seeds, of (S, P) influences with S > 1."""
+    seeds, people = influences.shape
+    centered = influences - influences.mean(axis=1, keepdims=True)
+    # The variance of the sum is the sum over all pairs of seeds; those of a seed with itself are taken out.
+    pairs = np.square(centered.sum(axis=0)).sum() - np.square(centered).sum()
+    return float(pairs / ((people - 1) * seeds * (seeds - 1)))
+
+
+def _t_test(method: str, mean: float, variance: float, freedom: float, coverage: float = 0.95) -> Result:
+    from scipy.special import stdtr, stdtrit  # a tenth of the start-up time of scipy.stats, the same distribution
+
+    error = variance**0.5
+    half = float(stdtrit(freedom, 0.5 + coverage / 2)) * error
+    p = float(2 * stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
+    return Result(method, mean - half, mean + half, p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: whatever is below a level after it holds together at that family-wise level.
+
+    Source: Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 6, 1979.
+
+    Args:
+        p_values: P values of one family of m hypotheses, dependent in any way.
+
+    Returns:
+        Corrected p values in the order given: the k-th smallest times (m - k + 1), made monotone, at most 1.
+    """
+    values = np.asarray(p_values, float)
+    order = np.argsort(values, kind="stable")
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1)))
+    return corrected.tolist()
+
+
+def goodness(values: Value, direction: str, target: float | None = None) -> Value | None:
+    """Values turned so that more is better.
+
+    Args:
+        values: Array of any shape, or one number.
+        direction: "lower" or "higher" is better, "" for neither.
+        target: The ideal value; it overrides the direction.
+
+    Returns:
+        The same shape; None where neither direction is better.
+    """
+    if target is not None:
+        return -abs(values - target)
+    if not direction:
         return None
-    half = float(stdtrit(len(differences) - 1, 0.5 + level / 2)) * error
-    return mean - half, mean + half
+    return values if direction == "higher" else -values
 
 
-def percentile_interval(replicates: Array, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval.
+def probability_of_improvement(row: Array, parent: Array) -> float:
+    """Share of all pairs of seeds, and of people, in which the row beats the parent; ties count half.
 
-    Args:
-        replicates: (R,) replicates; NaN ones (a draw without any genuine pair) are left out.
-        level: Coverage.
-
-    Returns:
-        Lower and upper end.
-    """
-    tail = (1 - level) / 2 * 100
-    low, high = np.nanpercentile(replicates, [tail, 100 - tail])
-    return float(low), float(high)
-
-
-def draw_weights(count: int, replicates: int, seed: int) -> Array:
-    """Multiplicities of a bootstrap draw with replacement.
+    Source: P(X > Y) of Agarwal et al., *Deep Reinforcement Learning at the Edge of the Statistical Precipice*, NeurIPS
+    2021, section 4.3: the Mann-Whitney statistic of all pairs of runs, averaged over tasks, which are people here.
 
     Args:
-        count: Units to draw from, and number drawn.
-        replicates: R.
-        seed: Same seed, same draws.
-
-    Returns:
-        (count, R) float32, each column sums to count.
+        row: (S, P) goodness of each seed on each person; P = 1 for values of whole runs.
+        parent: (T, P).
     """
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(count, np.full(count, 1 / count), size=replicates)
-    return np.ascontiguousarray(drawn.T, dtype=np.float32)
-
-
-def over_seeds(replicates: Array, seed_weights: Array) -> Array:
-    """Average the replicates of the seeds that were drawn.
-
-    Args:
-        replicates: (S, R) of each seed.
-        seed_weights: (S, R) multiplicities.
-
-    Returns:
-        (R,) replicates of the mean over seeds.
-    """
-    return (replicates * seed_weights).sum(0) / seed_weights.sum(0)
-
-
-def grouped_mean(values: Array, groups: Array, weights: Array) -> Array:
-    """Replicates of a mean: photos are averaged within their identity, then identities are resampled.
-
-    Args:
-        values: (N,) one value a photo; NaN ones are left out.
-        groups: (N,) identity as 0 .. P-1.
-        weights: (P, R) multiplicities.
-
-    Returns:
-        (R,) means.
-    """
-    valid = np.isfinite(values)
-    counts = np.bincount(groups[valid], minlength=len(weights))
-    sums = np.bincount(groups[valid], weights=values[valid], minlength=len(weights))
-    present = counts > 0
-    means = sums[present] / counts[present]
-    chosen = weights[present].astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        return means @ chosen / chosen.sum(0)
-
-
-def prior_kl(parameters: Array, groups: Array, weights: Array) -> Array:
-    """Replicates of the prior distance: KL of each dimension's Gaussian to N(0, 1), averaged (methods.md, SIR).
-
-    Args:
-        parameters: (N, K) whitened.
-        groups: (N,) identity as 0 .. P-1.
-        weights: (P, R) multiplicities.
-
-    Returns:
-        (R,) values, with the population variance.
-    """
-    count, first, second = _moments(parameters, groups, len(weights))
-    total = count @ weights
-    mean = (first.T @ weights) / total
-    variance = np.maximum((second.T @ weights) / total - mean**2, 1e-12)
-    return 0.5 * (variance + mean**2 - 1 - np.log(variance)).mean(0)
-
-
-def nmcd(points: Array, groups: Array, weights: Array) -> Array:
-    """Replicates of NMCD: mean ||x - c_y||^2 over mean_{i != j} ||c_i - c_j||^2 (methods.md, SFM).
-
-    Args:
-        points: (N, D).
-        groups: (N,) identity as 0 .. P-1, none empty.
-        weights: (P, R) multiplicities.
-
-    Returns:
-        (R,) values. Copies of one identity are no pair.
-    """
-    count, first, second = _moments(points, groups, len(weights))
-    centres = first / count[:, None]
-    within = second.sum(1) - count * (centres**2).sum(1)
-    spread = (within @ weights) / (count @ weights)
-    square = (centres**2).sum(1)
-    between = square[:, None] + square[None] - 2 * centres @ centres.T
-    np.fill_diagonal(between, 0)
-    weights = weights.astype(np.float64)
-    pairs = weights.sum(0) ** 2 - (weights**2).sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return spread / ((weights * (between @ weights)).sum(0) / pairs)
-
-
-def _moments(points: Array, groups: Array, size: int) -> tuple[Array, Array, Array]:
-    """Photos, sums and sums of squares of each identity: (P,), (P, D), (P, D)."""
-    points = np.asarray(points, np.float64)
-    member = np.zeros((size, len(points)))
-    member[groups, np.arange(len(points))] = 1
-    return member.sum(1), member @ points, member @ points**2
+    wins = sum(np.count_nonzero(own > parent) + 0.5 * np.count_nonzero(own == parent) for own in row)
+    return float(wins / (len(row) * parent.size))

@@ -1,22 +1,28 @@
-"""A table as data: cells, differences and provenance, before anything is written."""
+"""A table as data: cells, differences with their statistics, and provenance, before anything is written."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from recface.errors import RecfaceError
-from recface.results.cache import Cache
-from recface.results.derived import derive
-from recface.results.differences import Comparer, Difference
 from recface.results.records import Entry
-from recface.results.selection import BlockRuns, Changes, changes_of_rows, select_block
-from recface.results.significance import goodness, holm
+from recface.results.selection import BlockRuns, Changes, changes_of_rows, select_runs
 from recface.results.spec import Block, Column, TableSpec
-from recface.results.statistics import mean_and_error
+from recface.results.statistics import (
+    LEVEL,
+    Result,
+    compare,
+    goodness,
+    holm,
+    mean_and_error,
+    probability_of_improvement,
+)
 
 
 @dataclass
@@ -27,13 +33,42 @@ class Cell:
         mean: Over seeds.
         error: Standard error over seeds, None for one seed.
         per_seed: Seed to value.
-        best: Whether no other row of the block is better.
+        best: Whether no other row of the block is better, as far as digits are shown.
     """
 
     mean: float
     error: float | None
     per_seed: dict[int, float]
     best: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Row minus parent.
+
+    Attributes:
+        value: Mean over the seeds both have, from the records.
+        per_seed: Seed to difference.
+        test: Interval and p value, and by what method.
+        better: Probability that a seed of the row beats a seed of the parent on a person; None where neither direction
+            is better, or with no more than one pair of values.
+        people: People over which `better` is taken; 0 where only the seeds' values are compared.
+        holm: P value corrected over the rows of the column; see `statistics.holm`.
+        family: Number of differences that it was corrected over.
+    """
+
+    value: float
+    per_seed: dict[int, float]
+    test: Result
+    better: float | None = None
+    people: int = 0
+    holm: float | None = None
+    family: int = 0
+
+    @property
+    def significant(self) -> bool:
+        """Whether it holds after the correction."""
+        return self.holm is not None and self.holm < LEVEL
 
 
 @dataclass
@@ -76,19 +111,13 @@ class Table:
     provenance: str
 
 
-def build(
-    spec: TableSpec,
-    entries: Iterable[Entry],
-    current: Mapping[str, Any] | None = None,
-    cache: Cache | None = None,
-) -> Table:
+def build(spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] | None = None) -> Table:
     """Fill a table from records.
 
     Args:
         spec: The table.
         entries: All records there are.
         current: Version keys of the code, to mark outdated records by.
-        cache: Of what was computed from predictions, to share with other tables and builds.
 
     Returns:
         The table; rows without runs have no cells.
@@ -96,70 +125,97 @@ def build(
     Raises:
         RecfaceError: Two records of one column name different protocols.
     """
-    cache = Cache() if cache is None else cache
-    entries = derive(entries, spec.blocks, cache)
-    experiments = [row.experiment for row in spec.rows]
-    blocks = [_block(spec, block, select_block(entries, block, experiments, current), cache) for block in spec.blocks]
-    used = {str(entry.path): entry for table in blocks for entry in table.runs.entries()}
-    return Table(
-        spec,
-        blocks,
-        changes_of_rows(spec.rows, [table.runs for table in blocks]),
-        _provenance([used[key] for key in sorted(used)]),
+    blocks = [_block(spec, block, runs) for block, runs in select_runs(spec, entries, current)]
+    changes = {} if spec.experiment else changes_of_rows(spec.rows, [table.runs for table in blocks])
+    return Table(spec, blocks, changes, _provenance([entry for table in blocks for entry in table.runs.entries()]))
+
+
+def _block(spec: TableSpec, block: Block, runs: BlockRuns) -> BlockTable:
+    wanted = [column for column in spec.columns if block.columns is None or column.metric in block.columns]
+    cells = {}
+    for experiment, found in runs.finished.items():
+        for column in wanted:
+            values = {seed: entry.value(block.metrics, column.metric) for seed, entry in sorted(found.items())}
+            per_seed = {seed: value for seed, value in values.items() if value is not None}
+            if per_seed:
+                cells[experiment, column.metric] = Cell(*mean_and_error(list(per_seed.values())), per_seed)
+    present = {metric for _, metric in cells}
+    table = BlockTable(block, [column for column in wanted if column.metric in present] or wanted, runs, cells)
+    for column in table.columns:
+        table.protocols[column.metric] = _protocol(spec, table, column.metric)
+        _mark_best(table, column)
+        _add_reference(table, column)
+        found = {
+            row.experiment: _difference(table, row.experiment, row.parent, column) for row in spec.rows if row.parent
+        }
+        corrected = _correct({name: difference for name, difference in found.items() if difference is not None})
+        table.differences |= {(name, column.metric): difference for name, difference in corrected.items()}
+    return table
+
+
+def _difference(table: BlockTable, row: str, parent: str, column: Column) -> Difference | None:
+    """Difference in one metric over the seeds both rows have, not yet corrected; None where they share none."""
+    key = column.metric
+    own, its = table.cells.get((row, key)), table.cells.get((parent, key))
+    seeds = sorted(set(own.per_seed) & set(its.per_seed)) if own and its else []
+    if not seeds or own is None or its is None:
+        return None
+    values = [np.array([cell.per_seed[seed] for seed in seeds]) for cell in (own, its)]
+    sides = [[table.runs.finished[name][seed] for seed in seeds] for name in (row, parent)]
+    influences = _influences(sides, table.block.metrics, key)
+    # In % of the parent's value where the column asks for it; the influence of a ratio follows by the quotient rule.
+    scale = 100 / values[1] if column.relative else np.ones(len(seeds))
+    deltas = (values[0] - values[1]) * scale
+    people = None
+    if influences is not None:
+        ratio = values[0] / values[1] if column.relative else np.ones(len(seeds))
+        people = (influences[0] - influences[1] * ratio[:, None]) * scale[:, None]
+    tasks = [side[:, None] if influences is None else side[:, None] + influences[i] for i, side in enumerate(values)]
+    good = [goodness(side, column.direction, column.target) for side in tasks]
+    better = None
+    if good[0] is not None and good[1] is not None and good[0].size > 1:
+        better = probability_of_improvement(good[0], good[1])
+    return Difference(
+        float(deltas.mean()),
+        dict(zip(seeds, deltas.tolist(), strict=True)),
+        compare(deltas.tolist(), people),
+        better,
+        0 if influences is None else influences[0].shape[1],
     )
 
 
-def _block(spec: TableSpec, block: Block, runs: BlockRuns, cache: Cache) -> BlockTable:
-    wanted = [column for column in spec.columns if block.columns is None or column.metric in block.columns]
-    values = {
-        (experiment, column.metric): {
-            seed: value
-            for seed, entry in sorted(found.items())
-            if (value := entry.value(block.metrics, column.metric)) is not None
-        }
-        for experiment, found in runs.finished.items()
-        for column in wanted
-    }
-    present = {metric for (_, metric), per_seed in values.items() if per_seed}
-    columns = [column for column in wanted if column.metric in present] or wanted
-    table = BlockTable(block, columns, runs)
-    for (experiment, metric), per_seed in values.items():
-        if per_seed:
-            table.cells[experiment, metric] = Cell(*mean_and_error(list(per_seed.values())), per_seed)
-    for column in columns:
-        table.protocols[column.metric] = _protocol(spec, block, runs, column.metric)
-        _mark_best(table, column)
-        _add_reference(table, column)
-    comparer = Comparer(block, spec.statistics, cache)
-    for column in columns:
-        found = {
-            row.experiment: difference
-            for row in spec.rows
-            if row.parent is not None
-            and (difference := comparer.compare(runs.finished[row.experiment], runs.finished[row.parent], column))
-        }
-        table.differences |= {(name, column.metric): item for name, item in _correct(found).items()}
-    return table
+def _influences(sides: Sequence[Sequence[Entry]], block: str, metric: str) -> list[np.ndarray] | None:
+    """(S, P) influences of both rows; None unless all runs stored them, of the same people in the same data."""
+    entries = [entry for side in sides for entry in side]
+    found = [entry.influence(block, metric) for entry in entries]
+    stored = [influence for influence in found if influence is not None]
+    if len(stored) < len(found) or len({entry.record.data_manifest for entry in entries}) > 1:
+        return None
+    people = stored[0][1]
+    if any(not np.array_equal(people, other) for _, other in stored):
+        return None
+    values = np.stack([influence for influence, _ in stored]).astype(np.float64)
+    return [values[: len(sides[0])], values[len(sides[0]) :]]
 
 
 def _correct(differences: dict[str, Difference]) -> dict[str, Difference]:
     """Holm's correction over the rows of one column in one block."""
-    family = {name: item.p for name, item in differences.items() if item.p is not None}
+    family = {name: item.test.p for name, item in differences.items() if item.test.p is not None}
     corrected = dict(zip(family, holm(list(family.values())), strict=True))
     return {name: replace(item, holm=corrected.get(name), family=len(family)) for name, item in differences.items()}
 
 
-def _protocol(spec: TableSpec, block: Block, runs: BlockRuns, metric: str) -> str:
+def _protocol(spec: TableSpec, table: BlockTable, metric: str) -> str:
     """The one protocol of a column; two never share a column."""
     seen: dict[str, str] = {}
-    for entry in runs.entries():
-        record = entry.record
-        if entry.value(block.metrics, metric) is not None:
-            seen.setdefault(record.protocol(block.metrics, metric), f"{record.experiment} seed {record.seed}")
+    for (experiment, name), cell in table.cells.items():
+        for seed in cell.per_seed if name == metric else ():
+            protocol = table.runs.finished[experiment][seed].protocol(table.block.metrics, metric)
+            seen.setdefault(protocol, f"{experiment} seed {seed}")
     if len(seen) > 1:
         which = ", ".join(f"{name or 'none'} ({who})" for name, who in sorted(seen.items()))
         raise RecfaceError(
-            f"table {spec.name}, block {block.name}: column {metric} mixes protocols {which}; "
+            f"table {spec.name}, block {table.block.name}: column {metric} mixes protocols {which}; "
             "run the outdated experiments again"
         )
     return next(iter(seen), "")
@@ -167,10 +223,9 @@ def _protocol(spec: TableSpec, block: Block, runs: BlockRuns, metric: str) -> st
 
 def _mark_best(table: BlockTable, column: Column) -> None:
     cells = [cell for (_, metric), cell in table.cells.items() if metric == column.metric]
-    scores = [goodness(cell.mean, column.direction, column.target) for cell in cells]
-    if None in scores:
-        return
-    for cell, score in zip(cells, scores, strict=True):
+    shown = [goodness(round(cell.mean, column.digits), column.direction, column.target) for cell in cells]
+    scores = [score for score in shown if score is not None]
+    for cell, score in zip(cells, scores, strict=False):
         cell.best = len(cells) > 1 and score == max(scores)
 
 
@@ -183,16 +238,27 @@ def _add_reference(table: BlockTable, column: Column) -> None:
         table.reference[column.metric] = mean_and_error(values)[0]
 
 
-def _provenance(entries: list[Entry]) -> str:
+def further_metrics(table: Table, block: BlockTable, experiment: str) -> list[str]:
+    """What a row recorded besides the columns, such as METRIC@N with N modes; [] where rows are experiments."""
+    if table.spec.experiment is None:
+        return []
+    entries = block.runs.finished[experiment].values()
+    recorded = {key for entry in entries for key in entry.record.metrics[block.block.metrics]}
+    names = recorded - {column.metric for column in block.columns}
+    return sorted(names, key=lambda name: (name.partition("@")[0], int(name.partition("@")[2] or 0)))
+
+
+def _provenance(entries: Sequence[Entry]) -> str:
     """One line that changes only when the records do."""
     if not entries:
         return "no records"
-    records = [entry.record for entry in entries]
-    content = [[r.experiment, r.hash, r.seed, r.metrics, r.protocols, r.versions] for r in records]
+    records = {(str(entry.path), entry.record.experiment): entry.record for entry in entries}
+    content = [[r.experiment, r.hash, r.seed, r.metrics, r.protocols, r.versions] for r in records.values()]
     content.sort(key=lambda item: item[:3])
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     commits = {entry.commit for entry in entries}
-    newest = max(record.updated for record in records)
-    return f"{len(records)} records, hash {digest}, newest {newest}, commit {', '.join(sorted(commits))}" + (
+    newest = max(record.updated for record in records.values())
+    count = len({path for path, _ in records})
+    return f"{count} records, hash {digest}, newest {newest}, commit {', '.join(sorted(commits))}" + (
         " (+ = with uncommitted changes)" if any(name.endswith("+") for name in commits) else ""
     )

@@ -7,13 +7,13 @@ import io
 from collections.abc import Iterable, Sequence
 
 from recface.results.markdown import BETTER, MISSING, OTHER, WORSE, hole, number, reference_texts, verdict
-from recface.results.spec import Column
-from recface.results.table import BlockTable, Cell, Table
+from recface.results.spec import Column, Row
+from recface.results.table import BlockTable, Table, further_metrics
 
 LONG_HEADER = ["experiment", "block", "protocol", "metric", "seed", "value", "hash"]
 DIFFERENCES_HEADER = [
     *("experiment", "parent", "block", "protocol", "metric", "seeds", "difference", "low", "high", "method"),
-    *("p", "p_holm", "family", "improvement", "improvement_low", "improvement_high", "improvement_people"),
+    *("p", "p_holm", "family", "improvement", "improvement_people"),
 ]
 _TEX_MARKS = {BETTER: "^{+}", WORSE: "^{-}", OTHER: r"^{\neq}", "": ""}
 _TEX_ARROWS = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}
@@ -34,22 +34,24 @@ def to_csv(table: Table) -> str:
 
 
 def to_long_csv(table: Table) -> str:
-    """One line a value, with eight significant digits, and the hash of its run."""
+    """One line a value, with eight significant digits, and the hash of its run; see `further_metrics` for more."""
     lines = [LONG_HEADER]
     for block in table.blocks:
+        columns = [column.metric for column in block.columns]
         for row in table.spec.rows:
-            for column in block.columns:
-                cell = block.cells.get((row.experiment, column.metric))
-                for seed, value in sorted(cell.per_seed.items()) if cell else ():
-                    protocol = block.protocols.get(column.metric, "")
-                    run = block.runs.finished[row.experiment][seed].record.hash
-                    line = [row.experiment, block.block.name, protocol, column.metric, str(seed), f"{value:.8g}", run]
-                    lines.append(line)
+            found = sorted(block.runs.finished[row.experiment].items())
+            for metric in (*columns, *further_metrics(table, block, row.experiment)):
+                for seed, entry in found:
+                    value = entry.value(block.block.metrics, metric)
+                    if value is not None:
+                        protocol = entry.protocol(block.block.metrics, metric)
+                        line = [row.experiment, block.block.name, protocol, metric, str(seed), f"{value:.8g}"]
+                        lines.append([*line, entry.record.hash])
     return csv_text(lines)
 
 
 def to_differences_csv(table: Table) -> str:
-    """One line a difference to the parent row, with everything that is known of it; what there is not is empty."""
+    """One line a difference to the parent row, with everything that is known of it; unknown values stay empty."""
     lines = [DIFFERENCES_HEADER]
     for block in table.blocks:
         for row in table.spec.rows:
@@ -57,16 +59,11 @@ def to_differences_csv(table: Table) -> str:
                 found = block.differences.get((row.experiment, column.metric))
                 if found is None:
                     continue
-                better = found.improvement
-                numbers = [found.value, found.low, found.high, found.p, found.holm]
-                chances = [better.value, better.low, better.high] if better else [None] * 3
-                value, low, high, p, corrected, *chances = (
-                    "" if number is None else f"{number:.6g}" for number in (*numbers, *chances)
-                )
+                numbers = [found.value, found.test.low, found.test.high, found.test.p, found.holm, found.better]
+                value, low, high, p, corrected, better = ("" if n is None else f"{n:.6g}" for n in numbers)
                 line = [row.experiment, row.parent or "", block.block.name, block.protocols.get(column.metric, "")]
-                line += [column.metric, str(len(found.per_seed)), value, low, high, found.method, p, corrected]
-                line += [str(found.family), *chances, str(better.people) if better else ""]
-                lines.append(line)
+                line += [column.metric, str(len(found.per_seed)), value, low, high, found.test.method, p, corrected]
+                lines.append([*line, str(found.family), better, "" if found.better is None else str(found.people)])
     return csv_text(lines)
 
 
@@ -81,16 +78,16 @@ def to_tex(table: Table) -> str:
         lines = [
             [
                 escape(row.title or row.experiment),
-                *(_tex_cell(block, row.experiment, column) for column in block.columns),
+                *(_tex_cell(block, row, column) for column in block.columns),
             ]
             for row in table.spec.rows
         ]
         parts.append(f"% block {block.block.name}")
-        parts += tabular(list(map(tex_heading, block.columns)), lines, _tex_reference(block))
+        parts += _tabular(list(map(_tex_heading, block.columns)), lines, _tex_reference(block))
     return "\n".join(parts) + "\n"
 
 
-def tabular(titles: Sequence[str], lines: Iterable[Sequence[str]], reference: Sequence[str] = ()) -> list[str]:
+def _tabular(titles: Sequence[str], lines: Iterable[Sequence[str]], reference: Sequence[str] = ()) -> list[str]:
     """Lines of a booktabs tabular.
 
     Args:
@@ -111,15 +108,10 @@ def tabular(titles: Sequence[str], lines: Iterable[Sequence[str]], reference: Se
     return [*parts, r"\bottomrule", r"\end{tabular}"]
 
 
-def tex_heading(column: Column) -> str:
+def _tex_heading(column: Column) -> str:
     """Title of a column with what is better."""
     arrow = _TEX_ARROWS.get(column.direction, "") if column.target is None else rf" $\to$ {column.target:g}"
     return escape(column.title or column.metric) + arrow
-
-
-def tex_number(cell: Cell, digits: int) -> str:
-    """Mean ± standard error, for LaTeX's mathematical mode."""
-    return number(cell, digits).replace("±", r"\pm")
 
 
 def escape(text: str) -> str:
@@ -129,12 +121,12 @@ def escape(text: str) -> str:
     return "".join(special.get(character, character) for character in text)
 
 
-def _tex_cell(block: BlockTable, experiment: str, column: Column) -> str:
-    cell = block.cells.get((experiment, column.metric))
+def _tex_cell(block: BlockTable, row: Row, column: Column) -> str:
+    cell = block.cells.get((row.experiment, column.metric))
     if cell is None:
-        return r"$\times$" if hole(block, experiment) == MISSING else "--"
-    text = tex_number(cell, column.digits)
-    mark = _TEX_MARKS[verdict(block, experiment, column)]
+        return r"$\times$" if hole(block, row.experiment) == MISSING else "--"
+    text = number(cell, column.digits).replace("±", r"\pm")
+    mark = _TEX_MARKS[verdict(block, row.experiment, row.parent, column)]
     return rf"$\mathbf{{{text}}}{mark}$" if cell.best else f"${text}{mark}$"
 
 
