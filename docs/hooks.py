@@ -1,12 +1,13 @@
 """Hooks of mkdocs.yml: pages from outside of docs/, a page of the API for each room, and each command's help.
 
 The pages of results/, external/ and the repository's top level keep links that work in the repository. In the site the
-folder docs/ is the top level, so links are rewritten on the way; one that leads to code or data, which the site does
-not hold, becomes plain text.
+folder docs/ is the top level, so links are rewritten on the way: those to a room of the code lead to its page of the
+API, those to other files that the site does not hold become plain text.
 """
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import subprocess
@@ -68,13 +69,30 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             uri = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, uri, abs_src_path=str(path)))
     for room in rooms():
-        files.append(File.generated(config, f"api/{room}.md", content=f"# recface.{room}\n\n::: recface.{room}\n"))
+        files.append(File.generated(config, f"api/{room}.md", content=api_page(room)))
     return files
+
+
+def api_page(room: str) -> str:
+    """The page of a room: its docstring, then every public module with its classes and functions."""
+    folder = ROOT / "src" / "recface" / room
+    if not folder.is_dir():
+        return f"# {room}\n\n::: recface.{room}\n    options:\n      show_root_heading: false\n"
+    modules = sorted(
+        ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        for path in folder.rglob("*.py")
+        if path != folder / "__init__.py" and not any(part.startswith("_") for part in path.parts if part != path.name)
+    )
+    intro = f"::: recface.{room}\n    options:\n      show_root_heading: false\n      members: []\n"
+    parts = [f"::: recface.{room}.{module}\n" for module in modules if not module.rpartition(".")[2].startswith("_")]
+    return "\n".join([f"# {room}\n", intro, *parts])
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Rewrite the links of a page, and fill in help texts."""
     uri = page.file.src_uri
+    if uri.startswith(("results/", "api/")):
+        page.meta["search"] = {"boost": 0.3}  # words come before columns of numbers
     outside = (ROOT / uri).exists() and not (ROOT / "docs" / uri).exists()
     here = posixpath.dirname(uri if outside else f"docs/{uri}")
 
@@ -84,6 +102,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match[0]
         there = posixpath.normpath(posixpath.join(here, target)).removeprefix("docs/")
         there = "index.md" if there == "README.md" else there
+        if room := re.match(r"src/recface/(\w+)", there):
+            there = f"api/{room[1]}.md"
         if files.get_file_from_path(there) is None:
             return f"`{text.strip('`')}`" if (ROOT / there).exists() else match[0]
         start = posixpath.dirname(uri)
@@ -101,7 +121,8 @@ def help_text(command: str) -> str:
         RuntimeError: The command does not know --help.
     """
     call = [sys.executable, "-c", "from recface.cli.program import main; import sys; sys.exit(main())"]
-    result = subprocess.run([*call, *command.split(), "--help"], capture_output=True, text=True, cwd=ROOT)
+    wide = os.environ | {"COLUMNS": "100"}
+    result = subprocess.run([*call, *command.split(), "--help"], capture_output=True, text=True, cwd=ROOT, env=wide)
     if result.returncode:
         raise RuntimeError(f"recface {command} --help: {result.stderr}")
     return result.stdout.strip()
