@@ -3,27 +3,33 @@
 import json
 import sys
 
+import pandas as pd
 import torch
 import torch.distributed as dist
 
-from recface.metrics import GeometryVerification, PriorDistance, ShapeError, SIRMetric
+from recface.metrics import SampleMetric, evaluate_shapes
+from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
+
+FIELDS = ("predicted", "true", "identity", "yaw_abs", "expression_norm")
 
 
 def measure(data: dict[str, torch.Tensor], rows: torch.Tensor) -> dict[str, float]:
-    """The metrics of these rows, and, under torch.distributed, of the other processes' rows."""
-    shape_error, geometry, prior = ShapeError(), GeometryVerification(data["basis"]), PriorDistance()
-    sir = SIRMetric(data["basis"])
+    """Metrics of these rows, and, under torch.distributed, of the other process's: all of ours, and a protocol's."""
+
+    def shapes(**samples: torch.Tensor) -> dict[str, float]:
+        return evaluate_shapes(**samples, basis=data["basis"], mean=data["mean"], sigma=data["sigma"])
+
+    def protocol(predicted: torch.Tensor, identity: torch.Tensor) -> dict[str, float]:
+        ids = [str(row) for row in range(len(predicted))]
+        truth = Truth(pd.DataFrame({"id": ids, "identity": identity.numpy().astype(str)}))
+        predictions = Predictions(tuple(ids), parameters=predicted.numpy())
+        return BENCHMARKS["clustering-parameters/v1"].evaluate(predictions, truth)
+
+    metrics = SampleMetric(shapes, FIELDS), SampleMetric(protocol, ("predicted", "identity"))
     for batch in rows.split(17):
-        predicted, true, identity, index = (data[name][batch] for name in ("predicted", "true", "identity", "index"))
-        shapes = [torch.einsum("vck,nk->nvc", data["basis"], a) for a in (predicted, true)]
-        shape_error.update(*shapes, index=index)
-        geometry.update(predicted, identity, index=index)
-        prior.update(predicted, index=index)
-        sir.update(predicted, identity, true=true, index=index)
-    values = {"shape_error_mm": float(shape_error.compute())}
-    for metric in (geometry, prior, sir):
-        values |= {key: float(value) for key, value in metric.compute().items()}
-    return values
+        for metric in metrics:
+            metric.update(**{name: data[name][batch] for name in (*FIELDS, "index")})
+    return metrics[0].compute() | metrics[1].compute()
 
 
 if __name__ == "__main__":

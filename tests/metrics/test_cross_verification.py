@@ -17,10 +17,16 @@ def faces(noise, people=12, modes=5, vertices=20):
     return gallery, probes, basis, torch.linspace(3, 1, modes)
 
 
+def verify(gallery, gallery_identity, probes, probe_identity, basis, sigma):
+    chosen = torch.arange(len(gallery) + len(probes)) < len(gallery)
+    parameters, identity = torch.cat([gallery, probes]), torch.cat([gallery_identity, probe_identity])
+    return cross_verification(parameters, identity, chosen, basis, sigma)
+
+
 def test_against_plain_loops_and_sklearn():
     gallery, probes, basis, sigma = faces(noise=0.8)
     identity = torch.arange(12)
-    values = cross_verification(gallery, identity, probes, identity.flip(0), basis, sigma)
+    values = verify(gallery, identity, probes, identity.flip(0), basis, sigma)
     same, cosine, distance = [], [], []
     nearest = 0
     for i in range(12):
@@ -42,11 +48,11 @@ def test_against_plain_loops_and_sklearn():
 def test_equal_shapes_are_recognised_perfectly():
     gallery, probes, basis, sigma = faces(noise=0.0)
     identity = torch.arange(12)
-    values = cross_verification(gallery, identity, probes, identity, basis, sigma)
+    values = verify(gallery, identity, probes, identity, basis, sigma)
     assert values == {key: 1.0 for key in PHOTO_PROTOCOLS}
 
 
 def test_strangers_alone_cannot_be_verified():
     gallery, probes, basis, sigma = faces(noise=0.1)
     with pytest.raises(RecfaceError, match="genuine"):
-        cross_verification(gallery, torch.arange(12), probes, torch.arange(12) + 50, basis, sigma)
+        verify(gallery, torch.arange(12), probes, torch.arange(12) + 50, basis, sigma)

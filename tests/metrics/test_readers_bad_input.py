@@ -86,13 +86,13 @@ def test_mesh_folders(tmp_path) -> None:
     (tmp_path / "c.obj").write_text("v 1 2 three\n")
     assert "ids.csv: line 3: " in (message := refused(read_predictions, tmp_path)) and "not a readable mesh" in message
     (tmp_path / "c.obj").write_text("# empty\n")
-    assert "holds no vertices" in refused(read_predictions, tmp_path)
+    assert "must hold vertices" in refused(read_predictions, tmp_path)
     ids.write_text("id,file\nann,ids.csv\n")
     assert "ids.csv is no OBJ or PLY file" in refused(read_predictions, tmp_path)
     ids.write_text("id,file\nann,a.obj\nbob,b.obj\n")
     write_obj(tmp_path / "b.obj", changed(1, 1e-3)[1])
     message = refused(read_predictions, tmp_path)
-    assert "b.obj: 0.3676 across is no face" in message and "metres, multiply by 1000" in message
+    assert "mm, not 0.3676: these look like" in message and "metres, multiply by 1000" in message
 
 
 CLUSTERING, NME, LFW = (
@@ -195,7 +195,7 @@ def test_true_shapes(tmp_path) -> None:
     message = refused(read_shapes, tmp_path, IDS, "m.csv")
     assert "m.csv: shape zoe is not among the 2 ids of " in message and "shapes.npz" in message
     np.savez(tmp_path / "shapes.npz", ids=IDS, vertices=changed(1, 1e-3))
-    assert "shapes.npz: shape bob: 0.3676 across is no face" in refused(read_shapes, tmp_path, IDS, "m.csv")
+    assert "shapes.npz: shape bob: a face must measure" in refused(read_shapes, tmp_path, IDS, "m.csv")
     np.savez(tmp_path / "shapes.npz", ids=IDS, vertices=changed(1, np.nan))
     assert "shapes.npz: shape bob: vertices hold NaN" in refused(read_shapes, tmp_path, IDS, "m.csv")
     np.savez(tmp_path / "shapes.npz", ids=IDS, vertices=SHAPES[:, :, :2])

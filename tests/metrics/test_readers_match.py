@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from recface.cli.program import main
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, Predictions
 from recface.metrics.protocols.scan_rows import SEVEN, row_name
 from recface.metrics.readers import match, read_truth
-from recface.results.evaluate_command import main
 
 NOW = BENCHMARKS["now-scan-to-mesh/v1"]
 MANIFEST = "id,scan,landmarks\n\nann,a.npz,a.csv\nbob,b.npz,b.csv\n\n\nzoe,z.npz,z.csv\n"
@@ -56,7 +56,7 @@ def test_the_command_names_the_line_of_the_manifest(truth, tmp_path, capsys) -> 
         rows = [f"{mark},{','.join(map(str, point))}\n" for mark, point in zip(SEVEN, left.points[0], strict=True)]
         (tmp_path / f"{name}.csv").write_text("name,x,y,z\n" + "".join(rows[: None if name == "b" else 6]))
     arguments = ["--predictions", str(tmp_path / "p.npz"), "--protocol", NOW.id, "--data", str(tmp_path)]
-    assert main([*arguments, "--allow-missing"]) == 1
+    assert main(["evaluate", *arguments, "--allow-missing"]) == 1
     said = capsys.readouterr().err
     assert f"manifest.csv, row {LINES['zoe']} (id zoe): " in said and "landmark left_mouth_corner is missing" in said
     assert said.count("\n") == 1

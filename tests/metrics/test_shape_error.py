@@ -7,7 +7,7 @@ from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
 from recface.errors import RecfaceError
-from recface.metrics import ShapeError, shape_errors
+from recface.metrics import shape_errors
 from recface.metrics.functional import per_vertex_error, similarity_align
 
 
@@ -54,17 +54,6 @@ def test_chunked_errors_from_parameters(people, shapes) -> None:
     mean_face = shape_errors(None, people.true, people.basis, people.mean)
     expected = [reference_error(people.mean.numpy(), t) for t in target.numpy()]
     np.testing.assert_allclose(mean_face.numpy(), expected, rtol=1e-4)
-
-
-def test_metric_keeps_the_values(shapes) -> None:
-    predicted, target = shapes
-    metric = ShapeError()
-    for start in range(0, len(predicted), 32):
-        rows = slice(start, start + 32)
-        metric.update(predicted[rows], target[rows])
-    expected = per_vertex_error(predicted, target)
-    torch.testing.assert_close(metric.values, expected)
-    torch.testing.assert_close(metric.compute(), expected.mean())
 
 
 def test_mistakes_are_named(shapes) -> None:

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recface.errors import RecfaceError
-from recface.metrics import SIRMetric
 from recface.metrics.functional import (
     decoded_recognition,
     geometry_coordinates,
@@ -68,9 +67,6 @@ def test_true_references_match_the_loop(people) -> None:
         names.tolist(),
     )
     assert (values["sir"], values["rank1"]) == pytest.approx(expected, rel=1e-9)
-    metric = SIRMetric(people.basis)
-    metric.update(people.predicted, people.identity, true=people.true)
-    assert {k: float(v) for k, v in metric.compute().items()} == pytest.approx(values)
 
 
 def test_decoded_references_match_the_loop_and_are_left_out(people) -> None:
@@ -92,11 +88,6 @@ def test_decoded_references_match_the_loop_and_are_left_out(people) -> None:
         people.predicted, people.identity, people.yaw_abs, people.expression_norm, people.basis
     )
     assert (values["sir"], values["rank1"]) == pytest.approx(expected, rel=1e-9)
-    metric = SIRMetric(people.basis, reference="decoded")
-    metric.update(people.predicted, people.identity, yaw_abs=people.yaw_abs, expression_norm=people.expression_norm)
-    assert {k: float(v) for k, v in metric.compute().items()} == pytest.approx(
-        {"sir_decoded": values["sir"], "rank1_decoded": values["rank1"]}
-    )
 
 
 def test_a_turned_photo_may_beat_a_laughing_one() -> None:
@@ -133,7 +124,9 @@ def test_the_order_of_rows_and_the_unit_do_not_matter(seed) -> None:
     order = torch.randperm(15, generator=random)
     value = recognition(parameters, identity, references, torch.arange(5), basis)
     shuffled = recognition(parameters[order], identity[order], references, torch.arange(5), 10 * basis)
-    assert shuffled == pytest.approx(value, rel=1e-9, abs=1e-9)
+    assert {k: float(v) for k, v in shuffled.items()} == pytest.approx(
+        {k: float(v) for k, v in value.items()}, rel=1e-9
+    )
 
 
 def test_mistakes_are_named(people) -> None:
@@ -152,7 +145,3 @@ def test_mistakes_are_named(people) -> None:
         true_references(people.identity, people.predicted)
     with pytest.raises(RecfaceError, match="parameters: row 5 of 120 is not finite"):
         rms_distances(people.predicted.index_fill(0, torch.tensor(5), float("nan")), people.true, people.basis)
-    with pytest.raises(RecfaceError, match="needs `true`"):
-        SIRMetric(people.basis).update(people.predicted, people.identity)
-    with pytest.raises(RecfaceError, match="needs `yaw_abs`"):
-        SIRMetric(people.basis, reference="decoded").update(people.predicted, people.identity)

@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from recface.errors import RecfaceError
-from recface.metrics import GeometryVerification, ParameterVerification
 from recface.metrics.functional import (
     Pairs,
     auc,
@@ -113,22 +112,6 @@ def test_geometry_scores_match_a_loop(people, chunk) -> None:
     np.testing.assert_allclose(distances.numpy(), expected, rtol=1e-4)
     np.testing.assert_allclose(-geometry_scores(shapes, pairs, chunk).numpy(), expected, rtol=1e-4)
     np.testing.assert_allclose(-geometry_scores(lambda rows: shapes[rows], pairs, chunk).numpy(), expected, rtol=1e-4)
-
-
-def test_classes_give_the_functions_values(people) -> None:
-    pairs = verification_pairs(people.identity, folds=4, seed=2)
-    distances = geometry_distance_pairs(people.predicted, pairs.first, pairs.second, people.basis)
-    for metric, prefix, scores in (
-        (ParameterVerification(people.sigma, 4, 2), "param", cosine_scores(people.predicted * people.sigma, pairs)),
-        (GeometryVerification(people.basis, 4, 2), "geometry", -distances),
-    ):
-        metric.update(people.predicted[:50], people.identity[:50])
-        metric.update(people.predicted[50:], people.identity[50:])
-        values = verification(scores, pairs.same, pairs.fold)
-        expected = dict(zip(("auc", "acc", "tar"), values.values(), strict=True))
-        assert {k: float(v) for k, v in metric.compute().items()} == pytest.approx(
-            {f"{prefix}_{k}": v for k, v in expected.items()}
-        )
 
 
 def test_mistakes_are_named(people) -> None:

@@ -60,7 +60,7 @@ def test_another_unit_is_caught_by_size(tmp_path, head, factor, unit) -> None:
 def test_scans_that_cannot_be_read_are_named(tmp_path, head) -> None:
     with pytest.raises(RecfaceError, match=r"none.ply: no such file"):
         read_scan(tmp_path / "none.ply")
-    with pytest.raises(RecfaceError, match=r"scan.stl: is no mesh; its name ends in none of .obj, .ply, .npz"):
+    with pytest.raises(RecfaceError, match=r"scan.stl: a mesh must be one of .obj, .ply, .npz"):
         read_scan(tmp_path / "scan.stl")
     for name in ("text.ply", "text.obj", "text.npz"):
         (tmp_path / name).write_text("no mesh")

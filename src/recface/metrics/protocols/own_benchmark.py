@@ -236,6 +236,8 @@ class BenchmarkPhotos(_Benchmark):
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Measure; see the base class."""
+        import torch
+
         from recface.metrics.functional import cross_verification
 
         neutral = (truth.table["expression"] == "neutral").to_numpy()
