@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from recface.face_model import ict as builder
+from recface.face_model.linear import export_basis
 
 pytestmark = pytest.mark.data
 
@@ -13,7 +14,9 @@ def test_source_shapes_are_represented_exactly(ict, ict_path):
     offsets = np.tensordot(coefficients, source["identity_cm"], axes=1)
     expected = 10 * (source["neutral_cm"] + offsets)
     expected -= (10 * source["neutral_cm"])[ict.landmarks68.numpy()].mean(axis=0)
-    whitened = builder.whitening(ict_path)(coefficients)
+    caps = builder.find_caps(10 * source["neutral_cm"], source["triangles"])
+    fields = builder.cap_vertices(10 * source["identity_cm"], caps, displacement=True)
+    whitened = export_basis(fields.reshape(100, -1).T, coefficients)[2]
     decoded = ict.shape(torch.tensor(whitened, dtype=torch.float32)).numpy()
     np.testing.assert_allclose(decoded[:, : expected.shape[1]], expected, atol=2e-4)
 
@@ -33,7 +36,7 @@ def test_only_the_misplaced_landmark_is_moved(ict, ict_path):
 
 
 def test_no_hole_but_the_neck(ict):
-    from recface.face_model.caps import boundary_loops
+    from recface.face_model.ict import boundary_loops
 
     (rim,) = boundary_loops(ict.triangles.numpy())
     assert ict.mean[torch.tensor(rim)].abs().max() > 100

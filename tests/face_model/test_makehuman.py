@@ -5,14 +5,13 @@ import pytest
 import torch
 
 from recface.face_model import makehuman
-from recface.face_model import makehuman as mpfb
 from recface.face_model.makehuman import assemble, interpolate_anchors, macro_names, macro_weights, sample_traits
-from recface.face_model.region import reflect
+from recface.face_model.surface import reflect
 
 
 @pytest.fixture(scope="module")
 def template():
-    return mpfb.read_template()
+    return makehuman.read_template()
 
 
 def test_target_file_is_read(tmp_path):
@@ -22,7 +21,7 @@ def test_target_file_is_read(tmp_path):
     expected = np.zeros((5, 3))
     expected[1], expected[3] = (50, -100, 0), (0, 0.1, 200)
     for name in ("a.target", "b.target.gz"):
-        np.testing.assert_allclose(mpfb.read_target(tmp_path / name, 5), expected)
+        np.testing.assert_allclose(makehuman.read_target(tmp_path / name, 5), expected)
 
 
 def test_template_and_head_cut(template):
@@ -67,8 +66,8 @@ def test_assemble_against_a_loop():
     rng = np.random.default_rng(1)
     macros = rng.normal(size=(len(macro_names()), 4, 3))
     sliders = [
-        mpfb.Slider("two-way", rng.normal(size=(4, 3)), rng.normal(size=(4, 3))),
-        mpfb.Slider("one-way", rng.normal(size=(4, 3)), None),
+        makehuman.Slider("two-way", rng.normal(size=(4, 3)), rng.normal(size=(4, 3))),
+        makehuman.Slider("one-way", rng.normal(size=(4, 3)), None),
     ]
     base, traits = rng.normal(size=(4, 3)), sample_traits(5, 2, rng)
     shapes = assemble(base, macros, sliders, traits)

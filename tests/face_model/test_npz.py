@@ -65,7 +65,7 @@ def test_wrong_field_says_what_was_expected_and_found(field, value, message, tmp
 
 
 def test_missing_or_foreign_file(tmp_path):
-    with pytest.raises(RecfaceError, match=r"absent\.npz does not exist: give face_model\.path"):
+    with pytest.raises(RecfaceError, match=r"absent\.npz does not exist: set face_model\.path"):
         load(tmp_path / "absent.npz")
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(RecfaceError, match="not a readable .npz"):

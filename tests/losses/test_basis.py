@@ -4,8 +4,8 @@ import torch
 from tests.face_model.toy_face_model import toy_arrays
 
 from recface.face_model import FaceModel
-from recface.face_model.region import reflect
 from recface.face_model.residual import ResidualFaceModel
+from recface.face_model.surface import reflect
 from recface.losses.basis import (
     asymmetry,
     basis_terms,

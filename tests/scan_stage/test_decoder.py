@@ -76,8 +76,7 @@ def test_terms_are_those_of_the_whole_mesh(toy, scans, principal, settings):
     offset = latents @ basis.T + expression @ blend.T
     target = principal.scores[row] @ principal.axes.T
     assert terms["vertex"] == pytest.approx(((offset - target) ** 2).sum() / len(row) / toy.num_vertices, rel=1e-4)
-    from recface.face_model.region import reflect
-    from recface.face_model.transfer import graph_laplacian
+    from recface.face_model.surface import graph_laplacian, reflect
 
     fields = basis.reshape(toy.num_vertices, -1)
     rough = (graph_laplacian(toy.triangles.numpy(), toy.num_vertices) @ fields) ** 2

@@ -1,4 +1,4 @@
-"""Where face models come from: a registry of builders, and a cache of what they built."""
+"""Sources of face models: a registry of builders, and a cache of the models they built."""
 
 import os
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from recface.face_model.npz import load, save
 
 @dataclass(frozen=True)
 class Builder:
-    """How to build one kind of face model; its module is imported when it is first used.
+    """A source of one kind of face model; its module is imported when it is first used.
 
     Attributes:
-        module: module with ``build(path) -> FaceModel``; if cached also ``VERSION`` and ``sources(path) -> str``,
-            a checksum of its inputs.
-        help: one line for the user: what it is, and what its path must point to.
-        cached: whether to keep what it builds; a file in our schema is its own cache.
+        module: Module with `build(path) -> FaceModel`; if cached also `VERSION` and `sources(path) -> str`, a checksum
+            of its inputs.
+        help: One line for the user: the model, and the path that it needs.
+        cached: Whether to keep the built model; a file in our schema is its own cache.
     """
 
     module: str
@@ -37,26 +37,26 @@ BUILDERS: dict[str, Builder] = {
 
 
 def default_cache_dir() -> Path:
-    """Folder of cached files: the environment variable RECFACE_CACHE, else ``.cache`` in the working directory."""
+    """Folder of cached files: the environment variable RECFACE_CACHE, else `.cache` in the working directory."""
     return Path(os.environ.get("RECFACE_CACHE") or Path.cwd() / ".cache")
 
 
 def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None = None) -> FaceModel:
     """Load a face model by name, building it the first time.
 
-    A built model is kept as ``<cache_dir>/face_model/<name>-v<builder version>-<source checksum>.npz``: a change of the
-    code (its version) or of the source data builds anew. Processes that ask at once wait for one to build.
+    A built model is kept as `<cache_dir>/face_model/<name>-v<builder version>-<source checksum>.npz`: a change of the
+    code (its version) or of the source data builds anew. Of several processes one builds, and the others wait.
 
     Args:
-        name: a key of ``BUILDERS``.
-        path: source of the data, where the builder needs one.
-        cache_dir: cache folder; default :func:`default_cache_dir`.
+        name: A key of `BUILDERS`.
+        path: Source of the data, where the builder needs one.
+        cache_dir: Cache folder; by default `default_cache_dir`.
 
     Returns:
         The face model, on the CPU.
 
     Raises:
-        RecfaceError: unknown name, missing path, or unusable source data.
+        RecfaceError: Unknown name, missing path, or unusable source data.
     """
     if name not in BUILDERS:
         raise RecfaceError(f"no face model '{name}': set face_model.name to one of {', '.join(BUILDERS)}")

@@ -13,7 +13,7 @@ from recface.face_model.model import FaceModel
 
 
 def to_eos(model: FaceModel) -> Any:
-    """The whole model as eos has it: a PCA of identity whose coefficients are whitened too, and blendshapes.
+    """The model in the classes of eos: a PCA of identity, whose coefficients are whitened too, and blendshapes.
 
     Args:
         model: Any face model.

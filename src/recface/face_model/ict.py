@@ -1,19 +1,22 @@
-"""ICT-FaceKit's light-stage face model, converted without loss.
+"""ICT-FaceKit's light-stage face model, converted without loss, its eyes and mouth closed.
 
 Li et al., "Learning formation of physically-based face attributes", CVPR 2020; MIT licence, USC Institute for Creative
-Technologies.
+Technologies. Its eyes are holes, and its mouth opens on nothing: caps close them.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.face_model.caps import Cap, boundary_loops, cap_triangles, cap_vertices, eyeball, make_cap, pouch
-from recface.face_model.linear import Whitening, orthogonalise
+from recface.face_model.linear import export_basis
 from recface.face_model.model import FLIP68, FaceModel, file_checksum
-from recface.face_model.region import face_region, find_mirror
+from recface.face_model.surface import face_region, find_mirror
 
 VERSION = 4
 FILE = "ict_face.npz"
@@ -24,7 +27,7 @@ _FIELDS = ("neutral_cm", "triangles", "identity_cm", "expression_cm", "expressio
 
 
 def locate(path: str | Path | None) -> Path:
-    """Find ``ict_face.npz``: at ``path`` (the file, its folder, or the folder above), else under RECFACE_DATA.
+    """Find `ict_face.npz`: at `path` (the file, its folder, or the folder above), else under RECFACE_DATA.
 
     Raises:
         RecfaceError: it is not there.
@@ -37,7 +40,7 @@ def locate(path: str | Path | None) -> Path:
     for candidate in (Path(root), Path(root) / FILE, Path(root) / "ict_face" / FILE):
         if candidate.is_file():
             return candidate
-    raise RecfaceError(f"face model 'ict': no {FILE} at {root}: set face_model.path (or RECFACE_DATA) to where it lies")
+    raise RecfaceError(f"face model 'ict': no {FILE} at {root}: set face_model.path (or RECFACE_DATA) to its place")
 
 
 def read_source(path: str | Path | None) -> dict[str, np.ndarray]:
@@ -50,9 +53,7 @@ def read_source(path: str | Path | None) -> dict[str, np.ndarray]:
     with np.load(file, allow_pickle=False) as archive:
         missing = [field for field in _FIELDS if field not in archive.files]
         if missing:
-            raise RecfaceError(
-                f"{file} lacks {', '.join(missing)}: it is not the ICT-FaceKit file face model 'ict' asks for"
-            )
+            raise RecfaceError(f"{file} lacks {', '.join(missing)}: give face model 'ict' the {FILE} of ICT-FaceKit")
         source = {field: archive[field] for field in _FIELDS}
     return {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in source.items()}
 
@@ -62,33 +63,11 @@ def sources(path: str | Path | None) -> str:
     return file_checksum([locate(path)])
 
 
-def whitening(path: str | Path | None = None) -> Whitening:
-    """Map from ICT's own identity coefficients to the whitened parameters of the built model."""
-    source = read_source(path)
-    caps = find_caps(MM_PER_CM * source["neutral_cm"], source["triangles"])
-    offsets = cap_vertices(MM_PER_CM * source["identity_cm"], caps, displacement=True)
-    return orthogonalise(offsets.reshape(len(offsets), -1))[2]
-
-
-def find_caps(neutral: np.ndarray, triangles: np.ndarray) -> list[Cap]:
-    """Caps for the two eyes and the mouth: every boundary of the mesh but the longest, which is the neck's rim.
-
-    Args:
-        neutral: (V, 3) in mm.
-        triangles: (F, 3).
-    """
-    _, mouth, *eyes = boundary_loops(triangles)
-    return [
-        *(make_cap(neutral, eye, EYE_RINGS, eyeball, moves=False) for eye in eyes),
-        make_cap(neutral, mouth, MOUTH_RINGS, pouch, moves=True),
-    ]
-
-
 def build(path: str | Path | None = None) -> FaceModel:
     """Convert ICT-FaceKit: mm, origin at the landmarks' mean, modes orthogonalised, eyes and mouth closed.
 
     Args:
-        path: ``ict_face.npz`` or its folder; default under RECFACE_DATA.
+        path: `ict_face.npz` or its folder; by default under RECFACE_DATA.
 
     Returns:
         The face model: the 9,409 vertices of the source, then those of the caps; K = 100, E = 55.
@@ -104,7 +83,7 @@ def build(path: str | Path | None = None) -> FaceModel:
     landmarks = _repair_landmarks(source["landmarks68"].astype(np.int64), mirror)
     mean = neutral - neutral[landmarks].mean(axis=0)
     offsets = cap_vertices(MM_PER_CM * source["identity_cm"], caps, displacement=True)
-    basis, sigma, _ = orthogonalise(offsets.reshape(len(offsets), -1))
+    basis, sigma, _ = export_basis(offsets.reshape(len(offsets), -1).T, np.eye(len(offsets)))
     triangles = cap_triangles(source["triangles"], count, caps)
     expressions = cap_vertices(MM_PER_CM * source["expression_cm"], caps, expression=True)
     skin = np.arange(len(mean)) < count
@@ -131,3 +110,154 @@ def _repair_landmarks(landmarks: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     left = wrong & (np.arange(68) > FLIP68)
     repaired[left] = mirror[landmarks[FLIP68[left]]]
     return repaired
+
+
+def find_caps(neutral: np.ndarray, triangles: np.ndarray) -> list[Cap]:
+    """Caps for the two eyes and the mouth: every boundary of the mesh but the longest, which is the neck's rim.
+
+    Args:
+        neutral: (V, 3) in mm.
+        triangles: (F, 3).
+    """
+    _, mouth, *eyes = boundary_loops(triangles)
+    return [
+        *(make_cap(neutral, eye, EYE_RINGS, eyeball, moves=False) for eye in eyes),
+        make_cap(neutral, mouth, MOUTH_RINGS, pouch, moves=True),
+    ]
+
+
+@dataclass(frozen=True)
+class Cap:
+    """Vertices that close one rim: a stack of shrinking rings inside it.
+
+    Every new vertex is a fixed affine function of the rim, so that a linear model stays linear.
+
+    Attributes:
+        rim: (R,) vertices of the rim, in order.
+        weights: (N, R) each new vertex as a mixture of rim vertices; rows sum to 1.
+        offset: (N, 3) added to the mixture, in mm.
+        triangles: (F, 3); index < R means rim vertex, index - R a new vertex.
+        moves: whether expressions carry the cap along (the mouth) or leave it in place (eyeballs under the lids).
+    """
+
+    rim: np.ndarray
+    weights: np.ndarray
+    offset: np.ndarray
+    triangles: np.ndarray
+    moves: bool
+
+
+def boundary_loops(triangles: np.ndarray) -> list[np.ndarray]:
+    """Closed boundaries of a mesh, each in the direction of its triangles' edges, longest first.
+
+    Args:
+        triangles: (F, 3), manifold.
+
+    Returns:
+        Vertex loops.
+    """
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    known = set(map(tuple, edges.tolist()))
+    following = {a: b for a, b in known if (b, a) not in known}
+    loops = []
+    while following:
+        start = min(following)
+        loop = [start]
+        while (vertex := following.pop(loop[-1])) != start:
+            loop.append(vertex)
+        loops.append(np.array(loop))
+    return sorted(loops, key=len, reverse=True)
+
+
+# Height (N,) of a cap's surface at points (N, 3), given the rim's points (R, 3).
+Surface = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def eyeball(points: np.ndarray, rim: np.ndarray, radius: float = 12.5) -> np.ndarray:
+    """Height of an eyeball that touches the lids from behind.
+
+    Args:
+        points: (N, 3) in mm.
+        rim: (R, 3) edge of the lids.
+        radius: of the eyeball in mm; a human eye has 12 mm.
+
+    Returns:
+        (N,) heights.
+    """
+    center = rim.mean(axis=0)[:2]
+
+    def dome(at: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.maximum(radius**2 - ((at[:, :2] - center) ** 2).sum(axis=1), 0.0))
+
+    return dome(points) + (rim[:, 2] - dome(rim)).min()
+
+
+def pouch(points: np.ndarray, rim: np.ndarray, depth: float = 20.0) -> np.ndarray:
+    """Height of a flat floor behind the lips, (N,), ``depth`` mm behind the rearmost point of the rim."""
+    return np.full(len(points), rim[:, 2].min() - depth)
+
+
+def make_cap(vertices: np.ndarray, rim: np.ndarray, rings: int, surface: Surface, moves: bool) -> Cap:
+    """Fill a rim with rings that shrink to a point, lying on a surface.
+
+    Args:
+        vertices: (V, 3) mean shape in mm.
+        rim: (R,) boundary loop, in the direction :func:`boundary_loops` gives.
+        rings: number of rings between rim and point.
+        surface: where the new vertices lie on the mean shape, e.g. :func:`eyeball`.
+        moves: see :class:`Cap`.
+
+    Returns:
+        The cap, with rings * R + 1 new vertices. Source: ours.
+    """
+    size = len(rim)
+    shrink = np.arange(1, rings + 1) / (rings + 1)
+    ring_weights = [(1 - s) * np.eye(size) + s / size for s in shrink]
+    weights = np.concatenate([*ring_weights, np.full((1, size), 1 / size)])
+    mixture = weights @ vertices[rim]
+    offset = np.zeros_like(mixture)
+    offset[:, 2] = surface(mixture, vertices[rim]) - mixture[:, 2]
+
+    here, after = np.arange(size), np.roll(np.arange(size), -1)
+    triangles = []
+    for ring in range(rings):
+        outer, inner = ring * size, (ring + 1) * size
+        # The mesh uses each rim edge forwards; a neighbour must use it backwards.
+        triangles += [np.stack([after + outer, here + outer, here + inner], axis=1)]
+        triangles += [np.stack([after + outer, here + inner, after + inner], axis=1)]
+    point = np.full(size, (rings + 1) * size)
+    triangles.append(np.stack([after + rings * size, here + rings * size, point], axis=1))
+    return Cap(rim, weights, offset, np.concatenate(triangles), moves)
+
+
+def cap_vertices(
+    shapes: np.ndarray, caps: list[Cap], displacement: bool = False, expression: bool = False
+) -> np.ndarray:
+    """Append the caps' vertices to shapes or displacement fields.
+
+    Args:
+        shapes: (..., V, 3).
+        caps: the caps, in order.
+        displacement: the field is a displacement: offsets do not apply.
+        expression: the field is an expression: caps that do not move get zero.
+
+    Returns:
+        (..., V + new, 3).
+    """
+    parts = [shapes]
+    for cap in caps:
+        part = np.einsum("nr,...rc->...nc", cap.weights, shapes[..., cap.rim, :])
+        if expression and not cap.moves:
+            part = np.zeros_like(part)
+        parts.append(part if displacement or expression else part + cap.offset)
+    return np.concatenate(parts, axis=-2)
+
+
+def cap_triangles(triangles: np.ndarray, count: int, caps: list[Cap]) -> np.ndarray:
+    """Append the caps' triangles to those of a mesh with ``count`` vertices, (F + new, 3)."""
+    parts, next_vertex = [triangles], count
+    for cap in caps:
+        new = np.arange(next_vertex, next_vertex + len(cap.weights))
+        parts.append(np.concatenate([cap.rim, new])[cap.triangles])
+        next_vertex += len(new)
+    return np.concatenate(parts)

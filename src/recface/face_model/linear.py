@@ -1,104 +1,8 @@
-"""Linear algebra of free bases: fitting coefficients to shapes, and bringing a basis into the form of a face model.
-
-From shapes or offsets to an orthonormal, whitened basis.
-"""
+"""Linear algebra of shapes: alignment, principal components, fits, and a free basis in the form of a face model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-
-
-def fit_coefficients(offsets: np.ndarray, basis: np.ndarray, precision: np.ndarray | None = None) -> np.ndarray:
-    """Coefficients z that minimise ||offset - basis z||^2 + z^T precision z, one row each.
-
-    Args:
-        offsets: (N, D) shapes without their mean.
-        basis: (D, M), any columns.
-        precision: (M, M) or (M,) diagonal, in squared units of the offsets; None is plain least squares, of least norm
-            where columns are dependent.
-
-    Returns:
-        (N, M). With a precision of noise variance times inverse prior covariance, the posterior mean of z.
-        Source: elementary (ridge regression; Blanz and Vetter, SIGGRAPH 1999, section 4 have it as MAP).
-    """
-    basis = basis.astype(np.float64)
-    if precision is None:
-        return np.linalg.lstsq(basis, offsets.T.astype(np.float64), rcond=None)[0].T
-    gram = basis.T @ basis + (np.diag(precision) if np.ndim(precision) == 1 else precision)
-    return np.linalg.solve(gram, basis.T @ offsets.T).T
-
-
-def export_basis(
-    basis: np.ndarray, latents: np.ndarray, axes: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A free basis as orthonormal columns with standard deviations, and latents to match: A x = U diag(sigma) a.
-
-    The thin SVD A = U diag(sigma) W^T gives a = W^T x. W is a rotation, so norms and angles of latents stay, and with
-    them a hypersphere. Exact for every A of full rank: docs/sfm.md, stage 1.
-
-    Args:
-        basis: (M, K) free basis A, in mm per unit of latent.
-        latents: (N, K) latents x.
-        axes: (D, M) orthonormal axes of the coordinates that the basis is given in; None where it is given on the mesh.
-
-    Returns:
-        U (D, K) with orthonormal columns, sigma (K,) descending in mm, a (N, K). Source: ours, elementary.
-    """
-    columns, sigma, rotation = np.linalg.svd(np.asarray(basis, np.float64), full_matrices=False)
-    columns = columns if axes is None else axes @ columns
-    signs = fix_signs(columns)
-    return columns * signs, sigma, np.asarray(latents, np.float64) @ rotation.T * signs
-
-
-@dataclass(frozen=True)
-class Whitening:
-    """Linear map from source coefficients c ~ N(0, I) to whitened parameters a.
-
-    Attributes:
-        matrix: (K, N) float64; a = matrix @ c.
-    """
-
-    matrix: np.ndarray
-
-    def __call__(self, coefficients: np.ndarray) -> np.ndarray:
-        """Convert (..., N) source coefficients to (..., K) whitened parameters."""
-        return coefficients @ self.matrix.T
-
-
-def fix_signs(columns: np.ndarray) -> np.ndarray:
-    """Signs that make the largest entry (in absolute value) of every column positive, so that an SVD is reproducible.
-
-    Near-ties are broken towards the first entry: mirrored vertices have entries equal up to rounding.
-
-    Args:
-        columns: (N, K).
-
-    Returns:
-        (K,) of +1 and -1. Source: as scikit-learn's ``svd_flip``; the tie rule is ours.
-    """
-    size = np.abs(columns)
-    first_largest = (size >= size.max(axis=0) * (1 - 1e-6)).argmax(axis=0)
-    return np.where(np.take_along_axis(columns, first_largest[None], axis=0)[0] < 0, -1.0, 1.0)
-
-
-def orthogonalise(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, Whitening]:
-    """Principal axes of S = sum_n c_n offsets_n with c ~ N(0, I), without loss.
-
-    The thin SVD offsets^T = U diag(s) W^T gives orthonormal U and standard deviations s; a = W^T c is N(0, I) again
-    because W is orthogonal, and U diag(s) a equals the source shape exactly.
-
-    Args:
-        offsets: (N, D) one displacement field per source coefficient.
-
-    Returns:
-        basis (D, N), sigma (N,) descending in the unit of the offsets, and the map from c to a. Source: ours,
-        elementary.
-    """
-    basis, sigma, rotation = np.linalg.svd(offsets.T.astype(np.float64), full_matrices=False)
-    signs = fix_signs(basis)
-    return basis * signs, sigma, Whitening(rotation * signs[:, None])
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -149,7 +53,7 @@ def principal_components(
     """PCA whose subspace is chosen by weighted variance, and whose basis is orthonormal in the plain metric.
 
     A head varies most at the neck and the back of the skull, where no metric looks. So the weights decide *which*
-    ``modes`` dimensional subspace is kept; within it, an unweighted SVD gives orthonormal columns and standard
+    subspace of dimension K is kept; within it, an unweighted SVD gives orthonormal columns and standard
     deviations.
 
     Args:
@@ -168,3 +72,61 @@ def principal_components(
     _, singular, rows = np.linalg.svd(kept, full_matrices=False)
     basis = rows.T
     return mean, basis * fix_signs(basis), singular / np.sqrt(len(shapes) - 1)
+
+
+def fit_coefficients(offsets: np.ndarray, basis: np.ndarray, precision: np.ndarray | None = None) -> np.ndarray:
+    """Coefficients z that minimise ||offset - basis z||^2 + z^T precision z, one row each.
+
+    Args:
+        offsets: (N, D) shapes without their mean.
+        basis: (D, M), any columns.
+        precision: (M, M) or (M,) diagonal, in squared units of the offsets; None is plain least squares, of least norm
+            where columns are dependent.
+
+    Returns:
+        (N, M). With a precision of noise variance times inverse prior covariance, the posterior mean of z.
+        Source: elementary (ridge regression; Blanz and Vetter, SIGGRAPH 1999, section 4 have it as MAP).
+    """
+    basis = basis.astype(np.float64)
+    if precision is None:
+        return np.linalg.lstsq(basis, offsets.T.astype(np.float64), rcond=None)[0].T
+    gram = basis.T @ basis + (np.diag(precision) if np.ndim(precision) == 1 else precision)
+    return np.linalg.solve(gram, basis.T @ offsets.T).T
+
+
+def export_basis(
+    basis: np.ndarray, latents: np.ndarray, axes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A free basis as orthonormal columns with standard deviations, and latents to match: A x = U diag(sigma) a.
+
+    The thin SVD A = U diag(sigma) W^T gives a = W^T x. W is a rotation, so latents keep their norms and angles, and
+    with them a hypersphere or a distribution N(0, I). Exact for every A of full rank: docs/sfm.md, stage 1.
+
+    Args:
+        basis: (M, K) free basis A, in mm per unit of latent.
+        latents: (N, K) latents x.
+        axes: (D, M) orthonormal axes of the coordinates that the basis is given in; None where it is given on the mesh.
+
+    Returns:
+        U (D, K) with orthonormal columns, sigma (K,) descending in mm, a (N, K). Source: ours, elementary.
+    """
+    columns, sigma, rotation = np.linalg.svd(np.asarray(basis, np.float64), full_matrices=False)
+    columns = columns if axes is None else axes @ columns
+    signs = fix_signs(columns)
+    return columns * signs, sigma, np.asarray(latents, np.float64) @ rotation.T * signs
+
+
+def fix_signs(columns: np.ndarray) -> np.ndarray:
+    """Signs that make the largest entry (in absolute value) of every column positive, so that an SVD is reproducible.
+
+    Near-ties are broken towards the first entry: mirrored vertices have entries equal up to rounding.
+
+    Args:
+        columns: (N, K).
+
+    Returns:
+        (K,) of +1 and -1. Source: as scikit-learn's ``svd_flip``; the tie rule is ours.
+    """
+    size = np.abs(columns)
+    first_largest = (size >= size.max(axis=0) * (1 - 1e-6)).argmax(axis=0)
+    return np.where(np.take_along_axis(columns, first_largest[None], axis=0)[0] < 0, -1.0, 1.0)

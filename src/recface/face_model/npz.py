@@ -1,15 +1,15 @@
-"""The one ``.npz`` schema of face models: reading, writing, and saying what is wrong with a file."""
+"""The one .npz schema of face models: reading, writing and checking files."""
 
-import os
-import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
+from recface.tracking.atomic import write_arrays
 
 SCHEMA_VERSION = 1
 # Field -> (dimensions, NumPy kinds allowed). A letter is a free size that must agree between fields.
@@ -36,10 +36,11 @@ LEARNED_FILE = "sfm.npz"
 """Under this name a run's folder keeps a face model that it learned."""
 RADIUS_TOLERANCE = 0.01
 SMALLEST_MM, LARGEST_MM = 40.0, 2000.0  # of a face or head, from end to end
+Failure = Callable[[str, str, str], None]
 
 
 def build(path: str | Path | None) -> FaceModel:
-    """Builder of face models given as a file: :func:`load`, after asking for the path where none is given."""
+    """Builder of face models given as a file: `load`, which needs a path."""
     if path is None:
         raise RecfaceError("face model 'npz' needs a file: set face_model.path to an .npz in our schema")
     return load(path)
@@ -49,26 +50,24 @@ def load(path: str | Path) -> FaceModel:
     """Read a face model and check it against the schema.
 
     Args:
-        path: an ``.npz`` written by :func:`save`, or by anyone who follows ``SCHEMA``.
+        path: An .npz file written by `save`, or by anyone who follows `SCHEMA`.
 
     Returns:
         The face model.
 
     Raises:
-        RecfaceError: the file is missing, is no npz, or breaks the schema; the message names field, expected and found.
+        RecfaceError: The file is missing, is not an npz file, or breaks the schema.
     """
     path = Path(path)
     if not path.is_file():
-        raise RecfaceError(
-            f"face model file {path} does not exist: give face_model.path the path of an .npz in our schema"
-        )
+        raise RecfaceError(f"face model file {path} does not exist: set face_model.path to an .npz in our schema")
     try:
         with np.load(path, allow_pickle=False) as archive:
             content = {field: archive[field] for field in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise RecfaceError(f"face model file {path} is not a readable .npz ({error}): {_REMEDY}") from error
     validate(content, str(path))
-    fields = {field: content[field] for field in SCHEMA}
+    fields: dict[str, Any] = {field: content[field] for field in SCHEMA}
     for text in ("name", "source", "licence"):
         fields[text] = str(fields[text])
     fields["expression_names"] = fields["expression_names"].tolist()
@@ -78,53 +77,44 @@ def load(path: str | Path) -> FaceModel:
 
 
 def save(model: FaceModel, path: str | Path) -> Path:
-    """Write a face model, replacing ``path`` atomically.
+    """Write a face model, replacing `path` atomically.
 
     Args:
-        model: the face model.
-        path: target file; its folder is created.
+        model: The face model.
+        path: Target file; its folder is created.
 
     Returns:
         The path written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(
-                stream,
-                **model.arrays(),
-                expression_names=np.array(model.expression_names, dtype=np.str_),
-                name=np.str_(model.name),
-                source=np.str_(model.source),
-                licence=np.str_(model.licence),
-                schema_version=np.int64(SCHEMA_VERSION),
-                **({} if model.latent_radius is None else {"latent_radius": np.float64(model.latent_radius)}),
-            )
-        os.chmod(temporary, 0o644)  # mkstemp makes it private to one user; a cache may be shared
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+    content: dict[str, Any] = {
+        **model.arrays(),
+        "expression_names": np.array(model.expression_names, dtype=np.str_),
+        "name": np.str_(model.name),
+        "source": np.str_(model.source),
+        "licence": np.str_(model.licence),
+        "schema_version": np.int64(SCHEMA_VERSION),
+    }
+    if model.latent_radius is not None:
+        content["latent_radius"] = np.float64(model.latent_radius)
+    write_arrays(path, content)
+    return Path(path)
 
 
 def validate(content: Mapping[str, np.ndarray], where: str) -> None:
     """Check arrays against the schema: fields, types, shapes, index ranges, and the promises about the bases.
 
     Args:
-        content: arrays by field name.
-        where: what to call them in a message, usually the file's path.
+        content: Arrays by field name.
+        where: Their name in messages, usually the file's path.
 
     Raises:
-        RecfaceError: in one line, the field, what was expected, what was found and what to do.
+        RecfaceError: A field breaks the schema.
     """
 
     def fail(field: str, expected: str, found: str) -> None:
         raise RecfaceError(f"{where}: field '{field}' expected {expected}, found {found}; {_REMEDY}")
 
-    sizes = {"V": np.shape(content["mean"])[0]} if np.ndim(content.get("mean")) == 2 else {}
+    sizes = {"V": len(content["mean"])} if np.ndim(content.get("mean", 0)) == 2 else {}
     present = {field: form for field, form in OPTIONAL.items() if field in content}
     for field, (dimensions, kinds) in (SCHEMA | present).items():
         described = "(" + ", ".join(map(str, dimensions)) + ")"
@@ -144,8 +134,10 @@ def validate(content: Mapping[str, np.ndarray], where: str) -> None:
         fail("mean", f"millimetres ({SMALLEST_MM:g} to {LARGEST_MM:g} from end to end)", f"{extent:.3g}")
     _check_indices(content, sizes["V"], fail)
     _check_identity(content, fail)
-    if present:
-        _check_radius(float(content["latent_radius"]), np.shape(content["identity_sigma"])[0], fail)
+    if present:  # whitened parameters have a mean square of 1: the sphere that they lie on has the radius sqrt(K)
+        radius, expected_radius = float(content["latent_radius"]), np.sqrt(len(content["identity_sigma"]))
+        if abs(radius / expected_radius - 1) > RADIUS_TOLERANCE:
+            fail("latent_radius", f"sqrt(K) = {expected_radius:.4g} (to {RADIUS_TOLERANCE:.0%})", f"{radius:.4g}")
 
 
 def _resolve(
@@ -162,7 +154,7 @@ def _resolve(
     return tuple(resolved)
 
 
-def _check_indices(content: Mapping[str, np.ndarray], count: int, fail) -> None:
+def _check_indices(content: Mapping[str, np.ndarray], count: int, fail: Failure) -> None:
     for field in ("triangles", "landmarks68", "mirror"):
         array = np.asarray(content[field])
         if array.size and (array.min() < 0 or array.max() >= count):
@@ -172,7 +164,7 @@ def _check_indices(content: Mapping[str, np.ndarray], count: int, fail) -> None:
         fail("mirror", "an involution (mirror[mirror[v]] == v)", f"{(mirror[mirror] != np.arange(count)).sum()} breaks")
 
 
-def _check_identity(content: Mapping[str, np.ndarray], fail) -> None:
+def _check_identity(content: Mapping[str, np.ndarray], fail: Failure) -> None:
     sigma = np.asarray(content["identity_sigma"])
     if (sigma <= 0).any() or (np.diff(sigma) > 0).any():
         fail("identity_sigma", "positive values in descending order", np.array2string(sigma[:5], precision=3))
@@ -180,9 +172,3 @@ def _check_identity(content: Mapping[str, np.ndarray], fail) -> None:
     error = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max(initial=0.0)
     if error > ORTHONORMAL_TOLERANCE:
         fail("identity_basis", f"orthonormal columns (to {ORTHONORMAL_TOLERANCE:g})", f"an error of {error:.3g}")
-
-
-def _check_radius(radius: float, modes: int, fail) -> None:
-    """Whitened parameters have a mean square of 1, so the sphere they lie on has the radius sqrt(K)."""
-    if abs(radius / np.sqrt(modes) - 1) > RADIUS_TOLERANCE:
-        fail("latent_radius", f"sqrt(K) = {np.sqrt(modes):.4g} (to {RADIUS_TOLERANCE:.0%})", f"{radius:.4g}")

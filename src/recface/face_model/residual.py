@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recface.face_model.linear import fix_signs
+from recface.face_model.linear import export_basis
 from recface.face_model.model import ARRAY_FIELDS, FaceModel
 
-NAMES = ("name", "source", "licence", "latent_radius")
+NAMES = ("expression_names", "name", "source", "licence", "latent_radius")
 
 
 class ResidualFaceModel(FaceModel):
     """S = mean + (basis diag(sigma) + residual) a + expression_basis e, with a residual in mm that training changes.
 
-    The residual alone is a parameter, and alone enters ``state_dict``. Latents keep the unit that they have with the
+    The residual alone is a parameter, and alone enters `state_dict`. Latents keep the unit that they have with the
     fixed part. methods.md, "SFM", stage 2; the form is ours.
 
     Args:
         model: The fixed part.
-        rate: How much slower than the rest of a network the basis learns.
+        rate: Learning rate of the basis, relative to the rest of the network.
 
     Attributes:
-        residual_steps: (3V, K) what the optimiser moves. Optimisers of Adam's kind move every number by the same amount
-            a step: so that small modes are not lost in it, it is counted in each mode's root mean square displacement,
-            and multiplied by `rate`.
+        residual_steps: (3V, K) the parameter, in units of `rate` times each mode's root mean square displacement:
+            optimisers of Adam's kind move every number by the same amount a step, in which small modes would be lost.
     """
 
+    _unit: Tensor
+
     def __init__(self, model: FaceModel, rate: float = 0.5) -> None:
-        fields = {field: getattr(model, field) for field in ARRAY_FIELDS}
-        names = {key: getattr(model, key) for key in NAMES}
-        super().__init__(**fields, expression_names=model.expression_names, **names)
+        super().__init__(**{field: getattr(model, field) for field in (*ARRAY_FIELDS, *NAMES)})
         self.residual_steps = nn.Parameter(torch.zeros_like(self.identity_basis))
         self.register_buffer("_unit", rate * self.identity_sigma / len(self.identity_basis) ** 0.5, False)
 
@@ -69,12 +70,10 @@ class ResidualFaceModel(FaceModel):
         Returns:
             The model, and W (K, K): a @ W are its parameters.
         """
-        u, s, wt = np.linalg.svd(self.basis_mm.double().cpu().numpy(), full_matrices=False)
-        signs = fix_signs(u)
-        arrays = self.arrays() | {"identity_basis": u * signs, "identity_sigma": s}
-        names = {key: getattr(self, key) for key in NAMES}
-        model = FaceModel(**arrays, expression_names=self.expression_names, **names)
-        return model, torch.from_numpy(wt.T * signs).float()
+        basis, sigma, rotation = export_basis(self.basis_mm.double().cpu().numpy(), np.eye(self.num_identity))
+        arrays: dict[str, Any] = self.arrays() | {"identity_basis": basis, "identity_sigma": sigma}
+        model = FaceModel(**arrays, **{key: getattr(self, key) for key in NAMES})
+        return model, torch.from_numpy(rotation).float()
 
 
 def _offsets(identity: Tensor, rows: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recface.face_model.linear import fit_coefficients, fix_signs
-from recface.face_model.region import reflect
-from recface.face_model.transfer import graph_laplacian
+from recface.face_model.surface import graph_laplacian, reflect
 from recface.scan_stage.scans import ScanSet
 
 OVERSAMPLING, PASSES = 10, 1

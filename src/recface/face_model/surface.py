@@ -1,10 +1,8 @@
-"""The face region: the part of a head on which shape metrics are taken.
-
-Left-right symmetry of a mesh: which vertex mirrors which.
-"""
+"""Surface of a head mesh: its symmetry, its Laplacian, and the face region that shape metrics are taken on."""
 
 import numpy as np
 from matplotlib.path import Path as Polygon
+from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.spatial import cKDTree
 
 from recface.errors import RecfaceError
@@ -29,8 +27,8 @@ def find_mirror(vertices: np.ndarray, tolerance: float) -> np.ndarray:
     broken = (mirror[mirror] != np.arange(len(vertices))).sum()
     if broken or distance.max() > tolerance:
         raise RecfaceError(
-            f"the face mesh is not symmetric: {broken} vertices without partner, worst distance {distance.max():.3g} "
-            f"(allowed {tolerance:g}): give a symmetric template, with x = 0 as its symmetry plane"
+            f"the face mesh must be symmetric about x = 0 to {tolerance:g}: {broken} vertices have no mirror image, "
+            f"the worst lies {distance.max():.3g} off; give a symmetric template"
         )
     return mirror.astype(np.int64)
 
@@ -51,6 +49,25 @@ def reflect(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 def symmetrise(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Symmetric part of shapes: their mean with their mirror image, (..., V, 3)."""
     return 0.5 * (shapes + reflect(shapes, mirror))
+
+
+def graph_laplacian(triangles: np.ndarray, count: int) -> csr_matrix:
+    """Uniform graph Laplacian I - D^-1 A of a mesh.
+
+    Args:
+        triangles: (F, 3).
+        count: Number of vertices V.
+
+    Returns:
+        Sparse (V, V); rows of vertices without neighbours are zero.
+    """
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    both = np.concatenate([edges, edges[:, ::-1]])
+    adjacency = coo_matrix((np.ones(len(both)), both.T), shape=(count, count)).tocsr()
+    adjacency.data[:] = 1.0
+    degree = np.asarray(adjacency.sum(axis=1)).ravel()
+    inverse = np.divide(1.0, degree, out=np.zeros(count), where=degree > 0)
+    return (diags((degree > 0).astype(float)) - diags(inverse) @ adjacency).tocsr()
 
 
 def face_region(
@@ -92,8 +109,7 @@ def face_region(
     return inside | inside[mirror]
 
 
-# Where an onlooker stands: in front, below (to see under nose and chin), and to the sides. Unit vectors out of the
-# face.
+# Onlookers in front, below (to see under nose and chin), and to the sides: unit vectors out of the face.
 VIEWS = np.array([[0.0, 0.0, 1.0], [0.0, -0.6, 0.8], [0.6, 0.0, 0.8], [-0.6, 0.0, 0.8]])
 
 
