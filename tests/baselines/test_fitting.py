@@ -8,7 +8,7 @@ import torch
 
 from recface.baselines.configuration import baseline_config, checked_settings
 from recface.baselines.fit import fit_photos
-from recface.baselines.landmarks import landmark_pose, noisy
+from recface.baselines.given_landmarks import landmark_pose, noisy
 from recface.baselines.run_baseline import build_baseline
 from recface.data import Source
 from recface.data.sources import embedded_source
@@ -147,7 +147,7 @@ def test_photos_without_landmarks_are_refused(face_model, benchmark, frontal, na
         ({"method": "magic"}, "baselines.method must be one of mean_face, eos, fit, imported, not 'magic'"),
         ({"nois": 1.0}, "baselines.nois is no known key"),
         ({"noise": -0.1}, "baselines.noise must be a number >= 0, not -0.1"),
-        ({"iterations": 2.5}, "iterations must be a whole number, not 2.5"),
+        ({"iterations": 2.5}, "baselines.iterations must be a whole number >= 0, not 2.5"),
         ({"expression": "smile"}, "expression must be 'linear' or 'blendshapes', not 'smile'"),
     ],
 )

@@ -1,5 +1,3 @@
-import copy
-
 import pytest
 
 from recface.errors import RecfaceError
@@ -9,9 +7,7 @@ from recface.settings.compose import (
     compose_config,
     experiment_rows,
     known_experiments,
-    run_command,
 )
-from recface.settings.run_settings import check_config
 
 
 def test_known_experiments_are_the_files():
@@ -45,41 +41,3 @@ def test_what_may_be_added():
     check_overrides(["-m", "+experiment=sir,no_kl", "seed=0,1", "+data.sources.mine={kind:manifest}", "++sir.prior=1"])
     with pytest.raises(RecfaceError, match="with a plus sign"):
         check_overrides(["experiment=sir"])
-
-
-@pytest.mark.parametrize(
-    ("group", "key", "value", "said"),
-    [
-        (None, "variant", "sirr", "no variant 'sirr'"),
-        (None, "seed", -1, "seed: -1"),
-        (None, "seed", "one", "seed: 'one'"),
-        ("scale", "batch_size", 0, "scale.batch_size: 0"),
-        ("scale", "batch_size", True, "scale.batch_size: True is no whole number"),
-        ("trainer", "threads", "abc", "trainer.threads: 'abc' is no whole number"),
-        ("loss", "pixel", float("inf"), "loss.pixel: inf"),
-        ("sir", "prior", -0.5, "sir.prior: -0.5"),
-        ("loss", "pixel", float("nan"), "loss.pixel: nan"),
-    ],
-)
-def test_values_out_of_range_are_named(smoke_config, group, key, value, said):
-    config = copy.deepcopy(smoke_config)
-    (config if group is None else config[group])[key] = value
-    with pytest.raises(RecfaceError, match=said):
-        check_config(config, ["baseline", "sir"])
-
-
-def test_errors_end_in_one_line(capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["run.py"])
-
-    def command():
-        raise RecfaceError("no file x; give another")
-
-    assert run_command(command) == 1
-    assert capsys.readouterr().err == "error: no file x; give another\n"
-
-    def broken():
-        raise ZeroDivisionError("division by zero")
-
-    assert run_command(broken) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and "ZeroDivisionError" in lines[0] and "RECFACE_DEBUG=1" in lines[0]

@@ -114,6 +114,6 @@ def test_directions_of_shapes_separate_by_what_can_be_seen(batch, face_model, be
     units = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (directions[named], classes)]
     logits = units[0] @ units[1].T
     logits[np.arange(len(person)), person] -= module.config["sfm"]["margin"]
-    logits *= module.config["sfm"]["scale"]
+    logits *= module.config["sfm"]["softmax_scale"]
     expected = (np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(person)), person]).mean()
     assert found == pytest.approx(expected, rel=1e-4)

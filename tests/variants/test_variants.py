@@ -152,9 +152,9 @@ def test_a_nan_names_its_term(batch, face_model, benchmark, smoke_config):
     [
         ("no_kl", "sir", {"sir.prior": 0.0}),
         ("no_center", "sir", {"sir.center": 0.0}),
-        ("sir_s8", "sir", {"sir.scale": 8.0}),
-        ("sir_s32", "sir", {"sir.scale": 32.0}),
-        ("sir_s64", "sir", {"sir.scale": 64.0}),
+        ("sir_s8", "sir", {"sir.softmax_scale": 8.0}),
+        ("sir_s32", "sir", {"sir.softmax_scale": 32.0}),
+        ("sir_s64", "sir", {"sir.softmax_scale": 64.0}),
         ("sir", "baseline", {"variant": "sir", "sir": ...}),
         ("sfm", "sir", {"variant": "sfm", "sir": ..., "sfm": ...}),
         ("sfm_no_sphere", "sfm", {"sfm.sphere": 0.0, "sfm.prior": 0.3, "sfm.scan.sphere": False}),

@@ -5,11 +5,13 @@ Everything that a user writes (a run's configuration, sweep files, tables, cards
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from recface.errors import RecfaceError
@@ -22,15 +24,33 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+def number(text: str, holds: Callable[[float], bool], whole: bool = False) -> BeforeValidator:
+    """A check whose message tells the whole range, whatever is wrong with a value: "must be a number >= 0, not 'x'".
+
+    Args:
+        text: What the value must be.
+        holds: Whether a finite number is in range.
+        whole: Whether it must be an int.
+    """
+
+    def check(value: Any) -> Any:
+        kinds = int if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value) or not holds(value):
+            raise ValueError(f"must be {text}, not {value!r}")
+        return value
+
+    return BeforeValidator(check)
+
+
+NonNegative = Annotated[float, number("a number >= 0", lambda value: value >= 0)]
 """A number >= 0, such as the weight of a loss term."""
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Positive = Annotated[float, number("a number > 0", lambda value: value > 0)]
 """A number > 0."""
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+Share = Annotated[float, number("a number from 0 to 1", lambda value: 0 <= value <= 1)]
 """A number from 0 to 1."""
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, number("a whole number >= 1", lambda value: value >= 1, whole=True)]
 """A whole number >= 1."""
-Whole = Annotated[int, Field(ge=0, strict=True)]
+Whole = Annotated[int, number("a whole number >= 0", lambda value: value >= 0, whole=True)]
 """A whole number >= 0."""
 Mistake = tuple[tuple[Any, ...], str]
 """Where a mistake is (keys and indices), and what the value must be."""

@@ -1,155 +1,364 @@
-"""Values of the configuration, checked before anything starts. Imports nothing heavy: sweeps ask for every point.
+"""Every key of a run's configuration with its type and range. Imports nothing heavy: sweeps check every value.
 
-The values that the groups `sfm` and `sfm_model` can take. Without torch, as they are checked before every start.
+Programs check a configuration with `check_config` before anything starts; sweeps ask `config_mistakes`.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
+import importlib.util
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from recface.errors import RecfaceError
+from recface.settings.declared import Count, NonNegative, Positive, Settings, Share, Whole, describe, number
 
-SOURCES = ("model", "benchmark", "folder")
-EXPRESSIONS = ("model", "learned")
-SEPARATED = ("latents", "shapes")
-PARTS = ("rates", "weights")  # of the scan stage, as groups
+MISSING = "???"
+"""Hydra's value of a key that the user must give."""
 
-Check = tuple[str, Callable[[Any], bool]]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+BatchSize = Annotated[int, number("a whole number >= 2", lambda value: value >= 2, whole=True)]
+Precision = Literal[
+    "64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", "64", "32", "16", "bf16", 64, 32, 16
+]
+"""Lightning's; transformer-engine needs hardware that nobody has tried."""
 
 
-def _one_of(words: tuple[str, ...]) -> Check:
-    return f"none of {', '.join(words)}", lambda value: value in words
+def _devices(value: Any) -> Any:
+    if value != "auto" and not (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        raise ValueError(f"must be a whole number >= 1, or auto, not {value!r}")
+    return value
 
 
-def _list_of(what: str, holds: Callable[[Any], bool]) -> Check:
-    return f"no list of {what}", lambda value: isinstance(value, list) and bool(value) and all(map(holds, value))
+def _known_variant(value: str) -> str:
+    if mistake := variant_mistake(value):
+        raise ValueError(mistake)
+    return value
 
 
-NOT_NEGATIVE: Check = ("no number of at least 0", lambda value: _is_number(value) and value >= 0)
-POSITIVE: Check = ("no number above 0", lambda value: _is_number(value) and value > 0)
-COUNT: Check = ("no whole number of at least 1", lambda value: _is_whole(value) and value >= 1)
-COUNT_OR_NONE: Check = ("no whole number of at least 1, nor null", lambda value: value is None or COUNT[1](value))
-SWITCH: Check = ("neither true nor false", lambda value: isinstance(value, bool))
-PATH: Check = ("no path, nor null", lambda value: value is None or isinstance(value, str))
+class FaceModelSettings(Settings):
+    """Group `face_model`."""
 
-SCAN: dict[str, Check] = {
-    "source": _one_of(SOURCES),
-    "path": PATH,
-    "people": COUNT,
-    "scans_each": COUNT,
-    "noise_mm": NOT_NEGATIVE,
-    "modes": COUNT_OR_NONE,
-    "expression": _one_of(EXPRESSIONS),
-    "expression_modes": COUNT,
-    "sphere": SWITCH,
-    "steps": COUNT,
-    "batch_size": COUNT,
-    "scale": POSITIVE,
-    "margin": NOT_NEGATIVE,
-}
-IMAGES: dict[str, Check] = {
-    "separate": _one_of(SEPARATED),
-    "radius": POSITIVE,
-    "scale": POSITIVE,
-    "learn_basis": SWITCH,
-    "scans_each_step": COUNT,
-}
-"""Of stage 2; every other key is a weight or a rate."""
-MEASURED: dict[str, Check] = {
-    "test_people": COUNT,
-    "validation_people": COUNT,
-    "samples": COUNT,
-    "sizes": _list_of("whole numbers of at least 1", COUNT[1]),
-    "strengths": _list_of("numbers above 0", POSITIVE[1]),
-}
+    name: str
+    path: str | None
 
 
-def check_sfm_settings(sfm: Mapping[str, Any]) -> None:
-    """Check the group `sfm`, of both stages.
+class SourceSettings(Settings):
+    """One training source under `data.sources`."""
+
+    kind: Literal["embedded", "manifest"]
+    share: Positive
+    split: str | None = None
+    path: str | None = None
+
+    @model_validator(mode="after")
+    def _names_its_photos(self) -> SourceSettings:
+        if self.kind == "embedded" and self.split not in ("identity", "landmark"):
+            raise ValueError(f"needs split: identity or landmark, not {self.split!r}")
+        if self.kind == "manifest" and self.path is None:
+            raise ValueError("needs path: a table of photos, or the folder of its faces.csv")
+        return self
+
+
+class DataSettings(Settings):
+    """Group `data`."""
+
+    seed: Whole
+    albedo_modes: Count
+    augment: NonNegative
+    workers: Whole
+    photos: str | None
+    sources: dict[str, SourceSettings]
+
+
+class ModelSettings(Settings):
+    """Group `model`."""
+
+    backbone: str
+    shared: str
+    end: str | None
+    grid: Count
+    weights: str | None
+    confidence: bool
+    confidence_width: Count
+
+
+class LossSettings(Settings):
+    """Group `loss`: weights of the terms that all variants share."""
+
+    landmark: NonNegative
+    landmark_mode: Literal["l1", "l2", "squared"]
+    pixel: NonNegative
+    pixel_every: Count
+    pixel_from: Share
+    perceptual: NonNegative
+    tikhonov_identity: NonNegative
+    tikhonov_expression: NonNegative
+    tikhonov_albedo: NonNegative
+
+
+class OptimizerSettings(Settings):
+    """Group `optimizer`."""
+
+    name: Literal["adamw", "muon"]
+    stage1_rate: Positive
+    stage2_rate: Positive
+    beta2: Annotated[float, number("a number >= 0 and < 1", lambda value: 0 <= value < 1)]
+    weight_decay: NonNegative
+    warmup: Annotated[float, number("a number > 0 and <= 1", lambda value: 0 < value <= 1)]
+    clip: Positive
+
+
+class TrainerSettings(Settings):
+    """Group `trainer`."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+    devices: Annotated[Any, BeforeValidator(_devices)]
+    precision: Precision
+    threads: Count
+    epoch_steps: Count
+    conflict: Whole
+    validation: bool = Field(alias="validate")
+
+
+class LoggerSettings(Settings):
+    """Group `logger`."""
+
+    name: Literal["none", "wandb"]
+    project: str | None = None
+    entity: str | None = None
+
+
+class ScaleSettings(Settings):
+    """Group `scale`: sizes of the benchmark and lengths of training."""
+
+    name: str
+    image_size: Count
+    identity_people: Count
+    identity_photos: Count
+    landmark_photos: Count
+    validation_people: Count
+    test_people: Count
+    photos_each: Count
+    control_people: Count
+    control_photos: Count
+    scan_people: Count
+    scans_each: Count
+    batch_size: BatchSize
+    stage1_steps: Count
+    stage2_steps: Count
+
+
+class PathSettings(Settings):
+    """Section `paths`."""
+
+    runs: str
+    cache: str
+
+
+class SIRSettings(Settings):
+    """Section `sir`."""
+
+    separation: NonNegative
+    center: NonNegative
+    prior: NonNegative
+    softmax_scale: Positive
+    margin: NonNegative
+    center_rate: Share
+
+
+class ScanRates(Settings):
+    """Learning rates of SFM's stage on scans."""
+
+    basis: Positive
+    latents: Positive
+    expression: Positive
+
+
+class ScanWeights(Settings):
+    """Weights of the terms of SFM's stage on scans."""
+
+    vertex: NonNegative
+    sphere: NonNegative
+    separation: NonNegative
+    center: NonNegative
+    prior: NonNegative
+    orthogonality: NonNegative
+    smoothness: NonNegative
+    symmetry: NonNegative
+    expression: NonNegative
+
+
+class ScanSettings(Settings):
+    """Section `sfm.scan`: SFM's stage on scans."""
+
+    source: Literal["model", "benchmark", "folder"]
+    path: str | None
+    people: Count
+    scans_each: Count
+    noise_mm: NonNegative
+    modes: Count | None
+    expression: Literal["model", "learned"]
+    expression_modes: Count
+    sphere: bool
+    steps: Count
+    batch_size: BatchSize
+    softmax_scale: Positive
+    margin: NonNegative
+    rates: ScanRates
+    weights: ScanWeights
+
+
+class SFMSettings(Settings):
+    """Group `sfm`: both stages."""
+
+    scan: ScanSettings
+    separation: NonNegative
+    separate: Literal["latents", "shapes"]
+    center: NonNegative
+    sphere: NonNegative
+    prior: NonNegative
+    radius: Positive
+    softmax_scale: Positive
+    margin: NonNegative
+    center_rate: Share
+    learn_basis: bool
+    basis_rate: Positive
+    basis_size: NonNegative
+    basis_orthogonal: NonNegative
+    basis_smooth: NonNegative
+    basis_symmetric: NonNegative
+    scans: NonNegative
+    scans_each_step: Count
+
+
+class SFMModelSettings(Settings):
+    """Group `sfm_model`: the measurements of the table sfm_model."""
+
+    test_people: Count
+    validation_people: Count
+    sizes: Annotated[list[Count], Field(min_length=1)]
+    strengths: Annotated[list[Positive], Field(min_length=1)]
+    samples: Count
+
+
+class RunSettings(Settings):
+    """A run's resolved configuration, but for the sections of variants that are not declared here."""
+
+    name: str
+    parent: str | None
+    title: str | None
+    tables: list[str]
+    variant: Annotated[str, AfterValidator(_known_variant)]
+    seed: Whole
+    paths: PathSettings
+    face_model: FaceModelSettings
+    data: DataSettings
+    model: ModelSettings
+    loss: LossSettings
+    optimizer: OptimizerSettings
+    trainer: TrainerSettings
+    logger: LoggerSettings
+    scale: ScaleSettings
+    sir: SIRSettings | None = None
+    sfm: SFMSettings | None = None
+    sfm_model: SFMModelSettings | None = None
+
+
+def check_config(config: Mapping[str, Any], sections: Mapping[str, type[Settings]] | None = None) -> None:
+    """Check a resolved configuration before anything starts.
+
+    Args:
+        config: The configuration, plain.
+        sections: Declarations of further sections by their key, such as that of a third-party baseline.
 
     Raises:
-        RecfaceError: The first value that neither stage can take.
+        RecfaceError: All mistakes in one line, each as "loss.pixel must be a number >= 0, not -1".
     """
-    scan = _group(sfm, "scan", "sfm")
-    parts = {name: _group(scan, name, "sfm.scan") for name in PARTS}
-    _check({key: value for key, value in scan.items() if key not in PARTS}, SCAN, "sfm.scan")
-    for name, part in parts.items():
-        _check(part, {}, f"sfm.scan.{name}")
-    _check({key: value for key, value in sfm.items() if key != "scan"}, IMAGES, "sfm")
+    found = config_mistakes(config, sections)
+    if found:
+        raise RecfaceError("; ".join(f"{key} {text}" for key, text in found))
 
 
-def check_measured_settings(sfm_model: Mapping[str, Any]) -> None:
-    """Check the group `sfm_model`: what its table measures.
+def config_mistakes(
+    config: Mapping[str, Any], sections: Mapping[str, type[Settings]] | None = None
+) -> list[tuple[str, str]]:
+    """All mistakes in a resolved configuration, as `check_config` tells them.
 
-    Raises:
-        RecfaceError: The first value that nothing can be measured with.
+    A section that nobody declares, such as that of a new variant, may hold numbers >= 0, words and switches.
+
+    Args:
+        config: The configuration, plain; keys that the user has yet to give are "???".
+        sections: As for `check_config`.
+
+    Returns:
+        Dotted key, and what its value must be; [] where all is right.
     """
-    _check(sfm_model, MEASURED, "sfm_model")
+    sections = sections or {}
+    declared = {key: value for key, value in config.items() if key in RunSettings.model_fields}
+    found = _declared_mistakes(RunSettings, declared)
+    variant = config.get("variant")
+    if variant in ("sir", "sfm") and config.get(variant) is None:
+        found.append((variant, f"is missing: +experiment={variant} sets it"))
+    for key in config.keys() - declared.keys():
+        if key in sections:
+            found += _declared_mistakes(sections[key], config[key], key)
+        elif isinstance(config[key], Mapping):
+            found += _number_mistakes(config[key], key)
+        else:
+            found.append((key, "is no known key"))
+    return found
 
 
-def _group(values: Mapping[str, Any], key: str, above: str) -> Mapping[str, Any]:
-    if not isinstance(values.get(key), Mapping):
-        raise RecfaceError(f"{above}.{key}: {values.get(key)!r} is no group of settings")
-    return values[key]
+def _declared_mistakes(model: type[Settings], content: Any, *above: str) -> list[tuple[str, str]]:
+    try:
+        model.model_validate(content)
+    except ValidationError as error:
+        items = [item for item in error.errors(include_url=False) if item["input"] != MISSING]
+        return [(".".join(map(str, (*above, *item["loc"]))), describe(item)) for item in items]
+    return []
 
 
-def _check(values: Mapping[str, Any], checks: Mapping[str, Check], group: str) -> None:
-    for key, value in values.items():
-        what, holds = checks.get(key, NOT_NEGATIVE)
-        if not holds(value):
-            raise RecfaceError(f"{group}.{key}: {value!r} is {what}")
+def _number_mistakes(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Numbers of a section that no model declares: weights, rates and counts are all >= 0."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _number_mistakes(item, f"{key}.{name}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _number_mistakes(item, f"{key}.{index}")
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 <= value < math.inf:
+        yield key, f"must be a number >= 0, not {value!r}"
 
 
-def check_whole(key: str, value: Any, least: int) -> None:
-    """Check a whole number.
-
-    Raises:
-        RecfaceError: It is none, or below the least that may be.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise RecfaceError(f"{key}: {value!r} is no whole number of at least {least}")
+VARIANTS = Path(__file__).resolve().parents[1] / "variants"
 
 
-def check_process(config: Mapping[str, Any]) -> None:
-    """Check what every program reads: the seed and the number of threads.
+@functools.lru_cache
+def known_variants() -> list[str]:
+    """Names of the modules in recface/variants/ that hold a variant, read without importing them (and torch)."""
+    classes: dict[str, list[tuple[str, set[str]]]] = {}
+    for path in VARIANTS.glob("*.py"):
+        nodes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+        classes[path.stem] = [(node.name, {ast.unparse(base) for base in node.bases}) for node in nodes]
+    bases, modules = {"Reconstruction"}, set[str]()
+    while True:
+        derived = {(stem, name) for stem, found in classes.items() for name, above in found if above & bases}
+        if {stem for stem, _ in derived} == modules:
+            return sorted(modules)
+        modules = {stem for stem, _ in derived}
+        bases |= {name for _, name in derived}
 
-    Raises:
-        RecfaceError: As `check_whole`.
-    """
-    check_whole("seed", config["seed"], 0)
-    check_whole("trainer.threads", config["trainer"]["threads"], 1)
 
-
-def check_config(config: Mapping[str, Any], variants: Sequence[str]) -> None:
-    """Check values that would fail late or oddly.
-
-    Raises:
-        RecfaceError: A key whose value is of the wrong type or out of range.
-    """
-    if config["variant"] not in variants:
-        raise RecfaceError(f"variant: no variant '{config['variant']}'; known are {', '.join(variants)}")
-    if config["logger"]["name"] not in ("none", "wandb"):
-        raise RecfaceError(f"logger.name: no logger '{config['logger']['name']}'; known are none, wandb")
-    check_process(config)
-    check_whole("trainer.conflict", config["trainer"]["conflict"], 0)
-    for key, value in config["scale"].items():
-        if key != "name":
-            check_whole(f"scale.{key}", value, 1)
-    check_whole("loss.pixel_every", config["loss"]["pixel_every"], 1)
-    check_whole("model.grid", config["model"]["grid"], 1)
-    weights = {f"{group}.{key}": value for group in ("loss", "sir") for key, value in config.get(group, {}).items()}
-    for key, value in weights.items():
-        if key != "loss.landmark_mode" and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
-            raise RecfaceError(f"{key}: {value!r} is no number of at least 0")
-    if "sfm" in config:
-        check_sfm_settings(config["sfm"])
+def variant_mistake(name: str) -> str | None:
+    """What is wrong with the name of a variant; None for `NAME` in recface/variants/ and for `package.module:Class`."""
+    module, colon, _ = name.partition(":")
+    if not colon:
+        known = ", ".join(known_variants())
+        return None if name in known_variants() else f"must be one of {known}, or package.module:Class, not {name!r}"
+    found = importlib.util.find_spec(module.partition(".")[0]) is not None
+    return None if found else f"must be importable: no module {module!r}; is its folder in PYTHONPATH?"

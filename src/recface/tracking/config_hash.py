@@ -12,6 +12,9 @@ from typing import Any
 
 IGNORED = ("seed", "paths", "logger", "progress", "trainer.validate", "trainer.conflict")
 
+FIRST_NAMES = {"softmax_scale": "scale", "baselines": "peer"}
+"""Renamed keys are hashed by their first names, so that finished runs are still found."""
+
 # YAML 1.1 reads `1e-3` as a string, Hydra's command line as a number; both mean the same setting.
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
@@ -53,6 +56,12 @@ def normalised(value: Any) -> Any:
     return value
 
 
+def _first_named(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {FIRST_NAMES.get(key, key): _first_named(item) for key, item in value.items()}
+    return value
+
+
 def config_hash(cfg: Mapping[str, Any], ignore: Iterable[str] = IGNORED) -> str:
     """Hash a resolved config; equal settings give equal hashes whatever their order or number notation.
 
@@ -63,7 +72,9 @@ def config_hash(cfg: Mapping[str, Any], ignore: Iterable[str] = IGNORED) -> str:
     Returns:
         Eight hex digits.
     """
-    text = json.dumps(normalised(without(cfg, ignore)), sort_keys=True, separators=(",", ":"), default=str)
+    text = json.dumps(
+        _first_named(normalised(without(cfg, ignore))), sort_keys=True, separators=(",", ":"), default=str
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -53,7 +53,7 @@ class SFM(Baseline):
         self.weights |= {key: sfm[key] for key in sfm if key.startswith("basis_") and key != "basis_rate"}
         if sfm["sphere"] > 0:  # which says where latents lie; Tikhonov would pull them to its centre
             self.weights["tikhonov_identity"] = 0.0
-        self.separation = Separation(self.num_identities, dimension, sfm["scale"], sfm["margin"])
+        self.separation = Separation(self.num_identities, dimension, sfm["softmax_scale"], sfm["margin"])
         self.center = WeightedCenter(self.num_identities, dimension, sfm["center_rate"])
         self.scans: Scans | None = None  # set where the scans stay in the mix
 

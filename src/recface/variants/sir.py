@@ -24,7 +24,7 @@ class SIR(Baseline):
         super().__init__(config, *models, **options)
         sir, dimension = config["sir"], self.face_model.num_identity
         self.weights |= {"separation": sir["separation"], "center": sir["center"], "prior": sir["prior"]}
-        self.separation = Separation(self.num_identities, dimension, sir["scale"], sir["margin"])
+        self.separation = Separation(self.num_identities, dimension, sir["softmax_scale"], sir["margin"])
         self.center = WeightedCenter(self.num_identities, dimension, sir["center_rate"])
 
     def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
