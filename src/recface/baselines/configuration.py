@@ -54,7 +54,7 @@ class EosSettings(Settings):
     """Settings of eos.
 
     Attributes:
-        noise: Standard deviation of the landmarks' noise in half images; see `landmarks.noisy`.
+        noise: Standard deviation of the landmarks' noise in half images; see `given_landmarks.noisy`.
         expression: See `eos_fitting.eos_model`.
         iterations: Alternations of pose and shape.
         identity_weight: Of the prior on shape coefficients.
@@ -106,10 +106,10 @@ class ImportedSettings(Settings):
 
 
 METHODS: dict[str, tuple[type[Settings], str]] = {
-    "mean_face": (MeanFaceSettings, "recface.baselines.landmarks"),
+    "mean_face": (MeanFaceSettings, "recface.baselines.given_landmarks"),
     "eos": (EosSettings, "recface.baselines.eos_fitting"),
     "fit": (FitSettings, "recface.baselines.fit"),
-    IMPORTED: (ImportedSettings, "recface.baselines.imported"),
+    IMPORTED: (ImportedSettings, "recface.baselines.run_elsewhere"),
 }
 """Method to its settings, and to the module whose `build(face_model, albedo_model, settings, seed)` predicts."""
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from recface.baselines.configuration import EosSettings
-from recface.baselines.landmarks import given_landmarks
+from recface.baselines.given_landmarks import given_landmarks
 from recface.data import Source
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel

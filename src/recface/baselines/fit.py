@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recface.baselines.configuration import FitSettings
-from recface.baselines.landmarks import given_landmarks, landmark_pose
+from recface.baselines.given_landmarks import given_landmarks, landmark_pose
 from recface.data import Source
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel

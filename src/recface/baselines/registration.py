@@ -223,7 +223,7 @@ def read_landmark_rows(path: Path) -> np.ndarray:
 def write_registered(
     folder: Path, predictions: Predictions, vertices: np.ndarray, registered: Sequence[Registered]
 ) -> Path:
-    """Write shapes as predictions that `baselines.imported` reads, and how well each mesh was met.
+    """Write shapes as predictions that `baselines.run_elsewhere` reads, and how well each mesh was met.
 
     Args:
         folder: New or empty; gets vertices.npy, landmarks.npy where the method predicted them, ids.csv and

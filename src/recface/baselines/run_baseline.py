@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 import torch
 
 from recface.baselines.configuration import METHODS, baseline_hash, checked_settings
-from recface.baselines.imported import Imported, without_parameter_metrics
+from recface.baselines.run_elsewhere import Imported, without_parameter_metrics
 from recface.data import Source
 from recface.data.workbench import open_workbench
 from recface.face_model import FaceModel, save
@@ -107,7 +106,7 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
         block: {key: PHOTO_PROTOCOLS[key].id for key in values} if block == "photos" else protocol_ids(values)
         for block, values in metrics.items()
     }
-    save_arrays({key: np.asarray(value) for key, value in predictions.items()}, folder.path / "predictions.npz")
+    save_arrays(predictions, folder.path / "predictions.npz")
     folder.finish(metrics, protocols, timings | {"evaluation_seconds": time.monotonic() - begin})
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from recface.errors import RecfaceError
-from recface.scan_stage.evaluation import (
+from recface.scan_stage.shape_model_table import (
     compactness,
     generalisation,
     nested_axes,

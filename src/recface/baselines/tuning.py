@@ -15,7 +15,7 @@ from recface.data import Source
 from recface.data.sources import embedded_source
 from recface.data.workbench import open_workbench
 from recface.errors import RecfaceError
-from recface.run.evaluation import Geometry
+from recface.run.evaluation import Geometry, measured_shapes
 
 SPAN = 10.0
 """Each setting is searched from its value in configs/baselines/ divided by this to that value times this."""
@@ -89,12 +89,14 @@ def search(
     torch.set_num_threads(config["trainer"]["threads"])
     bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
     source, geometry = every(embedded_source(bench.benchmark, "validation"), photos), Geometry(bench)
-    true, done = torch.from_numpy(np.asarray(source.identity_parameters)), []
+    done: list[Trial] = []
 
     def error(trial: optuna.Trial) -> float:
         tried = {key: trial.suggest_float(key, value / SPAN, value * SPAN, log=True) for key, value in ranges.items()}
         predict = build_baseline(bench.face_model, bench.benchmark.albedo_model, settings | tried, config["seed"])
-        value = float(geometry.errors(predict(source)["identity"], true).mean())
+        shapes = measured_shapes(predict, source, geometry)
+        assert shapes.errors is not None
+        value = float(shapes.errors.mean())
         done.append(Trial(tried, value))
         if watch is not None:
             watch(done[-1])

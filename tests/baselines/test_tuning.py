@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from recface.baselines import search as search_module
+from recface.baselines import tuning
 from recface.baselines.configuration import baseline_config
-from recface.baselines.search import every, search
+from recface.baselines.tuning import every, search
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 
@@ -13,7 +13,7 @@ from recface.errors import RecfaceError
 def test_the_first_try_is_the_configuration_and_the_best_comes_first(cache_dir, monkeypatch):
     opened = []
     monkeypatch.setattr(
-        search_module, "embedded_source", lambda bench, split: opened.append(split) or embedded_source(bench, split)
+        tuning, "embedded_source", lambda bench, split: opened.append(split) or embedded_source(bench, split)
     )
     overrides, seen = ["scale=smoke", f"paths.cache={cache_dir}", "baselines.iterations=3"], []
     found = search("eos", overrides, trials=4, photos=10, watch=seen.append)

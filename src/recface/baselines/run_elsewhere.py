@@ -1,27 +1,78 @@
-"""Methods run elsewhere, by the predictions in external/NAME/predictions; see external/README.md."""
+"""Methods run elsewhere: the evaluation photos as files, and their predictions read back by the same ids.
+
+external/README.md has the whole way.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
 
 from recface.baselines.configuration import ImportedSettings
-from recface.baselines.export import EXPORTED
 from recface.data import Source
 from recface.data.benchmark import Benchmark
+from recface.data.photos import LANDMARK_COLUMNS
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
+from recface.face_model.mesh_files import obj_text
+from recface.face_model.npz import save
 from recface.metrics.protocols.protocol import Predictions
 from recface.metrics.readers.predictions import read_predictions
-from recface.render.camera import from_pixels
+from recface.render.camera import from_pixels, to_pixels
+from recface.tracking.atomic import require_empty, write_bytes
 
+EXPORTED = ("validation", "test", "control_shape", "control_albedo")
+"""Splits of the embedded benchmark that metrics are computed on."""
+TABLE, MODEL, MEAN = "photos.csv", "face_model.npz", "mean_face.obj"
 LOST_MM = 1e-3
 """Root mean square distance that truncating the modes of the predicted shapes may cost."""
+
+
+def export_benchmark(
+    benchmark: Benchmark, face_model: FaceModel, folder: Path, watch: Callable[[int, int], None] | None = None
+) -> Path:
+    """Write what an outside method needs; who is in a photo and the true shapes stay here.
+
+    Args:
+        benchmark: The embedded benchmark.
+        face_model: Its face model.
+        folder: New or empty; gets `images/<id>.png`, `photos.csv` (id, file, split and 68 landmarks x1, y1, ..., x68,
+            y68 in pixels), the face model in the suite's schema, and its mean as OBJ, whose order of vertices
+            predictions keep.
+        watch: Called with the photos written and their number.
+
+    Returns:
+        Path of the table.
+
+    Raises:
+        RecfaceError: The folder holds something already: photos of another benchmark would stay among these.
+    """
+    require_empty(folder)
+    (folder / "images").mkdir(parents=True)
+    sources = [embedded_source(benchmark, split) for split in EXPORTED]
+    count, parts = sum(map(len, sources)), []
+    for source in sources:
+        ids, size = source.ids, source.images.shape[-1]
+        for name, image in zip(ids, source.images, strict=True):
+            Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(folder / "images" / f"{name}.png")
+        marks = to_pixels(torch.from_numpy(np.asarray(source.landmarks, np.float64)), size).flatten(1).numpy()
+        named = pd.DataFrame({"id": ids, "file": [f"images/{name}.png" for name in ids], "split": source.name})
+        parts.append(named.join(pd.DataFrame(marks, columns=LANDMARK_COLUMNS).round(3)))
+        if watch is not None:
+            watch(sum(map(len, parts)), count)
+    save(face_model, folder / MODEL)
+    write_bytes(folder / MEAN, obj_text(face_model.mean.numpy(), face_model.triangles.numpy()).encode())
+    write_bytes(folder / TABLE, pd.concat(parts).to_csv(index=False, lineterminator="\n").encode())
+    return folder / TABLE
 
 
 @dataclass(frozen=True)

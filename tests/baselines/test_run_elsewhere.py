@@ -10,17 +10,16 @@ import torch
 from PIL import Image
 
 from recface.baselines.configuration import baseline_config
-from recface.baselines.export import EXPORTED, export_benchmark
 from recface.baselines.run_baseline import run_baseline
+from recface.baselines.run_elsewhere import EXPORTED, export_benchmark
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.face_model import load
 from recface.render.camera import from_pixels
-from recface.results.build import with_imported
 from recface.results.recompute import compare_runs
 from recface.results.records import Entry, find_records
 from recface.results.selection import config_difference
-from recface.results.spec import Row, read_spec
+from recface.results.spec import Row, read_spec, with_imported
 from recface.settings.compose import compose_config
 from recface.tracking import archive
 
@@ -128,7 +127,7 @@ def test_the_test_photos_alone_are_enough_but_all_of_them(truth, benchmark, tmp_
     chosen = np.array([name.startswith("test_") for name in ids])
     path = method(tmp_path, "some", np.array(ids)[chosen], parameters=parameters[chosen])
     metrics = evaluated(path, tmp_path, cache_dir).record.metrics
-    assert set(metrics) == {"benchmark"} and "control_shape_auc" not in metrics["benchmark"]
+    assert set(metrics) == {"benchmark", "conditions"} and "control_shape_auc" not in metrics["benchmark"]
     gone = embedded_source(benchmark, "test").ids[7]
     chosen &= np.array(ids) != gone
     path = method(tmp_path, "fewer", np.array(ids)[chosen], parameters=parameters[chosen])
@@ -152,7 +151,7 @@ def test_mistakes_are_named(truth, face_model, tmp_path, cache_dir):
         baseline_config(method(tmp_path, "sir", ids, parameters=parameters))
     with pytest.raises(RecfaceError, match="card.yaml: cannot be read"):
         baseline_config(f"{tmp_path}/nowhere")
-    with pytest.raises(RecfaceError, match="lacks licence"):
+    with pytest.raises(RecfaceError, match="licence is missing"):
         baseline_config(method(tmp_path, "bare", ids, {key: CARD[key] for key in CARD if key != "licence"}))
 
 
@@ -165,7 +164,10 @@ def test_the_comparison_gets_a_row_named_by_the_card_and_the_archive_keeps_it(tr
     mean_face = baseline_config("mean_face", ["scale=smoke"])
     assert set(config_difference(mean_face, entries[0].record.config)) == {"baselines.method"}
     spec = read_spec("configs/table/comparison.yaml")
-    assert with_imported(spec, entries).rows == [*spec.rows, Row("mine", "A method", "mean_face")]
+    assert with_imported(spec, entries).rows == [
+        *spec.rows,
+        Row(experiment="mine", title="A method", parent="mean_face"),
+    ]
     ablation = read_spec("configs/table/ablation.yaml")
     assert with_imported(ablation, entries) == ablation  # it wants none
     failed = Entry(folder.record.__class__(**{**vars(folder.record), "state": "failed"}), folder.record_path)
@@ -196,7 +198,7 @@ def test_photographs_are_found_by_their_file_and_left_out_where_none_was_predict
     faces.to_csv(real / "faces.csv", index=False)
     wish = f"data.photos={real}"
     plain = evaluated(method(tmp_path, "plain", ids, parameters=parameters), tmp_path, cache_dir, wish)
-    assert set(plain.record.metrics) == {"validation", "benchmark"}
+    assert set(plain.record.metrics) == {"validation", "benchmark", "conditions"}
     both = np.concatenate([parameters, source.identity_parameters[rows.ravel()]])
     folder = method(tmp_path, "both", [*ids, *faces["file"]], parameters=both)
     metrics = evaluated(folder, tmp_path, cache_dir, wish).record.metrics
