@@ -1,13 +1,16 @@
-"""Run folders made by formula, with the predictions and metrics that a real run would write."""
+"""Run folders made by formula, with the predictions, influences and metrics that a real run would write."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from recface.results.pairs import verification_pairs
 from recface.tracking import RunFolder, RunRecord, archive, run_path
+from recface.tracking.archive import record_stem, zip_arrays
 
 MODES = 6
 PROTOCOLS = {"shape_error_mm": "shape/v1", "geometry_auc": "geometry-auc/v1", "param_auc": "param-auc/v1"}
@@ -18,57 +21,74 @@ def predictions(
 ) -> dict[str, np.ndarray]:
     """Predictions of people scattered by `noise` about the truth; people are the same for every seed."""
     truth = np.random.default_rng(99).normal(size=(people, modes)).astype(np.float32)
+    hard = np.random.default_rng(98).normal(size=people)
     generator = np.random.default_rng(seed)
     identity = np.repeat(np.arange(people), photos) + 1000
     scattered = np.repeat(truth, photos, 0) + noise * generator.normal(size=(people * photos, modes))
-    sigma = np.linspace(3, 0.5, modes).astype(np.float32)
-    mixing = np.random.default_rng(5).normal(size=(3 * modes, modes)) * sigma
+    error = 2 + noise + 0.1 * generator.random(people * photos) + 0.05 * noise * np.repeat(hard, photos)
     arrays = {
         "test_parameters": scattered.astype(np.float32),
         "test_identity": identity,
-        "test_true": truth[::-1].copy(),  # an order of its own: readers must go by test_people
-        "test_people": np.arange(people)[::-1] + 1000,
-        "test_shape_error": (2 + noise + 0.1 * generator.random(people * photos)).astype(np.float32),
+        "test_shape_error": error.astype(np.float32),
         "test_nme": (0.03 + 0.01 * noise * generator.random(people * photos)).astype(np.float32),
-        "control_shape_parameters": generator.normal(size=(40, modes)).astype(np.float32),
-        "control_shape_identity": np.repeat(np.arange(20), 2),
-        "control_albedo_parameters": generator.normal(size=(40, modes)).astype(np.float32),
-        "control_albedo_identity": np.repeat(np.arange(20), 2),
-        "control_albedo_group": np.repeat(np.arange(10), 4),
-        "basis_gram": (mixing.T @ mixing / modes).astype(np.float32),
-        "identity_sigma": sigma,
     }
     if photographs:
         arrays["photos_identity"] = np.repeat(np.arange(people), 2)
-        arrays["photos_expression"] = np.tile([0, 1], people)
         arrays["photos_parameters"] = scattered.reshape(people, photos, modes)[:, :2].reshape(-1, modes)
-    return arrays
+    return arrays | influences(arrays)
 
 
-def rank_auc(genuine: np.ndarray, impostor: np.ndarray) -> float:
-    """Probability that an impostor pair is farther apart than a genuine one, by counting."""
-    above = (impostor[None] > genuine[:, None]).mean()
-    return float(above + 0.5 * (impostor[None] == genuine[:, None]).mean())
+def weighted_metrics(arrays: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, float]:
+    """Metrics of weighted people (P,), by loops over pairs as the formulas say."""
+    people, group = np.unique(arrays["test_identity"], return_inverse=True)
+    of_photo = weights[group]
+    points = arrays["test_parameters"].astype(float)
+    distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    first, second = np.triu_indices(len(points), 1)
+    same = group[first] == group[second]
+    pair = np.where(same, weights[group[first]], weights[group[first]] * weights[group[second]])
+    near, near_weight = distance[first, second][same], pair[same]
+    order = np.argsort(near)
+    below = np.concatenate([[0], np.cumsum(near_weight[order])])
+    won = below[np.searchsorted(near[order], distance[first, second][~same])]
+    mean = of_photo @ points / of_photo.sum()
+    variance = of_photo @ (points - mean) ** 2 / of_photo.sum()
+    return {
+        "benchmark/shape_error_mm": float(of_photo @ arrays["test_shape_error"].astype(float) / of_photo.sum()),
+        "benchmark/nme": float(100 * of_photo @ arrays["test_nme"].astype(float) / of_photo.sum()),
+        "benchmark/geometry_auc": float(won @ pair[~same] / (pair[~same].sum() * near_weight.sum())),
+        "benchmark/prior_kl": float(0.5 * np.mean(variance + mean**2 - 1 - np.log(variance))),
+    }
+
+
+def influences(arrays: dict[str, np.ndarray], step: float = 1e-4) -> dict[str, np.ndarray]:
+    """Influences of people on the metrics, by central differences."""
+    people = np.unique(arrays["test_identity"])
+    ones, nudges = np.ones(len(people)), step * np.eye(len(people))
+    sides = [[weighted_metrics(arrays, ones + sign * nudge) for nudge in nudges] for sign in (1, -1)]
+    names = list(sides[0][0])
+    slopes = [[(up[name] - down[name]) / (2 * step) for up, down in zip(*sides, strict=True)] for name in names]
+    return influence_arrays("test", names, len(people) * np.array(slopes), people)
+
+
+def influence_arrays(
+    population: str, names: list[str], values: np.ndarray, people: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Arrays as predictions.npz holds them."""
+    return {
+        f"influence_{population}": values.astype(np.float32),
+        f"influence_{population}_metrics": np.array(names),
+        f"influence_{population}_people": people.astype(np.int64),
+    }
 
 
 def metrics_of(arrays: dict[str, np.ndarray]) -> dict[str, float]:
-    """A few metrics, computed anew."""
-    points = arrays["test_parameters"].astype(float)
-    pairs = verification_pairs(arrays["test_identity"])
-
-    def distance(chosen: np.ndarray) -> np.ndarray:
-        difference = points[chosen[:, 0]] - points[chosen[:, 1]]
-        return np.sqrt(np.einsum("nk,kl,nl->n", difference, arrays["basis_gram"].astype(float), difference))
-
-    mean, variance = points.mean(0), points.var(0)
-    return {
-        "shape_error_mm": float(arrays["test_shape_error"].mean()),
-        "nme": float(100 * arrays["test_nme"].mean()),  # another unit than the photos' values, on purpose
-        "geometry_auc": rank_auc(distance(pairs.genuine), distance(pairs.impostor)),
-        "prior_kl": float(0.5 * np.mean(variance + mean**2 - 1 - np.log(variance))),
-        "geometry_acc": 0.9 + 0.01 * float(points[0, 0]),
-        "mean_face_error_mm": 5.0,
-    }
+    """Metrics as a record holds them; `geometry_acc` has no influence, as it is chosen by folds."""
+    people = np.unique(arrays["test_identity"])
+    found = weighted_metrics(arrays, np.ones(len(people)))
+    metrics = {name.removeprefix("benchmark/"): value for name, value in found.items()}
+    accuracy = 0.9 + 0.01 * float(arrays["test_parameters"][0, 0])
+    return metrics | {"geometry_acc": accuracy, "mean_face_error_mm": 5.0}
 
 
 def make_run(
@@ -80,9 +100,22 @@ def make_run(
     face_model: str = "makehuman",
     digest: str = "",
     results: Path | None = None,
+    change: Callable[[dict[str, np.ndarray]], object] = lambda arrays: None,
     **record,
 ) -> Path:
-    """Write one finished run folder, archived too if `results` is given."""
+    """Write one finished run folder, archived too if `results` is given.
+
+    Args:
+        runs: Folder of runs.
+        experiment: Name.
+        seed: Of the run.
+        noise: See `predictions`.
+        face_model: "ict" adds photographs.
+        digest: Hash of the configuration.
+        results: Folder of results.
+        change: Edits the predictions before they are written.
+        **record: Further fields of the record.
+    """
     photographs = face_model == "ict"
     arrays = predictions(seed, noise, photographs=photographs)
     metrics = {"benchmark": metrics_of(arrays)}
@@ -99,17 +132,58 @@ def make_run(
     folder = RunFolder.open(run_path(runs, experiment, digest, seed))
     fields = {"versions": {"benchmark": 1, "variant": 1}, "git": {"commit": "a" * 40, "dirty": False}} | record
     folder.start(RunRecord(experiment, digest, seed, config=config, **fields))
-    folder.finish(metrics, PROTOCOLS)
+    change(arrays)
     np.savez(folder.path / "predictions.npz", **arrays)
+    folder.finish(metrics, PROTOCOLS)
     if results is not None:
         archive(folder.path, results / "records")
     return folder.path
 
 
 def make_all(runs: Path, results: Path | None = None, seeds: int = 3) -> None:
-    """Every row of the ablation, on both face models."""
+    """Rows of the ablation, on both face models."""
     noises = {"baseline": 1.2, "sir": 0.6, "no_kl": 0.7, "no_center": 0.8}
     for face_model in ("makehuman", "ict"):
         for experiment, noise in noises.items():
             for seed in range(seeds):
                 make_run(runs, experiment, seed, noise, face_model=face_model, results=results)
+
+
+def make_records(records: Path, template: Path, experiments: dict[str, str], seeds: int, people: int = 150) -> int:
+    """Archived records in number, with influences of all their metrics, to measure the speed of tables with.
+
+    Run `PYTHONPATH=src:tests/results python -c "import synthetic; ..."`, then `/usr/bin/time -v recface tables`.
+
+    Args:
+        records: Folder to fill.
+        template: A record as JSON, whose metrics are scattered.
+        experiments: Name to hash.
+        seeds: Of each.
+        people: Of the test set.
+
+    Returns:
+        Number of records.
+    """
+    records.mkdir(parents=True, exist_ok=True)
+    content = json.loads(template.read_text())
+    for index, (experiment, digest) in enumerate(experiments.items()):
+        for seed in range(seeds):
+            generator = np.random.default_rng([index, seed])
+            scale = float(np.exp(0.02 * index + 0.01 * generator.normal()))
+            metrics = {
+                block: {name: value and value * scale for name, value in named.items()}
+                for block, named in content["metrics"].items()
+            }
+            config = content["config"] | {"name": experiment, "seed": seed}
+            fields = content | {"experiment": experiment, "hash": digest, "seed": seed, "config": config}
+            fields |= {"metrics": metrics, "overrides": [f"+experiment={experiment}", f"seed={seed}"]}
+            record = RunRecord(**{f.name: fields[f.name] for f in dataclasses.fields(RunRecord) if f.name in fields})
+            stem = record_stem(record)
+            (records / f"{stem}.json").write_text(json.dumps(dataclasses.asdict(record), indent=1))
+            names = [f"{block}/{name}" for block, named in metrics.items() for name in named if block != "validation"]
+            values = generator.normal(size=(len(names), people)) + np.random.default_rng(index).normal(size=people)
+            arrays = influence_arrays("test", names, 0.1 * values, np.arange(people))
+            arrays["influence_test"] = arrays["influence_test"].astype(np.float16)
+            arrays["test_parameters"] = generator.normal(size=(900, 70)).astype(np.float16)
+            (records / f"{stem}.npz").write_bytes(zip_arrays(arrays))
+    return len(experiments) * seeds

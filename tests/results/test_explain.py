@@ -9,6 +9,7 @@ from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
 from recface.results.explain import explain
+from recface.results.markdown import p_value
 from recface.results.records import find_records
 from recface.results.spec import read_spec
 from recface.results.table import build
@@ -34,14 +35,14 @@ def test_command_line_names_the_runs_of_a_cell_from_the_archive_alone(made, tabl
         assert re.search(expected, text), seed
     assert "parent      baseline" in text and "hash base-mak" in text
     assert "config      loss.noise: 1.2 -> 0.6" in text
-    assert f"{difference.value:+.4f}, 95% interval {difference.low:+.4f} to {difference.high:+.4f}" in text
-    assert f"P(better)   {difference.improvement.value:.3f}" in text and "20 people" in text
-    assert f"over the 3 rows compared in this column {difference.holm:.3f}: better than the parent" in text
+    assert f"{difference.value:+.4f}, 95% interval {difference.test.low:+.4f} to {difference.test.high:+.4f}" in text
+    assert f"P(better)   {difference.better:.3f}" in text and "20 people" in text
+    assert f"over the 3 rows compared in this column {p_value(difference.holm)}: better than the parent" in text
     assert "also in     --table ablation --block photos" in text
     unknown = subprocess.run([*command, "--explain", "nobody", "geometry_auc"], capture_output=True, text=True)
     assert unknown.returncode == 1
-    rows = "baseline, sir, sir_s8, no_kl, no_center, sfm, sfm_no_sphere, sfm_no_images, sir_on_sfm"
-    assert unknown.stderr == f"tables.py: unknown row nobody; rows are {rows}\n"
+    rows = "baseline, sir, no_kl, no_center, sfm"
+    assert unknown.stderr == f"recface tables: unknown row nobody; rows are {rows}\n"
     alone = subprocess.run([*command, "--block", "photos"], capture_output=True, text=True)
     assert alone.returncode == 1 and alone.stderr.count("\n") == 1
 
@@ -67,7 +68,10 @@ def test_seeds_alone_and_targets_are_told(made, table_configs):
         (("sir", "nme", "beauty"), "unknown table beauty; tables are ablation"),
         (("sir", "beauty", "ablation"), "unknown column beauty; columns of table ablation are shape_error_mm, "),
         (("eve", "nme", "ablation"), "unknown row eve; rows of table ablation are baseline, "),
-        (("sir", "nme", None, "beauty"), "unknown block beauty; blocks of table ablation are embedded, ict, photos"),
+        (
+            ("sir", "nme", None, "beauty"),
+            "unknown block beauty; blocks of table ablation with column nme are embedded, ict, photos",
+        ),
     ],
 )
 def test_mistakes_list_what_is_known(made, table_configs, cell, words):

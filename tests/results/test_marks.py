@@ -14,19 +14,20 @@ from recface.results import markdown as cells
 from recface.results.build import check_tables, render, write_tables
 from recface.results.records import find_records
 from recface.results.spec import read_spec
+from recface.results.statistics import PEOPLE
 from recface.results.table import build
 
 SPEC = {
     "title": "A table",
     "blocks": [
-        {"name": "full", "metrics": "benchmark", "predictions": "test", "select": {"face_model.name": "makehuman"}},
+        {"name": "full", "metrics": "benchmark", "select": {"face_model.name": "makehuman"}},
         {"name": "empty", "metrics": "benchmark", "select": {"face_model.name": "none"}},
         {"name": "alone", "metrics": "benchmark", "select": {"face_model.name": "ict"}},
     ],
     "rows": [
-        {"experiment": "baseline"},
+        {"experiment": "baseline", "title": "baseline"},
         {"experiment": "sir", "parent": "baseline"},
-        {"experiment": "no_kl", "parent": "sir"},
+        {"experiment": "no_kl", "parent": "sir", "title": "no_kl"},
         {"experiment": "mean_face", "parent": "baseline"},
         {"experiment": "nobody", "parent": "sir"},
     ],
@@ -37,7 +38,6 @@ SPEC = {
         {"metric": "param_energy", "target": 1},
         {"metric": "nmcd_geometry"},
     ],
-    "statistics": {"replicates": 100},
 }
 
 
@@ -54,9 +54,9 @@ def folder(tmp_path_factory):
     (path / "predictions.npz").unlink()
     synthetic.make_run(folder / "runs", "baseline", 0, 1.2, face_model="ict")
     synthetic.make_run(folder / "runs", "sir", 0, 0.6, face_model="ict", versions={"benchmark": 0})
-    (folder / "configs").mkdir()
+    (folder / "configs" / "table").mkdir(parents=True)
     for name in ("first", "second"):
-        (folder / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(SPEC | {"name": name}))
+        (folder / "configs" / "table" / f"{name}.yaml").write_text(yaml.safe_dump(SPEC | {"name": name}))
     return folder
 
 
@@ -69,22 +69,23 @@ def metrics(path, **values):
 
 @pytest.fixture(scope="module")
 def files(folder):
-    found = render(folder / "configs", folder / "runs", folder / "results", False, {"benchmark": 1, "variant": 1})
+    configs = folder / "configs" / "table"
+    found = render(configs, folder / "runs", folder / "results", False, {"benchmark": 1, "variant": 1})
     return {name: data.decode() for name, data in found.items()}
 
 
 def test_holes_are_marks_and_no_crash(files, folder):
-    values = files["first.md"].split("### Against")[0]
+    values = files["first.md"].split("## Statistics")[0]
     line = re.search(r"\| mean_face +\|(.*)", values)[1].split("|")
     assert [cell.strip() for cell in line[2:4]] == ["–", "–"]
     assert float(line[1].strip(" *▲▼")) > 0
     line = re.search(r"\| nobody +\|(.*)\|", values)[1].split("|")
     assert [cell.strip() for cell in line] == ["0"] + 5 * ["×"]
     assert "No finished runs.\n" in files["first.md"]
-    found = build(read_spec(folder / "configs/first.yaml"), find_records(folder / "runs", "none"))
+    found = build(read_spec(folder / "configs/table/first.yaml"), find_records(folder / "runs", "none"))
     assert found.blocks[0].differences["mean_face", "shape_error_mm"].holm is None  # one seed, nothing stored
     one = found.blocks[2].differences["sir", "shape_error_mm"]
-    assert (one.low, one.method, one.improvement) == (None, "", None)
+    assert one.test.method == PEOPLE and one.test.low < one.value < one.test.high and one.people == 20
 
 
 def test_the_other_table_of_the_same_records_says_the_same(files):
@@ -94,12 +95,12 @@ def test_the_other_table_of_the_same_records_says_the_same(files):
 
 def test_every_symbol_of_the_legend_occurs(files):
     page = files["first.md"]
-    head, _, body = page.partition("\n## ")
-    listed = re.findall(r"^- (.*?): ", head, re.MULTILINE)
+    body, _, foot = page.partition("\n## How to read this page")
+    listed = re.findall(r"^- (.*?): ", foot, re.MULTILINE)
     assert listed == [symbol.mark for symbol in cells.SYMBOLS]  # this table has them all
     for mark in ["±", "**", "↓", "↑", "→", "▲", "▼", "≠", "×", "–", "(outdated)", "P(better)"]:
         assert mark in body, mark
-    assert "] t " in body and re.search(r"\d s +\|", body) and "p (Holm)" in body
+    assert "] t " in body and "] one seed " in body and re.search(r"\d s +\|", body) and "p (Holm)" in body
     index = files["README.md"]
     assert all(f"- {symbol.mark}: {symbol.meaning}" in index for symbol in cells.SYMBOLS)
 
@@ -115,24 +116,27 @@ def test_index_links_every_table_and_is_checked(files, folder):
         assert link in files or link == "records", link
     assert "--explain sir shape_error_mm" in index
     results = folder / "written"
-    write_tables(folder / "configs", folder / "runs", results)
-    check_tables(folder / "configs", folder / "runs", results)
+    write_tables(folder / "configs/table", folder / "runs", results)
+    check_tables(folder / "configs/table", folder / "runs", results)
     (results / "README.md").write_text("something else")
     with pytest.raises(RecfaceError, match=r"README\.md"):
-        check_tables(folder / "configs", folder / "runs", results)
+        check_tables(folder / "configs/table", folder / "runs", results)
 
 
-def test_intervals_lie_about_the_recorded_value(folder):
-    """A record whose value differs a little from what predictions give again keeps its value inside the interval."""
-    table = build(read_spec(folder / "configs/first.yaml"), find_records(folder / "runs", "none"))
-    before = table.blocks[0].differences["sir", "geometry_auc"]
-    assert before.low < before.value < before.high
-    entries = find_records(folder / "runs", "none")
-    for entry in entries:
-        if entry.record.experiment == "sir":
-            entry.record.metrics["benchmark"]["geometry_auc"] += 0.02
-    after = build(read_spec(folder / "configs/first.yaml"), entries).blocks[0].differences["sir", "geometry_auc"]
-    assert after.low - before.low == pytest.approx(0.02) and after.high - before.high == pytest.approx(0.02)
+def test_findings_follow_the_marks(files, folder):
+    """Every column of a row is in the sentence, in the part that its mark says."""
+    table = build(read_spec(folder / "configs/table/first.yaml"), find_records(folder / "runs", "none"))
+    block, page = table.blocks[0], files["first.md"]
+    sentence = re.search(r"^- SIR against baseline: (.*)\.$", page, re.MULTILINE)[1]
+    parts = dict(part.split(" in ", 1) for part in sentence.split("; "))
+    said = {title: words for words, titles in parts.items() for title in titles.split(", ")}
+    marks = {"▲": "better", "▼": "worse", "≠": "different", "": "no difference shown"}
+    expected = {
+        (column.title or column.metric).removesuffix(" (mm)"): marks[cells.verdict(block, "sir", "baseline", column)]
+        for column in block.columns
+    }
+    assert said == expected and {"better", "different"} <= set(said.values())
+    assert re.search(r"^- mean_face against baseline: not tested in shape error", page, re.MULTILINE)  # one seed
 
 
 def test_two_tables_of_one_name_are_an_error(tmp_path, folder):

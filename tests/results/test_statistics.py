@@ -1,15 +1,23 @@
-"""Every replicate against a plain loop over an explicit resample."""
+"""Statistics against SciPy, loops, a delete-one jackknife, and simulations whose variance is known."""
 
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from recface.results import statistics
-from recface.results.auc import auc, draw_impostors
-
-PEOPLE, PHOTOS, REPLICATES = 7, 4, 25
+from recface.results.statistics import (
+    BOTH,
+    NEITHER,
+    PEOPLE,
+    SEEDS,
+    compare,
+    goodness,
+    holm,
+    mean_and_error,
+    mean_covariance,
+    probability_of_improvement,
+)
 
 
 @pytest.fixture
@@ -17,125 +25,152 @@ def generator():
     return np.random.default_rng(3)
 
 
-@pytest.fixture
-def weights():
-    return statistics.draw_weights(PEOPLE, REPLICATES, seed=1)
+def test_mean_and_error_are_scipys(generator):
+    values = generator.normal(size=7)
+    assert mean_and_error(list(values)) == pytest.approx((values.mean(), scipy.stats.sem(values)))
+    assert mean_and_error([2.0]) == (2.0, None)
 
 
-@pytest.fixture
-def groups():
-    return np.repeat(np.arange(PEOPLE), PHOTOS)
+def test_seeds_alone_are_scipys_paired_t(generator):
+    for count in (2, 3, 8):
+        values = generator.normal(0.4, 1, count)
+        expected = scipy.stats.ttest_1samp(values, 0)
+        found = compare(list(values))
+        assert found.method == SEEDS and found.p == pytest.approx(expected.pvalue)
+        interval = expected.confidence_interval(0.95)
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert compare([1.0]).method == NEITHER and compare([1.0]).p is None
 
 
-def test_mean_and_error_is_scipys():
-    values = [1.0, 2.5, 4.5]
-    mean, error = statistics.mean_and_error(values)
-    assert mean == pytest.approx(np.mean(values))
-    assert error == pytest.approx(scipy.stats.sem(values))
-    assert statistics.mean_and_error([2.0]) == (2.0, None)
+def test_seeds_that_agree_are_certain():
+    assert compare([0.0, 0.0]).p == 1
+    found = compare([2.0, 2.0, 2.0])
+    assert (found.low, found.high, found.p) == (2, 2, 0)
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.lists(st.floats(-5, 5), min_size=3, max_size=6), st.lists(st.floats(-5, 5), min_size=6, max_size=6))
-def test_paired_t_interval_is_scipys(first, second):
-    second = second[: len(first)]
-    low, high = statistics.paired_t_interval(np.subtract(first, second))
-    if np.ptp(np.subtract(first, second)) < 1e-9:
-        assert low == pytest.approx(high, abs=1e-6)
-        return
-    expected = scipy.stats.ttest_rel(first, second).confidence_interval(0.95)
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+def test_one_seed_is_scipys_t_over_people(generator):
+    """A mean's influence of a person is the person's value less the mean."""
+    values = generator.normal(0.2, 1, 40)
+    found = compare([values.mean()], (values - values.mean())[None])
+    expected = scipy.stats.ttest_1samp(values, 0)
+    interval = expected.confidence_interval(0.95)
+    assert found.method == PEOPLE
+    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
 
 
-def test_one_seed_has_no_interval():
-    assert statistics.paired_t_interval([0.3]) is None
+def test_mean_covariance_against_numpy(generator):
+    influences = generator.normal(size=(4, 30)) + generator.normal(size=30)
+    covariance = np.cov(influences)
+    assert mean_covariance(influences) == pytest.approx(covariance[~np.eye(4, dtype=bool)].mean())
 
 
-def test_draws_are_bootstrap_multiplicities():
-    weights = statistics.draw_weights(50, 400, seed=0)
-    assert weights.shape == (50, 400)
-    assert (weights.sum(0) == 50).all()
-    assert (weights == 0).mean() == pytest.approx(np.exp(-1), abs=0.02)
-    np.testing.assert_array_equal(weights, statistics.draw_weights(50, 400, seed=0))
-    assert (weights != statistics.draw_weights(50, 400, seed=1)).any()
+def test_variance_components_by_hand(generator):
+    people, differences = 25, [0.5, 0.9, 1.3]
+    influences = generator.normal(size=(3, people)) + 2 * generator.normal(size=people)
+    between = np.var(differences, ddof=1) / 3
+    shared = np.cov(influences)[~np.eye(3, dtype=bool)].mean() / people
+    freedom = (between + shared) ** 2 / (between**2 / 2 + shared**2 / (people - 1))
+    expected = scipy.stats.t(freedom, 0.9, np.sqrt(between + shared))
+    found = compare(differences, influences)
+    assert found.method == BOTH
+    assert (found.low, found.high) == pytest.approx(expected.interval(0.95))
+    assert found.p == pytest.approx(2 * expected.cdf(0))
 
 
-def test_percentile_interval_leaves_out_nan():
-    replicates = np.append(np.arange(101.0), np.nan)
-    assert statistics.percentile_interval(replicates) == pytest.approx((2.5, 97.5))
+def test_negative_covariance_leaves_the_seeds(generator):
+    values = generator.normal(size=20)
+    alone, both = compare([0.1, 0.5]), compare([0.1, 0.5], np.stack([values, -values]))
+    assert (both.low, both.high, both.p) == pytest.approx((alone.low, alone.high, alone.p))
 
 
-def test_over_seeds_is_the_mean_of_the_drawn(generator):
-    replicates = generator.normal(size=(3, 10))
-    drawn = statistics.draw_weights(3, 10, seed=4)
-    for r in range(10):
-        picked = np.repeat(replicates[:, r], drawn[:, r].astype(int))
-        assert statistics.over_seeds(replicates, drawn)[r] == pytest.approx(picked.mean())
+def metric(points: np.ndarray, weights: np.ndarray) -> float:
+    """A metric that is no mean: the ratio of a weighted mean to a weighted standard deviation."""
+    mean = weights @ points / weights.sum()
+    return float(mean / np.sqrt(weights @ (points - mean) ** 2 / weights.sum()))
 
 
-def test_grouped_mean_against_resampling(generator, groups, weights):
-    values = generator.normal(size=groups.size)
-    values[5] = np.nan
-    found = statistics.grouped_mean(values, groups, weights)
-    means = np.array([np.nanmean(values[groups == person]) for person in range(PEOPLE)])
-    for r in range(REPLICATES):
-        assert found[r] == pytest.approx(np.repeat(means, weights[:, r].astype(int)).mean())
+def test_variance_from_influences_is_the_delete_one_jackknifes(generator):
+    count = 400
+    points, ones, step = generator.gamma(3, size=count), np.ones(count), 1e-5
+    slopes = [
+        (metric(points, ones + step * row) - metric(points, ones - step * row)) / (2 * step) for row in np.eye(count)
+    ]
+    found = compare([metric(points, ones)], count * np.array(slopes)[None])
+    deleted = np.array([metric(np.delete(points, i), ones[1:]) for i in range(count)])
+    jackknife = (count - 1) / count * np.square(deleted - deleted.mean()).sum()
+    half = scipy.stats.t(count - 1).ppf(0.975) * np.sqrt(jackknife)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.02)
 
 
-def test_auc_against_counting_with_ties(generator, weights):
-    genuine = generator.integers(0, 6, size=15).astype(float)
-    impostor = generator.integers(2, 9, size=40).astype(float)
-    groups = generator.integers(0, PEOPLE, size=15)
-    first, second = generator.integers(0, PEOPLE, size=(2, 40))  # some pairs of people twice, in either order
-    found = auc(genuine, impostor, groups, draw_impostors(np.stack([first, second], 1), weights), weights)
-    for r in range(REPLICATES):
-        wins = total = 0.0
-        for g, person in zip(genuine, groups, strict=True):
-            for i, a, b in zip(impostor, first, second, strict=True):
-                weight = weights[person, r] * weights[a, r] * weights[b, r]
-                wins += weight * (1.0 if i > g else 0.5 if i == g else 0.0)
-                total += weight
-        assert found[r] == pytest.approx(wins / total, abs=1e-6)
+@pytest.mark.parametrize(("seeds", "ratio"), [(3, 0.0), (3, 1.0), (5, 3.0), (10, 1.0)])
+def test_a_true_null_is_rejected_at_the_level(seeds, ratio):
+    """Effects of seeds and people whose variances are known; the interval covers zero in about 95% of trials."""
+    generator, people, trials = np.random.default_rng(11), 60, 1500
+    rejected = 0
+    for _ in range(trials):
+        noise = generator.normal(size=(seeds, people)) + generator.normal(size=people)
+        values = noise + ratio / np.sqrt(people) * generator.normal(size=(seeds, 1))
+        means = values.mean(axis=1)
+        rejected += (compare(means.tolist(), values - means[:, None]).p or 0) < 0.05
+    assert rejected / trials == pytest.approx(0.05, abs=0.02)
 
 
-def test_auc_with_equal_weights_is_scikit_learns(generator):
-    from sklearn.metrics import roc_auc_score
-
-    genuine, impostor = generator.normal(0, 1, 50), generator.normal(1, 1, 80)
-    pairs = generator.integers(0, 3, size=(80, 2))
-    weights = np.ones((3, 1), np.float32)
-    found = auc(genuine, impostor, np.arange(50) % 3, draw_impostors(pairs, weights), weights)
-    expected = roc_auc_score(np.repeat([0, 1], [50, 80]), np.concatenate([genuine, impostor]))
-    assert found[0] == pytest.approx(expected, abs=1e-9)
-
-
-def test_auc_without_genuine_pairs_in_the_draw_is_nan():
-    weights = np.array([[0.0], [2.0]], np.float32)
-    impostors = draw_impostors(np.array([[0, 1]]), weights)
-    found = auc(np.array([1.0]), np.array([2.0]), np.array([0]), impostors, weights)
-    assert np.isnan(found[0])
+def test_the_variance_is_unbiased():
+    """s^2 / S counts the noise of seeds, Cov what they share: together the variance of the mean over both."""
+    generator, seeds, people, trials = np.random.default_rng(12), 4, 50, 2000
+    means, estimates = [], []
+    for _ in range(trials):
+        values = 2 * generator.normal(size=people) + generator.normal(size=(seeds, people))
+        values = values + 0.3 * generator.normal(size=(seeds, 1))
+        deltas = values.mean(axis=1)
+        means.append(deltas.mean())
+        estimates.append(deltas.var(ddof=1) / seeds + mean_covariance(values) / people)
+    known = 0.3**2 / seeds + 4 / people + 1 / (seeds * people)
+    assert np.var(means) == pytest.approx(known, rel=0.1) and np.mean(estimates) == pytest.approx(known, rel=0.03)
 
 
-def test_prior_kl_against_resampling(generator, groups, weights):
-    parameters = generator.normal(0.3, 1.4, size=(groups.size, 3))
-    found = statistics.prior_kl(parameters, groups, weights)
-    for r in range(REPLICATES):
-        sample = np.repeat(parameters, weights[groups, r].astype(int), axis=0)
-        mean, variance = sample.mean(0), sample.var(0)
-        assert found[r] == pytest.approx(np.mean(0.5 * (variance + mean**2 - 1 - np.log(variance))))
+def closed_test(p_values: list[float]) -> list[float]:
+    """Holm's correction as a closed test: the largest Bonferroni p value of all families that hold the hypothesis."""
+    count = len(p_values)
+    result = [0.0] * count
+    for family in range(1, 2**count):
+        members = [i for i in range(count) if family >> i & 1]
+        bonferroni = min(1.0, len(members) * min(p_values[i] for i in members))
+        for i in members:
+            result[i] = max(result[i], bonferroni)
+    return result
 
 
-def test_nmcd_against_loops(generator, groups, weights):
-    points = generator.normal(size=(groups.size, 3))
-    centres = [points[groups == person].mean(0) for person in range(PEOPLE)]
-    found = statistics.nmcd(points, groups, weights)
-    for r in range(REPLICATES):
-        spread = np.repeat(np.square(points - np.array(centres)[groups]).sum(1), weights[groups, r].astype(int)).mean()
-        between = total = 0.0
-        for i in range(PEOPLE):
-            for j in range(PEOPLE):
-                if i != j:
-                    weight = weights[i, r] * weights[j, r]
-                    between += weight * np.square(centres[i] - centres[j]).sum()
-                    total += weight
-        assert found[r] == pytest.approx(spread / (between / total))
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
+def test_holm_is_the_closed_bonferroni_test(p_values):
+    assert holm(p_values) == pytest.approx(closed_test(p_values))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.randoms())
+def test_holm_does_not_depend_on_the_order(p_values, random):
+    order = list(range(len(p_values)))
+    random.shuffle(order)
+    corrected = holm(p_values)
+    assert holm([p_values[i] for i in order]) == [corrected[i] for i in order]
+    assert all(p <= c <= 1 for p, c in zip(p_values, corrected, strict=True))
+
+
+def test_holm_of_nothing_and_by_hand():
+    assert holm([]) == []
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_goodness_turns_values_so_that_more_is_better():
+    values = np.array([0.5, 1.5, 3.0])
+    assert goodness(values, "higher").tolist() == [0.5, 1.5, 3.0]
+    assert goodness(values, "lower").tolist() == [-0.5, -1.5, -3.0]
+    assert goodness(values, "", target=1).tolist() == [-0.5, -0.5, -2.0]
+    assert goodness(values, "") is None
+
+
+def test_improvement_against_a_loop_and_mann_whitney(generator):
+    row, parent = generator.integers(0, 4, (3, 6)).astype(float), generator.integers(0, 4, (4, 6)).astype(float)
+    wins = [(a > b) + 0.5 * (a == b) for mine in row for theirs in parent for a, b in zip(mine, theirs, strict=True)]
+    assert probability_of_improvement(row, parent) == pytest.approx(np.mean(wins))
+    u = scipy.stats.mannwhitneyu(row[:, 0], parent[:, 0]).statistic
+    assert probability_of_improvement(row[:, :1], parent[:, :1]) == pytest.approx(u / 12)

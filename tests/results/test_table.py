@@ -3,13 +3,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 import synthetic
 
 from recface.errors import RecfaceError
-from recface.results.differences import BOOTSTRAP, STUDENT
 from recface.results.records import find_records
 from recface.results.selection import config_difference
 from recface.results.spec import read_spec
+from recface.results.statistics import BOTH, NEITHER, PEOPLE, SEEDS
 from recface.results.table import build
 
 
@@ -46,23 +47,99 @@ def test_blocks_take_their_own_runs_and_metrics(table):
     assert photos.cells["sir", "geometry_auc"].per_seed == pytest.approx({0: 0.90, 1: 0.91, 2: 0.92})
 
 
-def test_differences_say_how_their_interval_was_made(table):
+def test_differences_say_how_they_were_tested(table):
     differences = table.blocks[0].differences
     better = differences["sir", "geometry_auc"]
-    assert better.method == BOOTSTRAP
-    assert better.low < better.value < better.high
-    assert better.excludes_zero
-    assert differences["sir", "geometry_acc"].method == STUDENT  # not to be recomputed from predictions
-    assert differences["sir", "nme"].method == STUDENT  # recorded in another unit than the stored values
+    assert better.test.method == BOTH and better.significant
+    assert better.test.low < better.value < better.test.high
+    assert better.people == 20 and better.better > 0.5
+    accuracy = differences["sir", "geometry_acc"]  # its influences are not stored
+    assert accuracy.test.method == SEEDS and accuracy.people == 0
     assert ("baseline", "geometry_auc") not in differences
 
 
-def test_bootstrap_is_paired(table):
-    """The people are the same in both rows, so that the interval is narrower than unpaired errors would make it."""
-    difference = table.blocks[0].differences["no_center", "shape_error_mm"]
-    assert difference.method == BOOTSTRAP
-    assert difference.value == pytest.approx(0.2, abs=0.01)
-    assert difference.high - difference.low < 0.02
+def test_a_difference_of_means_is_the_test_of_its_values(table):
+    """Shape error is a mean over people, so that influences are people's differences less their mean."""
+    deltas = []
+    for seed in range(3):
+        sides = [synthetic.predictions(seed, noise)["test_shape_error"].reshape(20, 5).mean(1) for noise in (0.8, 0.6)]
+        deltas.append(sides[0].astype(float) - sides[1])
+    values = np.array(deltas)
+    covariance = np.cov(values)
+    between, shared = values.mean(1).var(ddof=1) / 3, max(covariance[~np.eye(3, dtype=bool)].mean(), 0) / 20
+    freedom = (between + shared) ** 2 / (between**2 / 2 + shared**2 / 19)
+    low, high = scipy.stats.t(freedom, values.mean(), np.sqrt(between + shared)).interval(0.95)
+    found = table.blocks[0].differences["no_center", "shape_error_mm"]
+    assert found.value == pytest.approx(values.mean(), abs=1e-6)
+    assert (found.test.low, found.test.high) == pytest.approx((low, high), abs=2e-4)  # float16 in the archive
+    people = [
+        synthetic.predictions(seed, noise)["test_shape_error"].reshape(20, 5).mean(1)
+        for noise in (0.8, 0.6)
+        for seed in range(3)
+    ]
+    wins = np.mean([mine < theirs for mine in people[:3] for theirs in people[3:]])
+    assert found.better == pytest.approx(wins, abs=0.02)
+
+
+def test_influences_of_metrics_that_are_no_means_are_used(table):
+    """Resampling people of a single seed scatters the AUC's difference as its influences say."""
+    generator = np.random.default_rng(4)
+    arrays = [synthetic.predictions(0, noise) for noise in (0.8, 0.6)]
+    draws = generator.multinomial(20, np.full(20, 1 / 20), size=300).astype(float)
+    own, its = ([synthetic.weighted_metrics(a, w)["benchmark/geometry_auc"] for w in draws] for a in arrays)
+    key = "influence_test"
+    rows = [a[key][list(a[f"{key}_metrics"]).index("benchmark/geometry_auc")] for a in arrays]
+    assert np.std(np.subtract(own, its)) == pytest.approx(np.std(rows[0] - rows[1]) / np.sqrt(20), rel=0.15)
+
+
+def test_one_seed_is_tested_over_people_alone(spec, tmp_path):
+    synthetic.make_run(tmp_path, "baseline", 0, 1.2)
+    synthetic.make_run(tmp_path, "sir", 0, 0.6)
+    differences = build(spec, find_records(tmp_path, "none")).blocks[0].differences
+    assert differences["sir", "geometry_auc"].test.method == PEOPLE
+    accuracy = differences["sir", "geometry_acc"]
+    assert accuracy.test.method == NEITHER and accuracy.better is None and accuracy.holm is None
+
+
+def drop(arrays):
+    for name in [name for name in arrays if name.startswith("influence_")]:
+        del arrays[name]
+
+
+def renumber(arrays):
+    arrays["influence_test_people"] = arrays["influence_test_people"] + 1
+
+
+@pytest.mark.parametrize(
+    "changed", [{"change": drop}, {"change": renumber}, {"data_manifest": "other"}], ids=["older", "people", "data"]
+)
+def test_without_influences_of_the_same_people_seeds_alone_vary(spec, tmp_path, changed):
+    for seed in range(2):
+        synthetic.make_run(tmp_path, "baseline", seed, 1.2)
+        synthetic.make_run(tmp_path, "sir", seed, 0.6, **(changed if seed else {}))
+    found = build(spec, find_records(tmp_path, "none")).blocks[0].differences["sir", "geometry_auc"]
+    assert found.test.method == SEEDS and found.people == 0
+
+
+def test_relative_differences_are_in_percent_of_the_parent(spec, made):
+    column = next(c for c in spec.columns if c.metric == "shape_error_mm").model_copy(update={"relative": True})
+    relative = build(spec.model_copy(update={"columns": [column]}), find_records(*made))
+    found, cells = relative.blocks[0].differences["sir", "shape_error_mm"], relative.blocks[0].cells
+    own, its = (cells[name, "shape_error_mm"].per_seed for name in ("sir", "baseline"))
+    assert found.per_seed == pytest.approx({seed: 100 * (own[seed] / its[seed] - 1) for seed in range(3)})
+    assert found.test.method == BOTH and found.test.high < 0
+
+
+def test_the_time_per_image_stands_beside_the_metrics(spec, tmp_path):
+    path = synthetic.make_run(tmp_path, "sir", 0, 0.6)
+    folder = synthetic.RunFolder.open(path)
+    folder.finish(folder.record.metrics, folder.record.protocols, timings={"image_cpu_seconds": 0.25})
+    column = spec.columns[0].model_copy(update={"metric": "image_cpu_seconds"})
+    blocks = [block.model_copy(update={"select": {}}) for block in spec.blocks]
+    table = build(spec.model_copy(update={"columns": [column], "blocks": blocks}), find_records(tmp_path, "none"))
+    assert table.blocks[0].cells["sir", "image_cpu_seconds"].mean == 0.25
+    assert table.blocks[0].protocols["image_cpu_seconds"] == "cpu-seconds-per-image/v1"
+    assert not table.blocks[2].cells  # of photographs, it was not measured
 
 
 def test_reference_and_changes_and_provenance(table):
@@ -149,9 +226,8 @@ def test_two_protocols_never_share_a_column(spec, tmp_path):
     folder = synthetic.RunFolder.open(path)
     folder.finish(folder.record.metrics, {"geometry_auc": "geometry-auc/v2"})
     with pytest.raises(RecfaceError, match=r"geometry_auc mixes protocols geometry-auc/v1 .* geometry-auc/v2"):
-        build(
-            replace(spec, columns=[c for c in spec.columns if c.metric == "geometry_auc"]), find_records(tmp_path, "")
-        )
+        columns = [column for column in spec.columns if column.metric == "geometry_auc"]
+        build(spec.model_copy(update={"columns": columns}), find_records(tmp_path, ""))
 
 
 def test_config_difference_leaves_out_names_and_places():

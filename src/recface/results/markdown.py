@@ -57,9 +57,7 @@ SYMBOLS = (
         r"\] t\b",
         "95% interval by Student's t over seeds alone: the runs store no influence of people on this metric",
     ),
-    Symbol(
-        "[a, b] one seed", r"\] one seed\b", "95% interval over test people alone, of one seed"
-    ),
+    Symbol("[a, b] one seed", r"\] one seed\b", "95% interval over test people alone, of one seed"),
     Symbol(
         "P(better)",
         r"P\(better\)",

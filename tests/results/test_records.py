@@ -10,8 +10,7 @@ import synthetic
 
 from recface.errors import RecfaceError
 from recface.results.build import write_tables, write_tables_from_wandb
-from recface.results.records import find_records
-from recface.results.wandb_project import download_records
+from recface.results.records import download_records, find_records
 from recface.tracking.archive import stage_record
 
 
@@ -45,7 +44,7 @@ def project(tmp_path, monkeypatch):
             if folder is not None:
                 stage_record(folder, target)
             runs.append(Run(target))
-        monkeypatch.setattr("recface.results.wandb_project._runs", lambda name: runs)
+        monkeypatch.setattr("recface.results.records._wandb_runs", lambda name: runs)
 
     return make
 
@@ -79,7 +78,7 @@ def test_the_newest_finished_run_counts(project, tmp_path, capsys):
     assert download_records("someone/recface", tmp_path / "records") == 1
     (entry,) = find_records(tmp_path / "none", tmp_path / "records")
     assert entry.record.config["loss"]["noise"] == 0.9 and entry.predictions is not None
-    assert "no record yet: 1 of its runs" in capsys.readouterr().err
+    assert "left out 1 runs that have sent no record yet" in capsys.readouterr().err
 
 
 def test_mistakes_are_one_line(project, tmp_path):
@@ -92,4 +91,4 @@ def test_mistakes_are_one_line(project, tmp_path):
     command = [sys.executable, str(entry), "--check", "--wandb", "someone/recface"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert done.stderr == "tables.py: --check compares with the runs on disk: leave out --wandb\n"
+    assert done.stderr == "recface tables: --check compares with the runs on disk: leave out --wandb\n"
