@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from recface.baselines.cards import read_card
 from recface.errors import RecfaceError
-from recface.run.identity import Config, face_model_digest
+from recface.run.identity import face_model_digest
+from recface.settings import Config
 from recface.settings.compose import CONFIGS, check_overrides, compose_config, known_experiments
 from recface.settings.declared import Count, NonNegative, Positive, Settings, Whole, mistakes
 from recface.settings.run_settings import check_config

@@ -13,8 +13,9 @@ from scipy.spatial.transform import Rotation
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.metrics.protocols.protocol import Predictions
+from recface.metrics.readers.predictions import write_predictions
 from recface.metrics.scan import SearchMesh, Similarity, procrustes, thin
-from recface.tracking.atomic import require_empty, write_array, write_bytes
+from recface.tracking.atomic import require_empty, write_bytes
 
 NO_LANDMARK = -1
 ITERATIONS, STILL_MM = 40, 0.01
@@ -240,13 +241,11 @@ def write_registered(
         RecfaceError: The folder holds something already.
     """
     require_empty(folder)
-    for name, array in (("vertices", vertices), ("landmarks", predictions.landmarks)):
-        if array is not None:
-            write_array(folder / f"{name}.npy", array)
     rows = [(one.rms_mm, one.share, one.parameter_rms) for one in registered]
     table = pd.DataFrame(rows, columns=["rms_mm", "share", "parameter_rms"]).round(4)
     table.insert(0, "id", predictions.ids)
-    write_bytes(folder / "ids.csv", table[["id"]].to_csv(index=False, lineterminator="\n").encode())
+    landmarks = {} if predictions.landmarks is None else {"landmarks": predictions.landmarks}
+    write_predictions(folder, table[["id"]], {"vertices": vertices} | landmarks)
     write_bytes(folder / REPORT, table.to_csv(index=False, lineterminator="\n").encode())
     return folder / REPORT
 

@@ -18,7 +18,7 @@ from recface.face_model.albedo import AlbedoModel
 from recface.face_model.npz import LEARNED_FILE
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.run.evaluation import Predictor, Timed, evaluate_photos, evaluate_run, open_photos
-from recface.run.identity import Config
+from recface.settings import Config
 from recface.settings.overrides import own_overrides
 from recface.tracking import RunFolder, new_record, run_path
 from recface.tracking.config_hash import without

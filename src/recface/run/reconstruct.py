@@ -13,17 +13,18 @@ import torch
 from PIL import Image
 
 from recface.data.photos import Photos, canonical_landmarks, load_photos, read_photos
-from recface.data.source import Source
+from recface.data.sources import Source
 from recface.data.workbench import Workbench, open_workbench
 from recface.errors import RecfaceError
 from recface.face_model import save
 from recface.face_model.mesh_files import obj_text
 from recface.figures.reconstruction_picture import reconstruction_picture
 from recface.metrics.protocols.scan_rows import SEVEN_OF_68
+from recface.metrics.readers.predictions import write_predictions
 from recface.run.evaluation import CHUNK, Network
 from recface.run.experiment import set_up_torch, trained_variant
 from recface.tracking import RunFolder, read_record
-from recface.tracking.atomic import require_empty, write_array, write_bytes
+from recface.tracking.atomic import require_empty, write_bytes
 from recface.variants import Reconstruction
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -119,14 +120,12 @@ def reconstruct_photos(
     if meshes:  # what protocols on scans need
         arrays["vertices"] = model.shape(found["identity"]).numpy()
         arrays["triangles"] = model.triangles.numpy()
-    for name, array in arrays.items():
-        write_array(out / f"{name}.npy", array)
     names = pd.DataFrame({"id": ids})
     if meshes:
         names["mesh"] = [f"meshes/{row:05d}_{Path(name).stem}.obj" for row, name in enumerate(ids)]
         for place, shape in zip(names["mesh"], arrays["vertices"], strict=True):
             write_bytes(out / place, obj_text(shape, arrays["triangles"]).encode())
-    write_bytes(out / "ids.csv", names.to_csv(index=False, lineterminator="\n").encode())
+    write_predictions(out, names, arrays)
     save(model, out / "face_model.npz")
     shown = torch.from_numpy(photos.images[:PICTURED]).float() / 255
     stream = io.BytesIO()

@@ -10,7 +10,7 @@ Meshes of one topology, many at once.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from recface.errors import RecfaceError
 from recface.face_model.mesh_files import read_mesh, require_millimetres
 from recface.metrics.protocols.protocol import Predictions
 from recface.text_table import line_of, read_text_table
+from recface.tracking.atomic import write_array, write_bytes
 
 SMALLEST_MM, LARGEST_MM = 40.0, 1000.0
 """Of the diagonal of a face's or head's bounding box."""
@@ -187,6 +188,19 @@ def read_predictions(path: str | Path) -> Predictions:
     if names and not any(file.suffix.lower() in MESH_ENDINGS for file in path.iterdir()):
         return _from_arrays(path, path, {name: _map(path / f"{name}.npy") for name in names})
     return _from_meshes(path)
+
+
+def write_predictions(folder: Path, table: pd.DataFrame, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays and ids.csv as `read_predictions` reads them.
+
+    Args:
+        folder: Where to write NAME.npy for each array, and ids.csv.
+        table: N rows with the column `id`, and others that help a reader.
+        arrays: By the names of `FIELD_SHAPES`.
+    """
+    for name, array in arrays.items():
+        write_array(folder / f"{name}.npy", array)
+    write_bytes(folder / IDS, table.to_csv(index=False, lineterminator="\n").encode())
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
