@@ -7,9 +7,8 @@ import time
 
 from tests.sweeps.toy import ROOT
 
-from recface.sweeps.claim import Claim, is_claimed
-from recface.sweeps.points import Grid
-from recface.sweeps.spec import SweepSpec
+from recface.sweeps.points import Claim, Grid, is_claimed
+from recface.sweeps.spec import Sweep
 
 
 def records(toy):
@@ -57,14 +56,14 @@ def test_a_point_that_would_wait_for_anothers_stage_1_comes_later(tmp_path, monk
     monkeypatch.chdir(ROOT)
     parameters = {"+experiment": {"values": ["baseline", "sir"]}, "seed": {"values": [0, 1]}}
     parameters |= {"scale": {"value": "smoke"}, "paths.runs": {"value": str(tmp_path / "runs")}}
-    points = Grid(SweepSpec("order", "src/run.py", "grid", parameters))
+    points = Grid(Sweep(name="order", program="src/run.py", method="grid", parameters=parameters))
     baseline = points.claim()
     assert baseline.name.startswith("experiment=baseline,seed=0")
     baseline.state, baseline.here, baseline.progress = "running", True, {"phase": "stage1"}
     next(job for job in points.jobs if "experiment=baseline,seed=1" in job.name).state = "finished"
     assert "experiment=sir,seed=1" in points.claim().name
     assert "experiment=sir,seed=0" in points.claim().name  # nothing else is left: then it waits
-    again = Grid(SweepSpec("again", "src/run.py", "grid", parameters))
+    again = Grid(Sweep(name="again", program="src/run.py", method="grid", parameters=parameters))
     first = again.claim()
     first.state, first.here, first.progress = "running", True, {"phase": "stage2"}
     assert [again.claim().name.split(",scale")[0] for _ in range(2)] == [
@@ -180,7 +179,7 @@ def test_a_claim_is_exclusive_until_it_is_released(tmp_path):
     assert claim is not None and is_claimed(path) and Claim.take(path) is None
     claim.release()
     assert not is_claimed(path)
-    with Claim.take(path, wait=True):
+    with Claim.wait(path):
         assert is_claimed(path)
     assert not is_claimed(path)
 
@@ -194,7 +193,7 @@ def test_own_runs_are_done_if_their_record_says_so(tmp_path, monkeypatch):
 
     parameters = {"+experiment": {"values": ["sir", "no_kl"]}, "paths.runs": {"value": str(tmp_path)}}
     monkeypatch.setattr("recface.sweeps.points.is_own", lambda program: True)
-    spec = SweepSpec("s", "src/run.py", "grid", parameters)
+    spec = Sweep(name="s", program="src/run.py", method="grid", parameters=parameters)
     folder = run_folder(compose(["+experiment=no_kl", f"paths.runs={tmp_path}"]))
     folder.mkdir(parents=True)
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.sweeps.toy import Listed
 
 from recface.sweeps.display import describe, duration, remaining, summary
-from recface.sweeps.runner import Job, Runner
+from recface.sweeps.points import Job
+from recface.sweeps.runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "src" / "sweep.py"
@@ -102,7 +104,7 @@ def test_interrupt_stops_the_children(tmp_path, environment):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on" in errors
+    assert "rerun the command to resume" in errors
     assert [json.loads(path.read_text())["reason"] for path in records] == ["interrupted"] * 2
     assert not (tmp_path / "runs/slow/0123abcd/seed=2").exists()
 
@@ -121,7 +123,7 @@ def test_mistakes_are_one_line(tmp_path, environment, arguments):
     line = [sys.executable, str(ENTRY), "nope.yaml"] if arguments == ["nope.yaml"] else command(*arguments)
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("sweep.py: ")
+    assert done.stderr.startswith("recface sweep: ")
     assert done.stderr.count("\n") == 1
 
 
@@ -153,7 +155,9 @@ def test_never_more_than_the_workers_at_a_time(tmp_path):
         Job(str(i), [sys.executable, "-c", "import time; time.sleep(0.3)"], tmp_path / f"{i}.log") for i in range(5)
     ]
     seen = []
-    runner = Runner(jobs, workers=2, tick=lambda: seen.append(sum(job.state == "running" for job in jobs)))
+    runner = Runner(
+        Listed(tmp_path, jobs), workers=2, tick=lambda: seen.append(sum(job.state == "running" for job in jobs))
+    )
     assert runner.run() == 0
     assert max(seen) == 2
     assert {job.state for job in jobs} == {"finished"}
@@ -163,7 +167,7 @@ def test_output_of_a_crash_is_the_reason(tmp_path):
     crash = Job("a", [sys.executable, "-c", "print('x'); raise SystemExit('run.py: unknown key')"], tmp_path / "a.log")
     silent = Job("b", [sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "b.log")
     killed = Job("c", [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], tmp_path / "c.log")
-    assert Runner([crash, silent, killed]).run() == 3
+    assert Runner(Listed(tmp_path, [crash, silent, killed])).run() == 3
     assert crash.reason == "run.py: unknown key"
     assert silent.reason == "exit code 3, no output"
     assert killed.reason == "ended by signal 9"

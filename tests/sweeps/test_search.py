@@ -1,16 +1,22 @@
-"""Points that an Optuna study draws: its storage, killed and shared sweeps, early termination."""
+"""Points that an Optuna study draws: distributions, storage, killed and shared sweeps, early termination."""
 
 import json
+import math
 import os
 import signal
 import time
 
+import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState
+from scipy import stats
 
-from recface.sweeps.read import read_sweep
-from recface.sweeps.search import Search
-from recface.sweeps.study import open_study
+from recface.sweeps.search import Search, categorical, draw_of, intermediate_values, open_study, pruner
+from recface.sweeps.spec import FORMS, EarlyTerminate, Sweep, form_of
+from recface.sweeps.sweep_mistakes import checked_sweep
+
+COUNT = 800
 
 
 @pytest.fixture
@@ -19,7 +25,7 @@ def study(toy, monkeypatch):
 
     def trials(*states):
         monkeypatch.chdir(toy.folder)
-        found = open_study(read_sweep("toy.yaml"), toy.folder / "runs/sweeps/toy").trials
+        found = open_study(checked_sweep("toy.yaml"), toy.folder / "runs/sweeps/toy").trials
         return [trial for trial in found if not states or trial.state in states]
 
     return trials
@@ -130,7 +136,7 @@ def enqueue(toy, shares):
     here = os.getcwd()
     os.chdir(toy.folder)
     try:
-        search = Search(read_sweep("toy.yaml"))
+        search = Search(checked_sweep("toy.yaml"))
         for share in shares:
             search.study.enqueue_trial({"x": share})
     finally:
@@ -140,7 +146,7 @@ def enqueue(toy, shares):
 def test_a_trial_that_a_killed_process_left_half_asked_does_not_count(toy, study, monkeypatch):
     toy.search("random", run_cap=2)
     study()
-    open_study(read_sweep("toy.yaml"), toy.folder / "runs/sweeps/toy").ask()  # no parameters yet
+    open_study(checked_sweep("toy.yaml"), toy.folder / "runs/sweeps/toy").ask()  # no parameters yet
     assert toy.run().returncode == 0
     assert len(study(TrialState.COMPLETE)) == 2 and len(study(TrialState.RUNNING)) == 1
 
@@ -162,3 +168,136 @@ def test_the_journals_lock_ends_with_its_process(toy, study):
     before = left.stat().st_ino
     assert toy.run().returncode == 0
     assert left.stat().st_ino == before and len(study(TrialState.COMPLETE)) == 1
+
+
+def drawn(form):
+    draw = draw_of(form_of(form))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    return [draw.value(study.ask({"x": draw.distribution}).params["x"]) for _ in range(COUNT)]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({"min": 1.0, "max": 3.0}, stats.uniform(1, 2)),
+        ({"distribution": "uniform", "min": 1, "max": 3}, stats.uniform(1, 2)),
+        ({"distribution": "log_uniform_values", "min": 0.01, "max": 10.0}, stats.loguniform(0.01, 10)),
+        ({"distribution": "log_uniform", "min": -2.0, "max": 1.0}, stats.loguniform(math.exp(-2), math.e)),
+        ({"distribution": "normal"}, stats.norm(0, 1)),
+        ({"distribution": "normal", "mu": 3.0, "sigma": 0.5}, stats.norm(3, 0.5)),
+        ({"distribution": "log_normal", "mu": 1.0, "sigma": 0.5}, stats.lognorm(0.5, scale=math.e)),
+    ],
+)
+def test_continuous_ones(form, expected):
+    assert stats.kstest(drawn(form), expected.cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("form", "values"),
+    [
+        ({"min": 2, "max": 4}, {2, 3, 4}),
+        ({"distribution": "int_uniform", "min": 0, "max": 1}, {0, 1}),
+        ({"distribution": "q_uniform", "min": 0.0, "max": 1.0, "q": 0.5}, {0.0, 0.5, 1.0}),
+        ({"distribution": "q_log_uniform_values", "min": 1.0, "max": 4.0}, {1.0, 2.0, 3.0, 4.0}),
+        ({"values": ["a", "b"]}, {"a", "b"}),
+        ({"distribution": "categorical", "values": [1, None, 2.5]}, {1, None, 2.5}),
+    ],
+)
+def test_discrete_ones(form, values):
+    found = drawn(form)
+    assert set(found) == values and {type(value) for value in found} == {type(value) for value in values}
+
+
+def test_quantised_normal_lies_on_its_grid():
+    found = drawn({"distribution": "q_normal", "mu": 0.0, "sigma": 2.0, "q": 0.5})
+    assert all(value * 2 == round(value * 2) for value in found) and np.std(found) == pytest.approx(2.0, rel=0.1)
+
+
+def test_probabilities_are_kept():
+    found = drawn({"values": ["a", "b", "c"], "probabilities": [0.7, 0.3, 0.0]})
+    assert found.count("a") / COUNT == pytest.approx(0.7, abs=0.05) and "c" not in found
+
+
+def test_fixed_ones_are_not_drawn(tmp_path):
+    forms = {"a": {"value": 1}, "b": {"values": ["x"]}, "c": {"distribution": "constant", "value": None}}
+    forms |= {"paths.runs": {"value": str(tmp_path)}}
+    search = Search(Sweep(name="s", program="p", method="random", parameters=forms, run_cap=1))
+    assert search.fixed == {"a": 1, "b": "x", "c": None, "paths.runs": str(tmp_path)} and not search.drawn
+
+
+def test_lists_and_equal_looking_values_are_stored_as_text():
+    for values in ([[1, 2], [3]], [1, True], [{"a": 1}, {"a": 2}]):
+        draw = categorical(values)
+        found = [draw.value(choice) for choice in draw.distribution.choices]
+        assert found == values and [type(value) for value in found] == [type(value) for value in values]
+
+
+def test_every_supported_distribution_is_drawn():
+    full = {"values": [1, 2], "probabilities": [0.5, 0.5], "min": 1, "max": 2}
+    for name in FORMS.keys() - {"constant"}:
+        needed = {
+            key: full[key] for key, field in FORMS[name].model_fields.items() if field.is_required() and key in full
+        }
+        assert draw_of(form_of({"distribution": name} | needed)).distribution
+
+
+def test_values_can_be_typed():
+    assert all(value == float(f"{value:.6g}") for value in drawn({"min": 0.0, "max": 1e-7}))
+
+
+def write_metrics(folder, *rows):
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_the_sweeps_metric_counts_where_it_is_written(tmp_path):
+    write_metrics(tmp_path, {"step": 1, "a/b": 0.5, "loss/total": 9}, {"step": 2, "a/b": 0.6, "loss/total": 8})
+    assert intermediate_values(tmp_path, "a/b", "maximize") == [0.5, 0.6]
+    assert intermediate_values(tmp_path, "a/b", "minimize") == [0.5, 0.6]
+
+
+def test_else_the_loss_which_is_to_fall(tmp_path):
+    write_metrics(tmp_path, {"step": 1, "loss/total": 9}, {"step": 2, "loss/total": None})
+    assert intermediate_values(tmp_path, "a/b", "minimize")[0] == 9
+    values = intermediate_values(tmp_path, "a/b", "maximize")
+    assert values[0] == -9 and math.isnan(values[1])
+
+
+def test_a_resumed_run_repeats_lines(tmp_path):
+    write_metrics(
+        tmp_path, *({"step": step, "a": value} for step, value in [(50, 1), (100, 2), (150, 3), (100, 4), (150, 5)])
+    )
+    assert intermediate_values(tmp_path, "a", "maximize") == [1, 4, 5]
+
+
+def test_nothing_yet_and_half_a_line(tmp_path):
+    assert intermediate_values(tmp_path, "a", "maximize") == []
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "a": 2}\n{"step": 2, "a')
+    assert intermediate_values(tmp_path, "a", "maximize") == [2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "first_rung", "eta"),
+    [
+        ({"min_iter": 3}, 3, 3),
+        ({"min_iter": 2, "eta": 2}, 2, 2),
+        ({"max_iter": 27, "s": 2}, 3, 3),
+        ({"max_iter": 8, "s": 3, "eta": 2}, 1, 2),
+    ],
+)
+def test_brackets_are_wandbs(settings, first_rung, eta):
+    """The best of three always goes on; the worst goes on up to its first rung, and not beyond it."""
+    study = optuna.create_study(direction="maximize", pruner=pruner(EarlyTerminate(type="hyperband", **settings)))
+    stopped = []
+    for value in (3.0, 2.0, 1.0):
+        trial = study.ask()
+        for step in range(1, first_rung * eta + 1):
+            trial.report(value, step)
+            if trial.should_prune():
+                stopped.append((value, step))
+                break
+    assert stopped == [(2.0, first_rung), (1.0, first_rung)]
+
+
+def test_without_early_termination_nothing_is_stopped():
+    assert isinstance(pruner(None), optuna.pruners.NopPruner)

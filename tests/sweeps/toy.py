@@ -10,6 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from recface.sweeps.points import Job, Points
+from recface.sweeps.spec import Sweep
+
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "src" / "sweep.py"
 
@@ -51,6 +54,21 @@ except RecfaceError as error:
     sys.exit(f"run.py: {error}")
 note("end")
 """
+
+
+class Listed(Points):
+    """Jobs of any command, to be run in order."""
+
+    def __init__(self, folder: Path, jobs: list[Job]) -> None:
+        runs = {"paths.runs": {"value": str(folder)}}
+        super().__init__(Sweep(name="listed", program="program.py", method="grid", parameters=runs))
+        self.jobs = jobs
+        for number, job in enumerate(jobs):
+            job.key = str(number)
+
+    def claim(self) -> Job | None:
+        """The next one."""
+        return next((job for job in self.jobs if job.state == "waiting"), None)
 
 
 class Toy:

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from recface.sweeps.grid import grid_points
-from recface.sweeps.spec import SweepSpec
+from recface.sweeps.spec import Sweep as SweepSettings
+from recface.sweeps.spec import grid_points
 
 ENTITY = "someone"
 OVER = ("finished", "failed", "killed")
@@ -93,8 +93,8 @@ class State:
     def create_sweep(self, config: str, project: str) -> Sweep:
         """Enumerate a grid sweep's points, in W&B's order."""
         content = yaml.safe_load(config)
-        spec = SweepSpec("sweep", content.get("program", ""), content["method"], content["parameters"])
-        points = [{key: {"value": value} for key, value in p.parameters.items()} for p in grid_points(spec)]
+        settings = SweepSettings.model_validate({"program": ""} | content)
+        points = [{key: {"value": value} for key, value in p.parameters.items()} for p in grid_points(settings)]
         name = f"sweep{len(self.sweeps)}"
         self.sweeps[name] = Sweep(name, project, config, points)
         return self.sweeps[name]

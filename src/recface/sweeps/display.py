@@ -1,14 +1,25 @@
-"""Show a sweep as it goes: a live table on a terminal, a plain line now and then elsewhere."""
+"""A sweep as the user sees it: live table, plain lines, the list of `status`, and the question of `prune`."""
 
 from __future__ import annotations
 
+import collections
+import shutil
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from recface.sweeps.job import ENDED, Job
+from rich.console import Console
+from rich.live import Live as RichLive
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from recface.sweeps.points import ENDED, Job, Points, is_claimed, runs_folder
 
 PLAIN_SECONDS = 15.0
+COLORS = {"running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow", "pruned": "yellow"}
 
 
 def remaining(jobs: Sequence[Job], elapsed: float) -> float | None:
@@ -19,7 +30,7 @@ def remaining(jobs: Sequence[Job], elapsed: float) -> float | None:
         elapsed: Seconds since the sweep began.
 
     Returns:
-        Seconds; None before there is any pace. Points that had been finished before count neither as work nor as done.
+        Seconds; None before there is any pace. Points that were finished before count neither as work nor as done.
     """
     counted = [job for job in jobs if not job.skipped]
     done = sum(job.fraction for job in counted)
@@ -40,14 +51,13 @@ def duration(seconds: float | None) -> str:
 
 def summary(jobs: Sequence[Job], elapsed: float) -> str:
     """The whole sweep in a line."""
-    ended = sum(job.state in ENDED for job in jobs)
-    failed = sum(job.state == "failed" for job in jobs)
+    states = collections.Counter(job.state for job in jobs)
+    ended = sum(states[state] for state in ENDED)
     share = sum(1.0 if job.state == "failed" else job.fraction for job in jobs) / max(1, len(jobs))
-    text = (
-        f"{ended}/{len(jobs)} points, {share:.0%}, {duration(elapsed)} gone, {duration(remaining(jobs, elapsed))} left"
-    )
-    pruned = sum(job.state == "pruned" for job in jobs)
-    return text + (f", {pruned} stopped early" if pruned else "") + (f", {failed} failed" if failed else "")
+    times = f"{duration(elapsed)} gone, {duration(remaining(jobs, elapsed))} left"
+    text = f"{ended}/{len(jobs)} points, {share:.0%}, {times}"
+    text += f", {states['pruned']} stopped early" if states["pruned"] else ""
+    return text + (f", {states['failed']} failed" if states["failed"] else "")
 
 
 def describe(job: Job) -> list[str]:
@@ -62,28 +72,27 @@ def describe(job: Job) -> list[str]:
 class Plain:
     """Lines for a log: each point that ended, and the whole every 15 seconds."""
 
-    def __init__(self, jobs: Sequence[Job], seconds: float = PLAIN_SECONDS) -> None:
-        self.jobs, self.seconds = jobs, seconds
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
         self._begun = self._said = time.monotonic()
 
     def __enter__(self) -> Plain:
         return self
 
     def __exit__(self, *_: object) -> None:
-        print(summary(self.jobs, time.monotonic() - self._begun), flush=True)
+        self.note(summary(self.jobs, time.monotonic() - self._begun))
 
     def tick(self) -> None:
-        """Say how far it is, if it is time to."""
-        if time.monotonic() - self._said < self.seconds:
+        """Print the summary, when it is time to."""
+        if time.monotonic() - self._said < PLAIN_SECONDS:
             return
         self._said = time.monotonic()
-        going = [
-            " ".join(filter(None, describe(job)[:1] + describe(job)[2:])) for job in self.jobs if job.state == "running"
-        ]
-        print(f"{summary(self.jobs, self._said - self._begun)} | {' | '.join(going)}", flush=True)
+        cells = [describe(job) for job in self.jobs if job.state == "running"]
+        running = [" ".join(filter(None, [name, *rest])) for name, _, *rest in cells]
+        self.note(f"{summary(self.jobs, self._said - self._begun)} | {' | '.join(running)}")
 
     def note(self, text: str) -> None:
-        """Say a line at once."""
+        """Print a line at once."""
         print(text, flush=True)
 
 
@@ -91,8 +100,6 @@ class Live:
     """A table that stays in place on a terminal."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        from rich.live import Live as RichLive
-
         self.jobs = jobs
         self._begun = time.monotonic()
         self._live = RichLive(self._table(), refresh_per_second=2)
@@ -102,7 +109,7 @@ class Live:
         return self
 
     def __exit__(self, *arguments: Any) -> None:
-        self._live.update(self._table())
+        self.tick()
         self._live.__exit__(*arguments)
 
     def tick(self) -> None:
@@ -110,21 +117,93 @@ class Live:
         self._live.update(self._table())
 
     def note(self, text: str) -> None:
-        """Say a line above the table."""
-        from rich.text import Text
-
+        """Print a line above the table."""
         self._live.console.print(Text(text))
 
-    def _table(self) -> Any:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
+    def _table(self) -> Table:
         table = Table(caption=summary(self.jobs, time.monotonic() - self._begun), box=None, padding=(0, 1))
         for title in ("point", "state", "", "step", "phase", "loss", "time"):
             table.add_column(title, justify="right" if title in ("step", "loss", "time") else "left", no_wrap=True)
-        colours = {"running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow", "pruned": "yellow"}
         for job in self.jobs:
             name, state, *rest = describe(job)
             bar = ProgressBar(total=1, completed=job.fraction, width=16)
-            table.add_row(name, state, bar, *rest, style=colours.get(job.state))
+            table.add_row(name, state, bar, *rest, style=COLORS.get(job.state))
         return table
+
+
+def show(points: Points) -> int:
+    """Print a line for each point, and how many there are of each state.
+
+    Returns:
+        Exit code: 1 if a point has failed, 0 otherwise.
+    """
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for title in ("point", "state", "time", "run", "reason"):
+        table.add_column(title, overflow="fold")
+    states: collections.Counter[str] = collections.Counter()
+    for job in points.jobs:
+        state = points.state_on_disk(job) if job.key else "waiting"
+        states[state] += 1
+        if job.key:
+            written = points.outcome(job)
+            run = points.run_of(job)[0]
+            seconds = float(written.get("seconds") or 0.0)
+            reason = written.get("reason") or job.reason if state == "failed" else ""
+            place = str(run) if run is not None and run.is_dir() else ""
+            table.add_row(job.name, state, duration(seconds) if seconds else "", place, reason)
+    # Into a file or a pipe each point is one line, however long; a terminal folds it.
+    Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False).print(table)
+    print(f"{len(points.jobs)} points: {', '.join(f'{count} {state}' for state, count in states.items())}")
+    return 1 if states["failed"] else 0
+
+
+def incomplete_runs(points: Points) -> list[Path]:
+    """Folders of the points' runs that are not finished (stopped early ones too), and that no process works on."""
+    inside, found = runs_folder(points.sweep).resolve(), []
+    for job in points.jobs:
+        run = points.run_of(job)[0] if job.key else None
+        if run is None or not run.is_dir() or not run.resolve().is_relative_to(inside):
+            continue
+        # The run may have been started by hand: it holds a lock of its own, of the same kind.
+        if points.state_on_disk(job) not in ("finished", "running") and not is_claimed(run / ".lock"):
+            found.append(run)
+    return list(dict.fromkeys(found))
+
+
+def prune(points: Points, yes: bool = False) -> int:
+    """List the incomplete runs of a sweep's points, ask, and remove them.
+
+    A point's file stays: one that failed is still not tried again without --retry-failed.
+
+    Args:
+        points: The points.
+        yes: Do not ask.
+
+    Returns:
+        Exit code: 0, also if there was nothing to remove; 1 if the answer was no.
+    """
+    runs = incomplete_runs(points)
+    if not runs:
+        print("no incomplete runs")
+        return 0
+    for run in runs:
+        print(run)
+    if not yes and not _agreed(f"Remove {'this folder' if len(runs) == 1 else f'these {len(runs)} folders'}? [y/N] "):
+        print("nothing removed")
+        return 1
+    top = runs_folder(points.sweep).resolve()
+    for run in runs:
+        shutil.rmtree(run)
+        for parent in (run.parent, run.parent.parent):  # <hash> and <experiment>, once they are empty
+            if parent.resolve() != top and parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+    print(f"{len(runs)} removed")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False

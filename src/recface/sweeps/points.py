@@ -1,77 +1,193 @@
-"""The points of a sweep on disk: who works on which, and how each ended. Processes share them through a folder."""
+"""Points of a sweep on disk: who works on which, and how each ended. Processes and machines share them in a folder."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.run.identity import Config, is_complete, run_folder, run_hash
-from recface.sweeps.claim import Claim, is_claimed
-from recface.sweeps.command import expand
-from recface.sweeps.grid import grid_points
-from recface.sweeps.job import ENDED, Job, read_progress
-from recface.sweeps.project import is_own, point_config
-from recface.sweeps.runner import Source
-from recface.sweeps.spec import SweepSpec
+from recface.run.identity import is_complete, run_folder, run_hash
+from recface.settings import Config
+from recface.settings.compose import compose
+from recface.settings.overrides import normalise_arguments
+from recface.sweeps.spec import Constant, Sweep, expand, grid_points
+from recface.sweeps.sweep_mistakes import is_own
 from recface.tracking.atomic import write_json
 from recface.tracking.record import now, read_record
 
-Outcome = dict[str, Any]
-"""What a point's file holds: name, parameters, state, reason, run (its folder), digest, seconds, updated."""
+ENDED = ("finished", "failed", "pruned")
 
 
-def runs_folder(spec: SweepSpec) -> Path:
-    """Folder of all runs, by the sweep's parameter `paths.runs`."""
-    return Path(str(spec.parameters.get("paths.runs", {}).get("value", "runs")))
+class Claim:
+    """A lock on a file, which the point's own process inherits and which the kernel gives up when its holders end.
+
+    `filelock` ends a lock with the process that took it. Here a run goes on when the sweep that started it is killed;
+    because the run has inherited the open file, nobody else starts the same point until it has ended too.
+
+    Attributes:
+        descriptor: The open file, to pass on to the run.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> Claim | None:
+        """Take a claim; None where another process holds it.
+
+        Args:
+            path: Lock file, made if needed and never removed: another process may be about to lock it.
+        """
+        try:
+            return cls.wait(path, fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+
+    @classmethod
+    def wait(cls, path: Path, flags: int = 0) -> Claim:
+        """Take a claim, and wait for the process that holds it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Give the claim up; a run that has inherited it must have ended."""
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)  # even if something the run left behind keeps the file open
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
-def sweep_folder(spec: SweepSpec) -> Path:
-    """Folder in which all processes that work on a sweep meet: `runs/sweeps/<name>`."""
-    return runs_folder(spec) / "sweeps" / spec.name
+def is_claimed(path: Path) -> bool:
+    """Whether any process holds a claim."""
+    if not path.exists():
+        return False
+    claim = Claim.take(path)
+    if claim is not None:
+        claim.release()
+    return claim is None
 
 
-def digest_of(*values: Any) -> str:
-    """Twelve hex digits over values that JSON can hold."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
+@dataclass(eq=False)
+class Job:
+    """One point as it is run.
+
+    Attributes:
+        name: Name of the point.
+        command: Its command line.
+        log: File that takes its output.
+        state: "waiting", "running", "elsewhere" (another process runs it), "finished", "failed", "pruned" (stopped
+            early as hopeless) or "stopped".
+        reason: Why it failed, in one line.
+        progress: As `RunFolder.progress` writes it.
+        started: Time of start (monotonic seconds).
+        seconds: How long it ran.
+        here: Whether this process ran it.
+        key: Name of its files in the sweep's folder.
+        parameters: Its parameters with their values.
+        claim: Held while this process runs it.
+    """
+
+    name: str
+    command: list[str]
+    log: Path
+    state: str = "waiting"
+    reason: str = ""
+    progress: dict[str, Any] = field(default_factory=dict)
+    started: float = 0.0
+    seconds: float = 0.0
+    here: bool = False
+    key: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    claim: Claim | None = None
+
+    @property
+    def progress_path(self) -> Path:
+        """File that the run mirrors its progress to."""
+        return self.log.with_name(self.log.name.removesuffix(".log") + ".progress.json")
+
+    @property
+    def fraction(self) -> float:
+        """Share of the work that is done, 0 to 1."""
+        if self.state in ("finished", "pruned"):
+            return 1.0
+        total = self.progress.get("total") or 0
+        return min(1.0, self.progress.get("step", 0) / total) if total else 0.0
+
+    @property
+    def skipped(self) -> bool:
+        """Whether it was finished before: it ended well without making any progress here."""
+        return self.state == "finished" and not self.progress
+
+    @property
+    def run(self) -> Path | None:
+        """Folder of its run, once it has told any progress."""
+        return Path(self.progress["run"]) if self.progress.get("run") else None
 
 
-class Points(Source):
-    """Jobs whose ends are written down, and which one process at a time may run.
+class Points(ABC):
+    """The jobs of a sweep, whose ends are written down, and each of which one process at a time may run.
 
     A point is settled if its file says so and, for this project's own runs, if the run's record says the same: what was
     finished by hand or by a W&B agent is not run again, and what was deleted or is outdated is.
 
-    Args:
-        spec: The sweep.
-        jobs: Its points.
+    A point's file holds name, parameters, state, reason, run (its folder), digest, seconds, updated.
+
+    Attributes:
+        jobs: All points, for display; the list may grow.
     """
 
-    def __init__(self, spec: SweepSpec, jobs: Sequence[Job]) -> None:
-        super().__init__(jobs)
-        self.spec, self.folder, self.own = spec, sweep_folder(spec), is_own(spec.program)
+    def __init__(self, sweep: Sweep) -> None:
+        self.jobs: list[Job] = []
+        self.sweep, self.folder, self.own = sweep, sweep_folder(sweep), is_own(sweep.program)
         self._configs: dict[str, Config] = {}
+
+    @abstractmethod
+    def claim(self) -> Job | None:
+        """The next job to run, None while there is none."""
+
+    def pending(self) -> bool:
+        """Whether another process holds a point, and may die: then there is more to run."""
+        return any(job.state in ("waiting", "elsewhere") for job in self.jobs)
+
+    def hopeless(self, job: Job) -> bool:
+        """Whether a running job shall be stopped early."""
+        return False
 
     def job(self, name: str, key: str, parameters: Mapping[str, Any]) -> Job:
         """A point's job."""
-        log = runs_folder(self.spec) / "logs" / f"{self.spec.name}-{name}.log"
-        return Job(name, expand(self.spec, dict(parameters)), log, key=key, parameters=dict(parameters))
+        log = runs_folder(self.sweep) / "logs" / f"{self.sweep.name}-{name}.log"
+        return Job(name, expand(self.sweep, parameters), log, key=key, parameters=dict(parameters))
 
     def lock_path(self, job: Job) -> Path:
         """File that the point's worker holds."""
         return self.folder / f"{job.key}.lock"
 
-    def outcome(self, job: Job) -> Outcome:
+    def outcome(self, job: Job) -> dict[str, Any]:
         """What is written down about a point; {} if nothing is."""
         return read_progress(self.folder / f"{job.key}.json")
 
     def config(self, job: Job) -> Config:
         """Configuration of one of this project's own points; composing it takes a tenth of a second."""
         if job.key not in self._configs:
-            self._configs[job.key] = point_config(job.parameters)
+            overrides = [f"{name}={value}" for name, value in job.parameters.items()]
+            self._configs[job.key] = compose(normalise_arguments(overrides, {}))
         return self._configs[job.key]
 
     def run_of(self, job: Job) -> tuple[Path | None, str]:
@@ -98,9 +214,21 @@ class Points(Source):
                 return ""  # the run is gone or outdated, or configs/ has changed since
         return state if state in ENDED else ""
 
+    def state_on_disk(self, job: Job) -> str:
+        """State of a point for a mere look: one of Job's, or "incomplete" if its worker was killed or stopped."""
+        if is_claimed(self.lock_path(job)):
+            return "running"
+        try:
+            state = self.settled(job)
+        except RecfaceError as error:
+            job.reason = str(error)
+            return "incomplete"
+        run, _ = self.run_of(job)
+        return state or ("incomplete" if run is not None and run.is_dir() else "waiting")
+
     def begin(self, job: Job) -> None:
         """Write down that a point has been started, and where an earlier attempt that was killed had its run."""
-        job.progress = read_progress(job.progress_path)
+        job.state, job.progress = "waiting", read_progress(job.progress_path)
         self._write(job, "running")
         job.progress = {}
 
@@ -147,21 +275,21 @@ class Grid(Points):
     """The points of a grid, in W&B's order.
 
     Args:
-        spec: A sweep of method grid.
+        sweep: A sweep of method grid.
         retry_failed: Whether points that failed before now are run once more.
     """
 
-    def __init__(self, spec: SweepSpec, retry_failed: bool = False) -> None:
-        super().__init__(spec, [])
-        for point in grid_points(spec):
-            key = digest_of(spec.program, [f"{name}={value}" for name, value in point.parameters.items()])
+    def __init__(self, sweep: Sweep, retry_failed: bool = False) -> None:
+        super().__init__(sweep)
+        for point in grid_points(sweep):
+            key = digest_of(sweep.program, [f"{name}={value}" for name, value in point.parameters.items()])
             self.jobs.append(self.job(point.name, key, point.parameters))
         # Another process may retry one at the same time: only what is in this very state is run again here.
         failed = {job.key: self.outcome(job) for job in self.jobs} if retry_failed else {}
         self.retried = {key: written for key, written in failed.items() if written.get("state") == "failed"}
 
     def claim(self) -> Job | None:
-        """The next point that nobody works on and that is not settled; where there is, one that need not wait."""
+        """The next point that nobody works on and that is not settled, preferably one that need not wait."""
         busy = [job for job in self.jobs if job.state == "running" and job.here] if self.own else []
         later = []
         for job in self.jobs:
@@ -174,7 +302,7 @@ class Grid(Points):
         return next((job for job in later if self._take(job)), None)
 
     def _take(self, job: Job) -> bool:
-        """Claim a point and write down that it begins, unless somebody works on it or it is settled."""
+        """Claim a point and write down that it begins, unless another process works on it or it is settled."""
         claim = Claim.take(self.lock_path(job))
         if claim is None:
             self.follow(job)
@@ -184,7 +312,7 @@ class Grid(Points):
             self.take_over(job, state)
             claim.release()
             return False
-        job.claim, job.progress, job.state = claim, {}, "waiting"
+        job.claim = claim
         self.begin(job)
         return True
 
@@ -195,21 +323,27 @@ class Grid(Points):
         first, second = self.config(job), self.config(other)
         return first["seed"] == second["seed"] and run_hash(first, stage=1) == run_hash(second, stage=1)
 
-    def pending(self) -> bool:
-        """Whether another process holds a point."""
-        return any(job.state in ("waiting", "elsewhere") for job in self.jobs)
+
+def runs_folder(sweep: Sweep) -> Path:
+    """Folder of all runs, by the sweep's parameter `paths.runs`."""
+    form = sweep.parameters.get("paths.runs")
+    return Path(str(form.value if isinstance(form, Constant) else "runs"))
 
 
-def state_on_disk(points: Points, job: Job) -> str:
-    """State of a point for whoever only looks: one of Job's, or "incomplete" if its worker was killed or stopped."""
-    if is_claimed(points.lock_path(job)):
-        return "running"
+def sweep_folder(sweep: Sweep) -> Path:
+    """Folder in which all processes that work on a sweep meet: `runs/sweeps/<name>`."""
+    return runs_folder(sweep) / "sweeps" / sweep.name
+
+
+def digest_of(*values: Any) -> str:
+    """Twelve hex digits over values that JSON can hold."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def read_progress(path: Path) -> dict[str, Any]:
+    """Contents of a small JSON file; {} where it does not exist or is half written."""
     try:
-        state = points.settled(job)
-    except RecfaceError as error:
-        job.reason = str(error)
-        return "incomplete"
-    if state:
-        return state
-    run, _ = points.run_of(job)
-    return "incomplete" if run is not None and run.is_dir() else "waiting"
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

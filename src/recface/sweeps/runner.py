@@ -7,64 +7,34 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from recface.errors import RecfaceError
-from recface.sweeps.job import ENDED, Job, failure, read_progress
+from recface.sweeps.points import ENDED, Job, Points, read_progress
 from recface.tracking.folder import PROGRESS_VARIABLE
+from recface.tracking.record import read_record
 
 GRACE_SECONDS = 15.0
 
 
-class Source:
-    """Where jobs come from and go to. This one holds a plain list in memory; see points.py and search.py for others.
-
-    Attributes:
-        jobs: All points, for whoever shows them; it may grow.
-    """
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.jobs = list(jobs)
-
-    def claim(self) -> Job | None:
-        """The next job to run, None while there is none."""
-        return next((job for job in self.jobs if job.state == "waiting"), None)
-
-    def pending(self) -> bool:
-        """Whether there may be more to run later: other processes hold points, and may die."""
-        return False
-
-    def found(self, job: Job) -> None:
-        """Take note of a running job's folder, which it has just told."""
-
-    def hopeless(self, job: Job) -> bool:
-        """Whether a running job shall be stopped early."""
-        return False
-
-    def end(self, job: Job) -> None:
-        """Write down how a job ended; "stopped" ones are run again by the next call."""
-
-
 class Runner:
-    """Runs jobs; `run` returns when all have ended.
+    """Runs points; `run` returns when all have ended.
 
     Args:
-        jobs: In order, or a source of them.
-        workers: How many at a time. The cores are shared out among them.
-        after: Called with each job that has ended, here or elsewhere; should it take long, the next job has been
-            started before.
+        points: Where jobs come from, and where their ends are written down.
+        workers: How many run at a time. The cores are shared out among them.
+        after: Called with each job that has ended, here or elsewhere, once the next job has been started.
         tick: Called about twice a second.
     """
 
     def __init__(
         self,
-        jobs: Sequence[Job] | Source,
+        points: Points,
         workers: int = 2,
         after: Callable[[Job], None] = lambda job: None,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self.source = jobs if isinstance(jobs, Source) else Source(jobs)
-        self.workers, self.after, self.tick = workers, after, tick
+        self.points, self.workers, self.after, self.tick = points, workers, after, tick
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._stopping: dict[int, float] = {}
         self._told: set[int] = set()
@@ -83,22 +53,22 @@ class Runner:
             while True:
                 ended = [job for job in running if self._poll(job)]
                 running = [job for job in running if job not in ended]
-                while len(running) < self.workers and (job := self.source.claim()) is not None:
+                while len(running) < self.workers and (job := self.points.claim()) is not None:
                     running.append(job)
                     self._start(job)
                 self._tell()
                 self.tick()
-                if not running and not self.source.pending():
+                if not running and not self.points.pending():
                     break
                 if not ended:
                     time.sleep(0.5 if not running or any(job.progress for job in running) else 0.1)
         finally:
             self._stop(running)
-        return sum(job.state == "failed" for job in self.source.jobs)
+        return sum(job.state == "failed" for job in self.points.jobs)
 
     def _tell(self) -> None:
         """Report the jobs that have ended since the last time."""
-        for job in list(self.source.jobs):
+        for job in list(self.points.jobs):
             if job.state in ENDED and id(job) not in self._told:
                 self._told.add(id(job))
                 self.after(job)
@@ -137,19 +107,15 @@ class Runner:
         known = job.run
         job.progress = read_progress(job.progress_path) or job.progress
         if job.run != known:
-            self.source.found(job)
+            self.points.found(job)
         if code is None:
-            if id(job) not in self._stopping and self.source.hopeless(job):
+            if id(job) not in self._stopping and self.points.hopeless(job):
                 self._stopping[id(job)] = time.monotonic()
                 _signal(process, signal.SIGINT)
             elif time.monotonic() - self._stopping.get(id(job), time.monotonic()) > GRACE_SECONDS:
                 _signal(process, signal.SIGKILL)
             return False
-        job.state = "finished" if code == 0 else "pruned" if id(job) in self._stopping else "failed"
-        if job.state == "failed":
-            job.reason = failure(job, code)
-        self.source.end(job)
-        job.progress_path.unlink(missing_ok=True)
+        self._end(job, "finished" if code == 0 else "pruned" if id(job) in self._stopping else "failed", code)
         return True
 
     def _stop(self, running: list[Job]) -> None:
@@ -166,9 +132,27 @@ class Runner:
                 _signal(process, signal.SIGKILL)
                 process.wait()
             job.progress = read_progress(job.progress_path) or job.progress
-            job.state = "finished" if process.returncode == 0 else "stopped"
-            self.source.end(job)
-            job.progress_path.unlink(missing_ok=True)
+            self._end(job, "finished" if process.returncode == 0 else "stopped", process.returncode)
+
+    def _end(self, job: Job, state: str, code: int) -> None:
+        job.state = state
+        if state == "failed":
+            job.reason = failure(job, code)
+        self.points.end(job)
+        job.progress_path.unlink(missing_ok=True)
+
+
+def failure(job: Job, code: int) -> str:
+    """Why a job failed, in one line: the reason in its record, else the last line it wrote."""
+    if job.run is not None:
+        with contextlib.suppress(RecfaceError):
+            record = read_record(job.run)
+            if record.state == "failed" and record.reason:
+                return record.reason
+    lines = [line.strip() for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
+    if code < 0:
+        return f"ended by signal {-code}" + (f" after: {lines[-1]}" if lines else "")
+    return lines[-1] if lines else f"exit code {code}, no output"
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

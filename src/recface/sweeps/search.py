@@ -1,56 +1,245 @@
-"""Random and Bayesian search, and early termination: the points come from an Optuna study in the sweep's folder."""
+"""Random and Bayesian search, and early termination: points come from an Optuna study in the sweep's folder.
+
+With early termination a run is compared with the others each time it has written a line to metrics.jsonl (one an epoch
+of stage 2): by the sweep's own metric where the line holds it, as with `trainer.validate=true`, and otherwise by the
+training loss, `loss/total`, which is to fall; do not rely on that in a sweep over the weights of this loss.
+"""
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import json
+import math
 import time
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from recface.errors import RecfaceError
-from recface.sweeps.claim import Claim
-from recface.sweeps.distributions import Draw, categorical, draws
-from recface.sweeps.early import intermediate_values
-from recface.sweeps.grid import grid_points, point_name, values_of
-from recface.sweeps.job import Job
-from recface.sweeps.points import Points
-from recface.sweeps.spec import SweepSpec
-from recface.sweeps.study import open_study, sampler_for
-from recface.sweeps.trials import drawn_of, report, retried_numbers, run_metric, stored_choice
+from recface.sweeps.points import Claim, Job, Points, digest_of
+from recface.sweeps.spec import (
+    Choice,
+    Constant,
+    EarlyTerminate,
+    Form,
+    Interval,
+    Normal,
+    Sweep,
+    WholeInterval,
+    choices_of,
+    grid_points,
+    point_name,
+)
+from recface.tracking.record import read_record
 
 LOOK_SECONDS = 2.0
+FALLBACK = "loss/total"
 _STATES = {TrialState.COMPLETE: "finished", TrialState.FAIL: "failed", TrialState.PRUNED: "pruned"}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One parameter that a sampler chooses.
+
+    Attributes:
+        distribution: Optuna's, of the number or choice that the study stores.
+        value: From the stored one to the parameter's value.
+    """
+
+    distribution: BaseDistribution
+    value: Callable[[Any], Any]
+
+
+def draw_of(form: Form) -> Draw:
+    """How to draw a parameter that has more than one value."""
+    if isinstance(form, Choice):
+        return _weighted(form.values, form.probabilities) if form.probabilities else categorical(form.values)
+    if isinstance(form, WholeInterval):
+        return Draw(IntDistribution(form.min, form.max), int)
+    step = getattr(form, "q", None)
+
+    def shown(value: float) -> float:
+        """Six significant digits, so that a command line can be read and typed again."""
+        return float(f"{round(value / step) * step if step else value:.6g}")
+
+    if isinstance(form, Normal):
+        # Optuna has no normal distribution: draw a quantile.
+        normal, after = NormalDist(form.mu, form.sigma), math.exp if form.distribution == "log_normal" else float
+        return Draw(FloatDistribution(1e-6, 1 - 1e-6), lambda share: shown(after(normal.inv_cdf(share))))
+    assert isinstance(form, Interval)
+    before = math.exp if form.distribution == "log_uniform" else float
+    log = "log_uniform" in form.distribution
+    return Draw(FloatDistribution(before(form.min), before(form.max), log=log), shown)
+
+
+def categorical(values: list[Any]) -> Draw:
+    """One of several values, all alike; Optuna stores lists and mappings as JSON."""
+    simple = all(value is None or isinstance(value, (bool, int, float, str)) for value in values)
+    if simple and len(set(values)) == len(values):
+        return Draw(CategoricalDistribution(values), lambda value: value)
+    by_text = {json.dumps(value, default=str): value for value in values}
+    return Draw(CategoricalDistribution(list(by_text)), by_text.__getitem__)
+
+
+def _weighted(values: list[Any], shares: list[float]) -> Draw:
+    """One of several values with given probabilities: an even share is drawn and looked up in their sums."""
+    sums = list(itertools.accumulate(shares))
+    possible = max(index for index, share in enumerate(shares) if share > 0)
+    return Draw(FloatDistribution(0.0, 1.0), lambda share: values[min(bisect.bisect_right(sums, share), possible)])
+
+
+class _JournalLock(JournalFileOpenLock):
+    """Optuna's own file locks outlive a killed process by half a minute; this one ends with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._claim: Claim | None = None
+
+    def acquire(self) -> bool:
+        self._claim = Claim.wait(self.path)
+        return True
+
+    def release(self) -> None:
+        if self._claim is not None:
+            self._claim.release()
+
+
+def open_study(sweep: Sweep, folder: Path) -> optuna.Study:
+    """The study of a sweep, made if needed: `study.journal` in its folder, one study for each definition.
+
+    Another definition of the points, by the file or by overrides, is another study in the same journal. `run_cap` is no
+    part of the definition: with a larger one a study goes on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    backend = JournalFileBackend(str(folder / "study.journal"), _JournalLock(folder / "study.journal.lock"))
+    parts = sweep.model_dump(include={"program", "method", "parameters", "metric", "early_terminate"})
+    return optuna.create_study(
+        storage=optuna.storages.JournalStorage(backend),
+        study_name=digest_of(parts),
+        direction=sweep.metric.goal if sweep.metric else "minimize",
+        pruner=pruner(sweep.early_terminate),
+        load_if_exists=True,
+    )
+
+
+def sampler_for(method: str, study_name: str, number: int) -> optuna.samplers.BaseSampler:
+    """The sampler of a point. Its seed depends on the sweep and the point's number alone, whichever process asks."""
+    seed = int(digest_of(study_name, number)[:8], 16)
+    if method != "bayes":
+        return optuna.samplers.RandomSampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constant_liar: points that still run count as bad, so that workers spread out
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+
+
+def pruner(stop: EarlyTerminate | None) -> optuna.pruners.BasePruner:
+    """Optuna's pruner for W&B's `early_terminate`: asynchronous successive halving; None never stops a run.
+
+    Of the runs that have b, b eta, b eta^2, ... values of the metric, those beyond the best 1/eta are stopped.
+    """
+    if stop is None:
+        return optuna.pruners.NopPruner()
+    first = stop.min_iter
+    if first is None:
+        assert stop.max_iter is not None and stop.s is not None
+        first = max(1, int(stop.max_iter / stop.eta**stop.s))
+    return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=stop.eta)
+
+
+def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
+    """The values by which a run is compared with others on its way.
+
+    Args:
+        run: Its folder, with metrics.jsonl.
+        metric: Name of the sweep's metric.
+        goal: "minimize" or "maximize".
+
+    Returns:
+        One value a line, better in the direction of `goal`; NaN where the run wrote that it was no number.
+    """
+    try:
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+    except OSError:
+        return []
+    rows: dict[Any, dict[str, Any]] = {}
+    for number, line in enumerate(lines):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # the last line, half written
+        step = row.get("step", number)
+        # A run that was killed goes on from its last checkpoint, and repeats the lines after it.
+        rows = {before: kept for before, kept in rows.items() if before < step} | {step: row}
+    values = []
+    for row in rows.values():
+        name = metric if metric in row else FALLBACK
+        if name in row:
+            value = math.nan if row[name] is None else float(row[name])
+            values.append(-value if name != metric and goal == "maximize" else value)
+    return values
+
+
+def run_metric(run: Path | None, name: str) -> float:
+    """A metric from a run's record, by block and key, such as "validation/geometry_auc".
+
+    Raises:
+        RecfaceError: There is no record, or no such metric in it.
+    """
+    if run is None:
+        raise RecfaceError(f"the run told no folder, so its {name} is not known")
+    block, _, key = name.partition("/")
+    metrics = read_record(run).metrics
+    value = metrics.get(block, {}).get(key)
+    if value is None:
+        known = ", ".join(f"{block}/{key}" for block, values in metrics.items() for key in values) or "none"
+        raise RecfaceError(f"{run}/run.json holds no metric {name}; it holds {known}")
+    return float(value)
 
 
 class Search(Points):
     """Points that an Optuna study draws as the sweep goes; its trials say which there are and how they ended.
 
     Args:
-        spec: A sweep of method random or bayes, or a grid with early termination.
+        sweep: A sweep of method random or bayes, or a grid with early termination.
         retry_failed: Whether points that failed before now are run once more, as new trials.
     """
 
-    def __init__(self, spec: SweepSpec, retry_failed: bool = False) -> None:
-        super().__init__(spec, [])
-        self.study = open_study(spec, self.folder)
-        self.drawn: dict[str, Draw]
-        if spec.method == "grid":
-            points = grid_points(spec)
-            choices = {name: values_of(spec, name) for name in sorted(spec.parameters)}
-            self.drawn = {name: categorical(values) for name, values in choices.items() if len(values) > 1}
-            self.fixed = {name: values[0] for name, values in choices.items() if len(values) == 1}
-            self.cap = len(points)
-        else:
-            self.fixed, self.drawn = draws(spec.parameters)
-            self.cap = spec.run_cap or 1
+    def __init__(self, sweep: Sweep, retry_failed: bool = False) -> None:
+        super().__init__(sweep)
+        self.study = open_study(sweep, self.folder)
+        self.fixed: dict[str, Any] = {}
+        self.drawn: dict[str, Draw] = {}
+        for name, form in sweep.parameters.items():
+            values = form.values if isinstance(form, Choice) else [form.value] if isinstance(form, Constant) else []
+            if sweep.method == "grid":
+                values = choices_of(sweep, name)
+            if len(values) == 1:
+                self.fixed[name] = values[0]
+            else:
+                self.drawn[name] = categorical(values) if sweep.method == "grid" else draw_of(form)
+        grid = grid_points(sweep) if sweep.method == "grid" else []
+        self.cap = len(grid) or sweep.run_cap or 1
         self._jobs: dict[int, Job] = {}
         self._looked: dict[int, float] = {}
-        self._values: dict[int, float] = {}
         with self._alone():
-            if spec.method == "grid":
-                self._enqueue_grid(grid_points(spec))
-            if retry_failed:
-                self._enqueue_failed()
+            trials = self.study.get_trials(deepcopy=False)
+            for point in grid[len(trials) :]:
+                self.study.enqueue_trial(
+                    {name: _stored(draw, point.parameters[name]) for name, draw in self.drawn.items()}
+                )
+            for trial in _without_retried(trials) if retry_failed else ():
+                if trial.state == TrialState.FAIL:
+                    self.study.enqueue_trial(_drawn(trial), user_attrs={"retry_of": trial.number})
             self._refresh()
 
     def claim(self) -> Job | None:
@@ -60,15 +249,40 @@ class Search(Points):
                 # A killed process may have written down the end in the point's file alone, and not in the study.
                 state = self.settled(job)
                 if not state:
-                    job.state, job.progress = "waiting", {}
                     self.begin(job)
                     return job
                 self.take_over(job, state)
                 self.end(job)
         return None
 
+    def hopeless(self, job: Job) -> bool:
+        """Tell the study what a run has written since the last time, and ask its pruner."""
+        if job.run is None or time.monotonic() - self._looked.get(id(job), -math.inf) < LOOK_SECONDS:
+            return False
+        self._looked[id(job)] = time.monotonic()
+        return self._report(job)
+
+    def end(self, job: Job) -> None:
+        """Write down how a point ended, in the study too; "stopped" ones stay open there."""
+        value = None
+        if job.state == "finished":
+            value = 0.0  # without a metric all points are worth the same
+            if self.sweep.metric is not None:
+                try:
+                    value = run_metric(self.run_of(job)[0] or job.run, self.sweep.metric.name)
+                except RecfaceError as error:
+                    job.state, job.reason, value = "failed", str(error), None
+            self._report(job)  # its last lines too, so that a run of a few seconds is one to compare with
+        claim, job.claim = job.claim, None
+        super().end(job)  # first the point's file: whoever finds the trial open again learns from it
+        for state, word in _STATES.items():
+            if job.state == word:
+                self.study.tell(self._number(job), value, state=state)
+        if claim is not None:
+            claim.release()
+
     def _abandoned(self) -> Job | None:
-        """Claim a point that has been begun, but that nobody works on."""
+        """Claim a point that has been begun, but that no process works on."""
         for trial in self._refresh():
             job = self._jobs[trial.number]
             if trial.state == TrialState.RUNNING and job.claim is None:
@@ -84,68 +298,39 @@ class Search(Points):
         if len(trials) >= self.cap and not any(trial.state == TrialState.WAITING for trial in trials):
             return None
         number = len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = sampler_for(self.spec.method, self.study.study_name, number)
+        self.study.sampler = sampler_for(self.sweep.method, self.study.study_name, number)
         trial = self.study.ask({name: draw.distribution for name, draw in self.drawn.items()})
         self._refresh()
         job = self._jobs[trial.number]
-        job.claim = Claim.take(self.lock_path(job), wait=True)
+        job.claim = Claim.wait(self.lock_path(job))
         return job
-
-    def pending(self) -> bool:
-        """Whether another process holds a point."""
-        return any(job.state in ("waiting", "elsewhere") for job in self.jobs)
-
-    def hopeless(self, job: Job) -> bool:
-        """Tell the study what a run has written since the last time, and ask its pruner."""
-        if self.spec.early_terminate is None or job.run is None:
-            return False
-        if time.monotonic() - self._looked.get(id(job), float("-inf")) < LOOK_SECONDS:
-            return False
-        self._looked[id(job)] = time.monotonic()
-        return self._report(job)
 
     def _report(self, job: Job) -> bool:
         """Give the study what a run has written that it does not know yet; whether its pruner would stop the run."""
-        assert job.run is not None
-        metric = self.spec.metric or {}
-        values = intermediate_values(job.run, metric["name"], metric.get("goal", "minimize"))
-        return report(self.study, self._number(job), values)
-
-    def end(self, job: Job) -> None:
-        """Write down how a point ended, in the study too; "stopped" ones stay open there."""
-        value = None
-        if job.state == "finished" and self.spec.metric is not None:
-            try:
-                value = run_metric(self.run_of(job)[0] or job.run, self.spec.metric["name"])
-            except RecfaceError as error:
-                job.state, job.reason = "failed", str(error)
-            if self.spec.early_terminate is not None and job.run is not None:
-                self._report(job)  # its last lines too, so that a run of a few seconds is one to compare with
-        claim, job.claim = job.claim, None
-        super().end(job)  # first the point's file: whoever finds the trial open again learns from it
-        states = {word: state for state, word in _STATES.items()}
-        if job.state in states:
-            # Without a metric all points are worth the same.
-            self.study.tell(
-                self._number(job), 0.0 if value is None and job.state == "finished" else value, state=states[job.state]
-            )
-        if claim is not None:
-            claim.release()
+        metric = self.sweep.metric
+        if self.sweep.early_terminate is None or metric is None or job.run is None:
+            return False
+        stored = self.study.get_trials(deepcopy=False)[self._number(job)]
+        trial = optuna.trial.Trial(self.study, stored._trial_id)
+        for step, value in enumerate(intermediate_values(job.run, metric.name, metric.goal), start=1):
+            if step not in stored.intermediate_values:
+                trial.report(value, step)
+                if trial.should_prune():
+                    return True
+        return False
 
     def _alone(self) -> Claim:
         """Hold the whole sweep for a moment: asking for a point and claiming it must be one step."""
-        claim = Claim.take(self.folder / "sweep.lock", wait=True)
-        assert claim is not None
-        return claim
+        return Claim.wait(self.folder / "sweep.lock")
 
     def _number(self, job: Job) -> int:
         return int(job.key.rpartition("-")[2])
 
     def _refresh(self) -> list[FrozenTrial]:
         """Read the study: jobs for all trials that count, and placeholders for those that are still to be drawn."""
-        trials = self.study.get_trials(deepcopy=False)
-        retried = retried_numbers(trials)
-        counted = [trial for trial in trials if trial.number not in retried and self._is_whole(trial)]
+        # A process that was killed while it asked leaves a trial that lacks parameters for ever.
+        trials = _without_retried(self.study.get_trials(deepcopy=False))
+        counted = [trial for trial in trials if set(_drawn(trial)) == set(self.drawn)]
         for trial in counted:
             job = self._jobs.get(trial.number) or self._new_job(trial)
             if job.state != "running" and trial.state in _STATES and job.state != _STATES[trial.state]:
@@ -157,27 +342,28 @@ class Search(Points):
         self.jobs[:] = known + blank
         return counted
 
-    def _is_whole(self, trial: FrozenTrial) -> bool:
-        """Whether a trial has all its parameters; a process killed while it asked leaves one that never will."""
-        return set(drawn_of(trial)) == set(self.drawn)
-
     def _new_job(self, trial: FrozenTrial) -> Job:
-        drawn = drawn_of(trial)
-        values = self.fixed | {name: self.drawn[name].value(drawn[name]) for name in self.drawn}
+        drawn = _drawn(trial)
+        values = self.fixed | {name: draw.value(drawn[name]) for name, draw in self.drawn.items()}
         parameters = {name: values[name] for name in sorted(values)}
         name = f"{trial.number:03d}-{point_name(parameters, sorted(self.drawn) or sorted(values))}"
-        job = self.job(name, f"{self.study.study_name}-{trial.number}", parameters)
-        self._jobs[trial.number] = job
-        return job
+        self._jobs[trial.number] = self.job(name, f"{self.study.study_name}-{trial.number}", parameters)
+        return self._jobs[trial.number]
 
-    def _enqueue_grid(self, points: list[Any]) -> None:
-        for point in points[len(self.study.get_trials(deepcopy=False)) :]:
-            stored = {name: stored_choice(draw, point.parameters[name]) for name, draw in self.drawn.items()}
-            self.study.enqueue_trial(stored)
 
-    def _enqueue_failed(self) -> None:
-        trials = self.study.get_trials(deepcopy=False)
-        retried = retried_numbers(trials)
-        for trial in trials:
-            if trial.state == TrialState.FAIL and trial.number not in retried:
-                self.study.enqueue_trial(drawn_of(trial), user_attrs={"retry_of": trial.number})
+def _drawn(trial: FrozenTrial) -> dict[str, Any]:
+    """What was drawn for a trial, or given to it when it was enqueued."""
+    return trial.system_attrs.get("fixed_params", {}) | trial.params
+
+
+def _without_retried(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials but for the failed ones that another one has taken the place of."""
+    trials = list(trials)
+    retried = {trial.user_attrs.get("retry_of") for trial in trials}
+    return [trial for trial in trials if trial.number not in retried]
+
+
+def _stored(draw: Draw, value: Any) -> Any:
+    """The form in which a study stores one of a categorical parameter's values."""
+    assert isinstance(draw.distribution, CategoricalDistribution)
+    return next(choice for choice in draw.distribution.choices if draw.value(choice) == value)
