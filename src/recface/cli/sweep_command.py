@@ -1,0 +1,153 @@
+"""`recface sweep [run | status | prune] FILE`: a W&B sweep file without a server, resumably."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recface.cli.declaration import Command
+from recface.errors import RecfaceError
+
+if TYPE_CHECKING:
+    from recface.sweeps.points import Job, Points
+    from recface.sweeps.spec import Sweep
+
+
+def is_search(spec: Sweep) -> bool:
+    """Whether an Optuna study draws the points, and not a grid."""
+    return spec.method != "grid" or spec.early_terminate is not None
+
+
+def open_points(spec: Sweep, retry_failed: bool = False) -> Points:
+    """The points of a sweep: a list, or a study that draws them."""
+    if not is_search(spec):
+        from recface.sweeps.points import Grid
+
+        return Grid(spec, retry_failed)
+    from recface.sweeps.search import Search
+
+    return Search(spec, retry_failed)
+
+
+def run_points(spec: Sweep, options: argparse.Namespace) -> int:
+    """Run the sweep; returns the exit code."""
+    from recface.sweeps.display import Live, Plain, duration
+    from recface.sweeps.points import runs_folder
+    from recface.sweeps.runner import Runner
+
+    points, runs = open_points(spec, options.retry_failed), runs_folder(spec)
+    with (Live if sys.stdout.isatty() else Plain)(points.jobs) as display:
+
+        def ended(job: Job) -> None:
+            reason = f": {job.reason} (log: {job.log})" if job.reason else f" in {duration(job.seconds)}"
+            before = f"was {job.state} before{f': {job.reason}' if job.reason else ''}"
+            display.note(f"{job.name} {job.state + reason if job.here and not job.skipped else before}")
+            if not options.no_tables and job.here and job.state == "finished" and not job.skipped:
+                rebuild(runs, options.results, display.note)
+
+        failed = Runner(points, options.workers, ended, display.tick).run()
+        if not options.no_tables and any(job.skipped for job in points.jobs):  # they may not be in the tables yet
+            rebuild(runs, options.results, display.note)
+    return 1 if failed else 0
+
+
+def rebuild(runs: Path, results: Path, say: Callable[[str], object]) -> None:
+    """Let the tables fill in; that they cannot be built yet must not stop the sweep."""
+    from recface.results.build import write_tables
+    from recface.settings.compose import CONFIGS
+
+    try:
+        write_tables(CONFIGS / "table", runs, results)
+    except RecfaceError as error:
+        say(f"tables: {error}")
+
+
+def checked_spec(options: argparse.Namespace) -> Sweep:
+    """The sweep file with its overrides, all mistakes in it found."""
+    from recface.sweeps.sweep_mistakes import checked_sweep
+
+    if options.run_cap is not None and options.run_cap < 1:
+        raise RecfaceError(f"--run-cap is {options.run_cap}, it must be at least 1")
+    return checked_sweep(options.file, options.overrides, options.run_cap)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run every point, or print the commands that would."""
+    if options.workers < 1:
+        raise RecfaceError(f"--workers is {options.workers}, it must be at least 1")
+    spec = checked_spec(options)
+    if options.dry_run:
+        from recface.sweeps.spec import dry_run
+
+        for line in dry_run(spec):
+            print(line)
+        return 0
+    # `kill` and a closed terminal stop the children as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # Started with `&` by a script. The runs would inherit that, and could not be stopped early.
+        signal.signal(signal.SIGINT, lambda *_: None)
+    return run_points(spec, options)
+
+
+def look(options: argparse.Namespace, action: str) -> int:
+    """Show how far the points are, or remove what is not finished."""
+    spec = checked_spec(options)
+    from recface.sweeps.points import sweep_folder
+    from recface.sweeps.display import prune, show
+
+    if is_search(spec) and not (sweep_folder(spec) / "study.journal").exists():
+        print("not started yet: no points are drawn")  # and looking draws none
+        return 0
+    points = open_points(spec)
+    return show(points) if action == "status" else prune(points, options.yes)
+
+
+def _declare(parser: argparse.ArgumentParser, action: str) -> None:
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="W&B sweep YAML: method grid, random or bayes")
+    add("--run-cap", type=int, metavar="N", help="most points, in place of the file's run_cap")
+    if action == "prune":
+        add("--yes", action="store_true", help="remove without asking")
+    if action == "run":
+        add("--workers", type=int, default=2, metavar="N", help="runs at a time (2)")
+        add("--dry-run", action="store_true", help="check the file, print the commands and stop")
+        add("--retry-failed", action="store_true", help="run points again that failed before")
+        add("--no-tables", action="store_true", help="do not rebuild results/ as points finish")
+        add("--results", type=Path, default=Path("results"), metavar="DIR", help="where tables go (results)")
+
+
+_sweep = partial(
+    Command,
+    overrides="replaces a parameter of the sweep, or is added to it; values separated by commas",
+    one_thread=True,
+)
+_RUN = "Run a W&B sweep file without a server: every point, some at a time; finished ones are skipped."
+_DETAILS = (
+    "recface sweep sweeps/ablation.yaml --workers 2\n"
+    "recface sweep sweeps/ablation.yaml scale=smoke seed=0 --dry-run\n\n"
+    "Rerun the command to resume; finished runs are skipped. Several processes, on machines that share the folder of\n"
+    "runs, may work on one sweep at once."
+)
+COMMANDS = (
+    _sweep("sweep", _RUN, run, partial(_declare, action="run"), details=_DETAILS),
+    _sweep("sweep run", _RUN, run, partial(_declare, action="run"), details=_DETAILS),
+    _sweep(
+        "sweep status",
+        "Show how far each point of a sweep is.",
+        partial(look, action="status"),
+        partial(_declare, action="status"),
+    ),
+    _sweep(
+        "sweep prune",
+        "Remove the folders of a sweep's runs that were not finished.",
+        partial(look, action="prune"),
+        partial(_declare, action="prune"),
+    ),
+)
