@@ -40,7 +40,7 @@ class Augmentation(nn.Module):
         Args:
             image: (B, 3, S, S) in [0, 1].
             landmarks: (B, 68, 2) normalised, NaN = unknown.
-            seed: All that is drawn depends on it alone, whatever else used the global generator.
+            seed: Determines all draws, whatever else used the global generator.
 
         Returns:
             Both, augmented alike.

@@ -1,4 +1,4 @@
-"""The mixed DataModule: heterogeneous sources, one batch."""
+"""Batches mixed from several sources, each with its quota."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from recface.data.augment import Augmentation
 from recface.data.sampler import QuotaSampler
-from recface.data.source import Batch, Source
+from recface.data.sources import Batch, Source
 
 
 class MixedDataset(Dataset):

@@ -1,6 +1,6 @@
-"""Photos from files, cropped to the suite's framing, with the way back to the pixels that they came from.
+"""Photos from files, cropped to the suite's framing, with the way back to their own pixels.
 
-Framing: every face, rendered or photographed, is cropped so that its 68 landmarks lie where the mean face's lie.
+Framing: every face, rendered or photographed, is cropped so that its 68 landmarks lie on those of the mean face.
 """
 
 from __future__ import annotations
@@ -15,12 +15,135 @@ from PIL import Image, UnidentifiedImageError
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 
+LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
+
+
+@dataclass(frozen=True)
+class Photos:
+    """N photos of a table.
+
+    Attributes:
+        table: Its rows; `file` is there, the rest as known.
+        images: (N, 3, S, S) uint8.
+        landmarks: (N, 68, 2) normalised, NaN for photos without; None where the table has none.
+        turn: (N,) complex: a pixel (x, y) of the file lies at turn (x - iy) + shift in normalised coordinates.
+        shift: (N,) complex.
+    """
+
+    table: pd.DataFrame
+    images: np.ndarray
+    landmarks: np.ndarray | None
+    turn: np.ndarray
+    shift: np.ndarray
+
+    def in_pixels(self, points: np.ndarray) -> np.ndarray:
+        """Normalised points (N, P, 2) in the pixels of the files that the photos came from."""
+        place = (points[..., 0] + 1j * points[..., 1] - self.shift[:, None]) / self.turn[:, None]
+        return np.stack([place.real, -place.imag], -1)
+
+
+def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str) -> Photos:
+    """Read a table and its photos.
+
+    Args:
+        path: The CSV table, or a folder that holds `faces.csv`.
+        canonical: (68, 2) landmark positions that crops are aligned to.
+        size: Width and height S of the crops.
+        name: Name of the photos in messages.
+
+    Returns:
+        The photos: cropped by their landmarks; those without landmarks must be framed already and are only resized.
+
+    Raises:
+        RecfaceError: The table or its column 'file' is missing; or a row's photo is unreadable, is neither square nor
+            has landmarks, or has landmarks that are incomplete, not numbers, or outside of the photo.
+    """
+    path = Path(path)
+    table_path = path / "faces.csv" if path.is_dir() else path
+    if not table_path.is_file():
+        raise RecfaceError(f"{name}: no table {table_path}; give a CSV file or a folder with faces.csv")
+    try:  # by pandas' own parser: tables of training photos have millions of rows
+        table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str}, index_col=False)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise RecfaceError(f"{name}: {table_path}: not a readable CSV ({reason})") from None
+    if "file" not in table:
+        raise RecfaceError(f"{name}: {table_path} has no column 'file' (it has {', '.join(table)[:80]})")
+    folder = table_path.parent / "images"
+    return load_photos(table, folder if folder.is_dir() else table_path.parent, canonical, size, name)
+
+
+def load_photos(table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: int, name: str) -> Photos:
+    """`read_photos` for a table in memory whose files lie in a folder."""
+    pixels = _landmarks(table, name)
+    images = np.empty((len(table), 3, size, size), np.uint8)
+    landmarks = np.full((len(table), 68, 2), np.nan)
+    turn, shift = np.zeros(len(table), complex), np.zeros(len(table), complex)
+    for row, file in enumerate(table["file"]):
+        photo, where = _open_photo(folder / str(file), name, row), f"{name}, row {row + 2}: {folder / str(file)}"
+        if pixels is not None and np.isfinite(pixels[row]).all():
+            turn[row], shift[row] = _place(photo, pixels[row], canonical, where)
+            images[row], landmarks[row] = crop_photo(photo, pixels[row], canonical, size)
+        elif photo.width == photo.height:
+            turn[row], shift[row] = 2 / photo.width, -1 + 1j
+            images[row] = np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+        else:
+            raise RecfaceError(
+                f"{where}: {photo.width} x {photo.height} pixels, and no landmarks to frame it by; "
+                "add landmarks or crop it to a square"
+            )
+    return Photos(table, images, None if pixels is None else landmarks, turn, shift)
+
+
+def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray | None:
+    """(N, 68, 2) in pixels, NaN for photos without; None where the table has no such columns."""
+    present = [column for column in LANDMARK_COLUMNS if column in table]
+    if not present:
+        return None
+    if len(present) < len(LANDMARK_COLUMNS):
+        missing = next(column for column in LANDMARK_COLUMNS if column not in table)
+        raise RecfaceError(f"{name}: no column {missing} beside {present[0]}; give x1,y1 to x68,y68 or none of them")
+    numbers = table[LANDMARK_COLUMNS].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    filled = table[LANDMARK_COLUMNS].notna().to_numpy()
+    if (wrong := filled & ~np.isfinite(numbers)).any():
+        row, column = np.argwhere(wrong)[0]
+        cell = table[LANDMARK_COLUMNS[column]].iloc[row]
+        raise RecfaceError(f"{name}, row {row + 2}: {LANDMARK_COLUMNS[column]} must be a number, not {cell!r}")
+    if (part := filled.any(axis=1) & ~filled.all(axis=1)).any():
+        row = int(part.argmax())
+        count = f"{filled[row].sum()} of {len(LANDMARK_COLUMNS)} cells"
+        raise RecfaceError(f"{name}, row {row + 2}: {count} of landmarks are filled; fill all or none")
+    return numbers.reshape(-1, 68, 2)
+
+
+def _place(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: str) -> tuple[complex, complex]:
+    """`framing_of` landmarks, which must span a face in the photo."""
+    if np.ptp(marks, axis=0).min() == 0:
+        raise RecfaceError(f"{where}: the landmarks span no face; leave their cells empty if unknown")
+    turn, shift = framing_of(marks, canonical)
+    middle = -shift / turn
+    if not (0 <= middle.real <= photo.width and 0 <= -middle.imag <= photo.height):
+        raise RecfaceError(f"{where}: the landmarks lie outside of the photo, {photo.width} x {photo.height} pixels")
+    return turn, shift
+
+
+def _open_photo(path: Path, name: str, row: int) -> Image.Image:
+    try:
+        with Image.open(path) as photo:
+            if photo.mode.startswith(("I", "F")):  # conversion would clip it to white
+                raise RecfaceError(f"{name}, row {row + 2}: {path}: more than 8 bits a channel; convert it to 8 bits")
+            return photo.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
+        raise RecfaceError(f"{name}, row {row + 2}: {path}: {what}; correct or remove the row") from None
+
+
 HALF_WIDTH_MM = 90.0
 """Half of the crop's width, at the mean face's size."""
 
 
 def canonical_landmarks(model: FaceModel) -> np.ndarray:
-    """Where the landmarks go: those of the mean shape seen from the front, (68, 2) normalised (x right, y up)."""
+    """Landmarks of the mean shape seen from the front, (68, 2) normalised (x right, y up): the target of framing."""
     return model.mean[model.landmarks68][:, :2].double().numpy() / HALF_WIDTH_MM
 
 
@@ -41,13 +164,17 @@ def similarity_2d(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, n
 
 
 def framing_of(landmarks: np.ndarray, canonical: np.ndarray) -> tuple[complex, complex]:
-    """Where the crop of a photo lies in it: a pixel (x, y) comes to a (x - iy) + b in normalised coordinates.
+    """Map from a photo to its crop: a pixel (x, y) comes to a (x - iy) + b in normalised coordinates.
 
     Args:
         landmarks: (68, 2) landmarks in pixels (origin top left, y down).
         canonical: (68, 2) target positions from `canonical_landmarks`.
+
+    Returns:
+        a and b.
     """
-    return similarity_2d(landmarks * [1.0, -1.0], canonical)
+    a, b = similarity_2d(landmarks * [1.0, -1.0], canonical)
+    return complex(a), complex(b)
 
 
 def crop_photo(
@@ -76,127 +203,3 @@ def crop_photo(
     crop = np.asarray(warped.resize((size, size), Image.Resampling.BOX))
     moved = a * (flipped[:, 0] + 1j * flipped[:, 1]) + b
     return np.ascontiguousarray(crop.transpose(2, 0, 1)), np.stack([moved.real, moved.imag], -1)
-
-
-LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
-
-
-@dataclass(frozen=True)
-class Photos:
-    """N photos of a table.
-
-    Attributes:
-        table: Its rows; `file` is there, the rest as known.
-        images: (N, 3, S, S) uint8.
-        landmarks: (N, 68, 2) normalised, NaN for photos without; None where the table has none.
-        turn: (N,) complex, and
-        shift: (N,) complex: a pixel (x, y) of the file lies at turn (x - iy) + shift in normalised coordinates.
-    """
-
-    table: pd.DataFrame
-    images: np.ndarray
-    landmarks: np.ndarray | None
-    turn: np.ndarray
-    shift: np.ndarray
-
-    def in_pixels(self, points: np.ndarray) -> np.ndarray:
-        """Normalised points (N, P, 2) in the pixels of the files that the photos came from."""
-        place = (points[..., 0] + 1j * points[..., 1] - self.shift[:, None]) / self.turn[:, None]
-        return np.stack([place.real, -place.imag], -1)
-
-
-def _read_table(path: Path, name: str) -> tuple[pd.DataFrame, Path]:
-    """Read the table (a CSV file, or the only CSV of that kind in a folder) and find its photo folder."""
-    table_path = path / "faces.csv" if path.is_dir() else path
-    if not table_path.is_file():
-        raise RecfaceError(f"{name}: no table {table_path}; give a CSV file or a folder with faces.csv")
-    try:  # by pandas' own parser: tables of training photos have millions of rows
-        table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str}, index_col=False)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise RecfaceError(f"{name}: {table_path}: not a readable CSV ({reason})") from None
-    if "file" not in table:
-        raise RecfaceError(f"{name}: {table_path} has no column 'file' (it has {', '.join(table)[:80]})")
-    folder = table_path.parent / "images"
-    return table, folder if folder.is_dir() else table_path.parent
-
-
-def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray | None:
-    """(N, 68, 2) in pixels, NaN for photos without; None where the table has no such columns."""
-    present = [column for column in LANDMARK_COLUMNS if column in table]
-    if not present:
-        return None
-    if len(present) < len(LANDMARK_COLUMNS):
-        missing = next(column for column in LANDMARK_COLUMNS if column not in table)
-        raise RecfaceError(f"{name}: no column {missing} beside {present[0]}; 68 landmarks are {len(LANDMARK_COLUMNS)}")
-    numbers = table[LANDMARK_COLUMNS].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    filled = table[LANDMARK_COLUMNS].notna().to_numpy()
-    if (wrong := filled & ~np.isfinite(numbers)).any():
-        row, column = np.argwhere(wrong)[0]
-        cell = table[LANDMARK_COLUMNS[column]].iloc[row]
-        raise RecfaceError(f"{name}, row {row + 2}: {LANDMARK_COLUMNS[column]} is {cell!r}, no number")
-    if (part := filled.any(axis=1) & ~filled.all(axis=1)).any():
-        row = int(part.argmax())
-        count = f"{filled[row].sum()} of {len(LANDMARK_COLUMNS)} cells"
-        raise RecfaceError(f"{name}, row {row + 2}: {count} of landmarks are filled; give all or none")
-    return numbers.reshape(-1, 68, 2)
-
-
-def _place(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: str) -> tuple[complex, complex]:
-    """As `framing_of`, for landmarks that span a face in the photo."""
-    if np.ptp(marks, axis=0).min() == 0:
-        raise RecfaceError(f"{where}: the landmarks span no face; leave their cells empty if they are not known")
-    turn, shift = framing_of(marks, canonical)
-    middle = -shift / turn
-    if not (0 <= middle.real <= photo.width and 0 <= -middle.imag <= photo.height):
-        raise RecfaceError(f"{where}: the landmarks lie outside of the photo, {photo.width} x {photo.height} pixels")
-    return turn, shift
-
-
-def _open_photo(path: Path, name: str, row: int) -> Image.Image:
-    try:
-        with Image.open(path) as photo:
-            if photo.mode.startswith(("I", "F")):  # clipped to white, if it were converted
-                raise RecfaceError(f"{name}, row {row + 2}: {path}: more than 8 bits a channel; convert it to 8")
-            return photo.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
-        raise RecfaceError(f"{name}, row {row + 2}: {path}: {what}; mend or remove the row") from None
-
-
-def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str) -> Photos:
-    """Read a table and its photos.
-
-    Args:
-        path: The CSV table, or a folder that holds `faces.csv`.
-        canonical: (68, 2) landmark positions that crops are aligned to.
-        size: Width and height S of the crops.
-        name: What the photos are, for messages.
-
-    Returns:
-        The photos: cropped by their landmarks; those without landmarks must be framed already and are only resized.
-
-    Raises:
-        RecfaceError: No table, no column 'file', landmarks that are no numbers, known in part only, or no face in the
-            photo, an unreadable photo, or one that is neither square nor has landmarks, with its row.
-    """
-    return load_photos(*_read_table(Path(path), name), canonical, size, name)
-
-
-def load_photos(table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: int, name: str) -> Photos:
-    """As `read_photos`, from a table in memory whose files lie in a folder."""
-    pixels = _landmarks(table, name)
-    images = np.empty((len(table), 3, size, size), np.uint8)
-    landmarks = np.full((len(table), 68, 2), np.nan)
-    turn, shift = np.zeros(len(table), complex), np.zeros(len(table), complex)
-    for row, file in enumerate(table["file"]):
-        photo, where = _open_photo(folder / str(file), name, row), f"{name}, row {row + 2}: {folder / str(file)}"
-        if pixels is not None and np.isfinite(pixels[row]).all():
-            turn[row], shift[row] = _place(photo, pixels[row], canonical, where)
-            images[row], landmarks[row] = crop_photo(photo, pixels[row], canonical, size)
-        elif photo.width == photo.height:
-            turn[row], shift[row] = 2 / photo.width, -1 + 1j
-            images[row] = np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
-        else:
-            raise RecfaceError(f"{where}: {photo.width} x {photo.height} pixels, and no landmarks to frame it by")
-    return Photos(table, images, None if pixels is None else landmarks, turn, shift)

@@ -1,4 +1,4 @@
-"""Which photos make up a batch: a fixed quota of every source."""
+"""Composition of batches: a fixed quota of every source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recface.errors import RecfaceError
 
 
 def quotas(shares: list[float], batch_size: int) -> list[int]:
-    """Split a batch among sources by the largest remainder, at least one sample for each positive share.
+    """Split a batch among sources by the largest remainder, with at least one sample for each positive share.
 
     Args:
         shares: Share of each source, not negative, any sum.
@@ -26,8 +26,8 @@ def quotas(shares: list[float], batch_size: int) -> list[int]:
     positive = [share > 0 for share in shares]
     if not any(positive) or sum(positive) > batch_size:
         raise RecfaceError(
-            f"data.sources: shares {shares} cannot fill a batch of {batch_size}: give positive shares, and at least "
-            "one sample for each source (scale.batch_size)"
+            f"data.sources: shares {shares} cannot fill a batch of {batch_size}; give positive shares, and a "
+            "scale.batch_size of at least one sample for each"
         )
     exact = np.array(shares) / sum(shares) * batch_size
     parts = np.maximum(np.floor(exact), positive).astype(int)
@@ -42,7 +42,7 @@ class QuotaSampler(Sampler[list[int]]):
     """Batches of a fixed share of each source, each shuffled on its own without replacement.
 
     The batch of a step depends on the seed and the step alone: every variant sees the same photos in the same order,
-    and a resumed run goes on where it stopped.
+    and a resumed run continues the order.
 
     Args:
         lengths: Number of photos of each source.
@@ -80,16 +80,10 @@ class QuotaSampler(Sampler[list[int]]):
 
     def batch(self, step: int) -> list[int]:
         """Global indices of the samples of a step, counted from the start of training."""
-        return (
-            np.concatenate(
-                [
-                    self.offsets[source] + self._draw(source, step * quota, quota)
-                    for source, quota in enumerate(self.quotas)
-                ]
-            )
-            .astype(int)
-            .tolist()[self.rank :: self.world_size]
-        )
+        parts = [
+            self.offsets[source] + self._draw(source, step * quota, quota) for source, quota in enumerate(self.quotas)
+        ]
+        return np.concatenate(parts).astype(int).tolist()[self.rank :: self.world_size]
 
     def _draw(self, source: int, start: int, count: int) -> np.ndarray:
         """Entries start .. start + count of a source's endless sequence of shuffled passes."""

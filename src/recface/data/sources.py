@@ -1,30 +1,109 @@
-"""One file a dataset: each builds a `Source`.
-
-Splits of the embedded benchmark as sources.
-
-A folder of photos with a table: the door for real data.
-
-The table has a column `file` (relative to the table's folder or to `images/` in it) and, as known, `identity` (any
-string; empty = unknown), `expression`, and 68 landmarks as x1, y1, ..., x68, y68 in pixels (empty = unknown). Photos
-with landmarks are cropped to the suite's framing; photos without must be framed already and are only resized.
-"""
+"""Sources of photos: one form for all, from the embedded benchmark or from a folder of photographs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from recface.data.benchmark import Benchmark
 from recface.data.photos import read_photos
-from recface.data.source import NO_IDENTITY, Source
+from recface.errors import RecfaceError
+
+NO_IDENTITY = -1
+"""Identity of a photo whose person is unknown. Unknown landmarks and shape parameters are NaN."""
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Photos of one origin, with their labels.
+
+    Attributes:
+        name: Its name in the configuration.
+        images: (N, 3, S, S) uint8, in memory or memory-mapped.
+        identity: (N,) int64 in 0..num_identities-1, or None: nobody is named.
+        landmarks: (N, 68, 2) normalised (x right, y up), or None. A photo without landmarks has NaN.
+        identity_parameters: (N, K) true whitened shape parameters, or None.
+        extra: Further arrays of N rows (pose, expression, ...), for evaluation only; never in a batch.
+    """
+
+    name: str
+    images: np.ndarray
+    identity: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+    identity_parameters: np.ndarray | None = None
+    extra: dict[str, np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.images) == 0:
+            raise RecfaceError(f"data source '{self.name}' is empty; check its path and filters")
+        if self.identity is None and self.landmarks is None:
+            raise RecfaceError(
+                f"data source '{self.name}' has neither identity nor landmark labels, so no loss term can use it; "
+                "add a column 'identity' or columns x1,y1 to x68,y68 to its table"
+            )
+        for field in ("identity", "landmarks", "identity_parameters"):
+            values = getattr(self, field)
+            if values is not None and len(values) != len(self.images):
+                raise RecfaceError(
+                    f"data source '{self.name}': {len(values)} rows of {field} for {len(self.images)} photos; "
+                    "give one for each photo"
+                )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of the photos: `file` of `extra`, such as the column of a table of photographs, or `<source>_<row>`."""
+        if self.extra is not None and "file" in self.extra:
+            return list(self.extra["file"].tolist())
+        return [f"{self.name}_{row:05d}" for row in range(len(self))]
+
+    @property
+    def num_identities(self) -> int:
+        """Number of named people; 0 where nobody is named."""
+        return 0 if self.identity is None else int(self.identity.max()) + 1
+
+    def batch(self, rows: np.ndarray, num_parameters: int, source_index: int, first_identity: int = 0) -> Batch:
+        """Assemble samples.
+
+        Args:
+            rows: (B,) indices of the photos.
+            num_parameters: Number K of shape parameters, to fill unknown ones with NaN.
+            source_index: Number of this source in the mix.
+            first_identity: Added to the identities, so that those of several sources do not collide.
+
+        Returns:
+            image (B, 3, S, S) uint8, identity (B,), landmarks (B, 68, 2), identity_parameters (B, K), source (B,),
+            record (B,).
+        """
+        count = len(rows)
+        identity = np.full(count, NO_IDENTITY) if self.identity is None else self.identity[rows] + first_identity
+        landmarks = np.full((count, 68, 2), np.nan) if self.landmarks is None else self.landmarks[rows]
+        truth = self.identity_parameters
+        parameters = np.full((count, num_parameters), np.nan) if truth is None else truth[rows]
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(self.images[rows])),
+            "identity": torch.from_numpy(identity.astype(np.int64)),
+            "landmarks": torch.from_numpy(landmarks.astype(np.float32)),
+            "identity_parameters": torch.from_numpy(parameters.astype(np.float32)),
+            "source": torch.full((count,), source_index),
+            "record": torch.from_numpy(np.asarray(rows, dtype=np.int64)),
+        }
+
 
 TRAINING_LABELS = {"identity": ("identity",), "landmark": ("landmarks",)}
-"""What a training split shows; the benchmark knows more, but a network must not."""
-CONDITIONS = ("angles", "expression", "light", "albedo", "occluded")
-"""What evaluation splits say about each photo beside the labels."""
+"""Labels of the training splits; the benchmark knows more, but a network must not."""
+EXTRA_LABELS = ("angles", "expression", "albedo", "occluded")
+"""Further labels of the evaluation splits."""
 
 
 def embedded_source(benchmark: Benchmark, split: str) -> Source:
@@ -42,14 +121,19 @@ def embedded_source(benchmark: Benchmark, split: str) -> Source:
     shown = TRAINING_LABELS.get(split, ("identity", "landmarks", "identity_parameters"))
     extra = {}
     if split not in TRAINING_LABELS:
-        extra = {key: labels[key] for key in ("angles", "expression", "albedo", "occluded")}
-        # The benchmark's hash is part of the names, so that predictions for another one are not taken for this one's.
+        extra = {key: labels[key] for key in EXTRA_LABELS}
+        # The benchmark's hash is part of the names, so that predictions for another benchmark are refused.
         extra["file"] = np.array([f"{split}_{benchmark.manifest_hash[:8]}_{row:05d}" for row in range(len(images))])
     return Source(split, images, **{key: labels[key] for key in shown}, extra=extra)
 
 
 def manifest_source(path: str | Path, canonical: np.ndarray, size: int, name: str = "manifest") -> Source:
-    """Read a folder of photos with its table.
+    """Read a folder of photos with its table: the door for real data.
+
+    The table has a column `file` (relative to the table's folder or to `images/` in it) and, as known, `identity` (any
+    string; empty = unknown), `expression`, and 68 landmarks as x1, y1, ..., x68, y68 in pixels (empty = unknown).
+    Photos with landmarks are cropped to the suite's framing; photos without must be framed already and are only
+    resized.
 
     Args:
         path: The CSV table, or a folder that holds `faces.csv`.
@@ -61,14 +145,13 @@ def manifest_source(path: str | Path, canonical: np.ndarray, size: int, name: st
         The source, in memory. `extra` holds the tables' columns expression and file.
 
     Raises:
-        RecfaceError: No table, no column 'file', an unreadable photo (named with its row), or no label at all.
+        RecfaceError: The table or its column 'file' is missing, a photo is unreadable, or there are no labels.
     """
     photos = read_photos(path, canonical, size, f"data source '{name}'")
     table = photos.table
     identity = None
     if "identity" in table and table["identity"].notna().any():
-        identity = pd.factorize(table["identity"], sort=True)[0].astype(np.int64)  # unknown becomes -1
-        assert NO_IDENTITY == -1
+        identity = pd.factorize(table["identity"], sort=True)[0].astype(np.int64)  # unknown is -1, our NO_IDENTITY
     extra = {key: table[key].fillna("").to_numpy(str) for key in ("file", "expression") if key in table}
     return Source(name, photos.images, identity, photos.landmarks, extra=extra)
 

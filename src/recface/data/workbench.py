@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from recface.data import MixedDataModule, Source
 from recface.data.benchmark import Benchmark, BenchmarkConfig, get_benchmark
 from recface.data.photos import canonical_landmarks
 from recface.data.sources import SOURCES
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel, get
-from recface.run.identity import Config
-from recface.variants import VARIANTS, Reconstruction
+from recface.settings import Config
 
 
 @dataclass(frozen=True)
@@ -53,13 +50,11 @@ def open_workbench(config: Config) -> Workbench:
 
 
 def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: FaceModel) -> Source:
-    kind = settings.get("kind")
-    if kind not in SOURCES:
-        raise RecfaceError(f"data.sources.{name}.kind: no kind '{kind}'; known are {', '.join(SOURCES)}")
-    if kind == "embedded":
-        return SOURCES[kind](benchmark, settings["split"])
+    build = SOURCES[settings["kind"]]
+    if settings["kind"] == "embedded":
+        return build(benchmark, settings["split"])
     size = benchmark.images("landmark").shape[-1]
-    return SOURCES[kind](settings["path"], canonical_landmarks(face_model), size, name)
+    return build(settings["path"], canonical_landmarks(face_model), size, name)
 
 
 def stage_sources(bench: Workbench, stage: int) -> list[str]:
@@ -84,17 +79,3 @@ def build_data(bench: Workbench, stage: int, start: int = 0) -> MixedDataModule:
         workers=config["data"]["workers"],
         start=start,
     )
-
-
-def build_variant(bench: Workbench, stage: int, face_model: FaceModel | None = None) -> Reconstruction:
-    """Build the network of a stage; stage 1 is the baseline's for every variant.
-
-    Args:
-        bench: Benchmark and configuration.
-        stage: 1 or 2.
-        face_model: The model to decode with, where it is not the benchmark's own.
-    """
-    torch.manual_seed(bench.config["seed"])
-    variant = VARIANTS["baseline" if stage == 1 else bench.config["variant"]]
-    model = face_model or bench.face_model
-    return variant(bench.config, model, bench.benchmark.albedo_model, bench.num_identities, stage=stage)

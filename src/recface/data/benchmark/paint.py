@@ -1,4 +1,4 @@
-"""Procedural albedo: what makes a person recognisable beside the shape. Ours.
+"""Procedural albedo, by which a person can be recognised beside the shape. Ours.
 
 Every person gets a skin tone, a smooth random field, brows, eyes, lips, a beard shadow and a hairline of their own,
 the same in all photos, as in life. A network can therefore recognise people by their albedo while their shape stays
@@ -31,15 +31,6 @@ class FaceRegions:
     hair: np.ndarray
 
 
-def _distance_to_segments(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Distance (V,) in mm from points (V, 3) to the nearest of the segments start (S, 3) to end (S, 3)."""
-    nearest = np.full(len(points), np.inf)
-    for a, b in zip(start, end, strict=True):
-        along = np.clip((points - a) @ (b - a) / max((b - a) @ (b - a), 1e-9), 0, 1)
-        nearest = np.minimum(nearest, np.linalg.norm(points - (a + along[:, None] * (b - a)), axis=1))
-    return nearest
-
-
 def face_regions(model: FaceModel) -> FaceRegions:
     """Find brows, eyes, lips, cheeks, beard and hair on the mean shape from its 68 landmarks."""
     points = model.mean.double().numpy()
@@ -67,19 +58,13 @@ def face_regions(model: FaceModel) -> FaceRegions:
     return FaceRegions(*(x.astype(np.float32) for x in (points, brows, eyes, iris, lips, cheeks, beard, hair)))
 
 
-def _blend(colour: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return colour + weight[:, None].astype(np.float32) * (target.astype(np.float32) - colour)
-
-
-def _smooth_field(position: np.ndarray, generator: np.random.Generator, waves: int = 24) -> np.ndarray:
-    """A smooth random field (V, 3) with unit-order deviation: a sum of waves 25 to 120 mm long, mostly grey."""
-    direction = generator.standard_normal((waves, 3), np.float32)
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    frequency = (2 * np.pi / generator.uniform(25, 120, (waves, 1))).astype(np.float32)
-    colour = generator.standard_normal((waves, 1), np.float32)
-    colour = colour + np.float32(0.35) * generator.standard_normal((waves, 3), np.float32)
-    phase = generator.uniform(0, 2 * np.pi, waves).astype(np.float32)
-    return np.cos(position @ (direction * frequency).T + phase) @ colour * np.float32(np.sqrt(2 / waves))
+def _distance_to_segments(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Distance (V,) in mm from points (V, 3) to the nearest of the segments start (S, 3) to end (S, 3)."""
+    nearest = np.full(len(points), np.inf)
+    for a, b in zip(start, end, strict=True):
+        along = np.clip((points - a) @ (b - a) / max((b - a) @ (b - a), 1e-9), 0, 1)
+        nearest = np.minimum(nearest, np.linalg.norm(points - (a + along[:, None] * (b - a)), axis=1))
+    return nearest
 
 
 def paint_person(regions: FaceRegions, generator: np.random.Generator) -> np.ndarray:
@@ -117,3 +102,18 @@ def paint_person(regions: FaceRegions, generator: np.random.Generator) -> np.nda
     hairline = 1 / (1 + np.exp(-(regions.hair + generator.normal() * 7) / 3))
     colour = _blend(colour, hair * (1 + 0.15 * _smooth_field(regions.position, generator)), 0.95 * hairline)
     return np.clip(colour, 0.02, 0.98)
+
+
+def _blend(colour: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return colour + weight[:, None].astype(np.float32) * (target.astype(np.float32) - colour)
+
+
+def _smooth_field(position: np.ndarray, generator: np.random.Generator, waves: int = 24) -> np.ndarray:
+    """A smooth random field (V, 3) with unit-order deviation: a sum of waves 25 to 120 mm long, mostly grey."""
+    direction = generator.standard_normal((waves, 3), np.float32)
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    frequency = (2 * np.pi / generator.uniform(25, 120, (waves, 1))).astype(np.float32)
+    colour = generator.standard_normal((waves, 1), np.float32)
+    colour = colour + np.float32(0.35) * generator.standard_normal((waves, 3), np.float32)
+    phase = generator.uniform(0, 2 * np.pi, waves).astype(np.float32)
+    return np.cos(position @ (direction * frequency).T + phase) @ colour * np.float32(np.sqrt(2 / waves))

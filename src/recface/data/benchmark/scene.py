@@ -1,7 +1,4 @@
-"""Random scenes: pose, expression, light, and the camera that frames the face. Ours.
-
-Named conditions of the benchmark's photos, from their labels: what SIR's qualitative comparison sorts photos by.
-"""
+"""Random scenes: pose, expression, light, and the camera that frames the face; and the conditions they show. Ours."""
 
 from __future__ import annotations
 
@@ -14,41 +11,6 @@ import torch
 from recface.data.photos import canonical_landmarks, similarity_2d
 from recface.face_model import FaceModel
 from recface.render import euler_to_matrix
-
-LARGE_POSE_DEGREES = 30.0
-"""Yaw above which a pose is large: where AFLW2000-3D's second bin begins."""
-EXPRESSIVE_NORM = 0.5
-"""Norm of the expression coefficients above which a face is expressive: one unit at half of its movement."""
-DARK_SHARE = 0.25
-"""Light is strong where the side turned away from it gets less than this share of the mean, by the first order."""
-
-CONDITIONS = ("light", "expression", "large_pose", "occlusion", "plain")
-"""The names, in the order of tables; "plain" is none of the others."""
-
-
-def named_conditions(labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Sort photos into conditions; one photo may be in several.
-
-    Source: the conditions are SIR's (methods.md, "SIR", comparison [A]); the thresholds are ours.
-
-    Args:
-        labels: `Benchmark.labels` of a split: angles (N, 3) pitch, yaw, roll in radians; expression (N, E); light
-            (N, 9, 3) spherical-harmonics coefficients; occluded (N,) bool.
-
-    Returns:
-        Condition to (N,) bool, the names of `CONDITIONS`.
-    """
-    # Irradiance of degree 0 and 1 is c0 + sqrt(3) |c1| cos of the angle to the light's direction.
-    light = labels["light"].mean(axis=2)
-    dark = light[:, 0] - np.sqrt(3) * np.linalg.norm(light[:, 1:4], axis=1)
-    found = {
-        "light": dark < DARK_SHARE * light[:, 0],
-        "expression": np.linalg.norm(labels["expression"], axis=1) > EXPRESSIVE_NORM,
-        "large_pose": np.abs(np.degrees(labels["angles"][:, 1])) > LARGE_POSE_DEGREES,
-        "occlusion": labels["occluded"].astype(bool),
-    }
-    return found | {"plain": ~np.any(list(found.values()), axis=0)}
-
 
 MAX_YAW = np.deg2rad(60.0)
 
@@ -79,6 +41,55 @@ class Scenes:
         return len(self.scale)
 
 
+def draw_scenes(model: FaceModel, identity_parameters: np.ndarray, generator: np.random.Generator) -> Scenes:
+    """Draw one scene for each row of shape parameters and frame it as an aligned crop with jitter.
+
+    Args:
+        model: The face model that the parameters belong to.
+        identity_parameters: (N, K) whitened shape parameters, one row a photo.
+        generator: Source of all randomness.
+
+    Returns:
+        N scenes.
+    """
+    count = len(identity_parameters)
+    expression = draw_expressions(model.expression_names, count, generator)
+    angles = draw_angles(count, generator)
+    rotation = euler_to_matrix(torch.from_numpy(angles)).numpy()
+    with torch.no_grad():
+        marks = model.landmarks(torch.from_numpy(identity_parameters).float(), torch.from_numpy(expression).float())
+    turned = np.einsum("nij,npj->npi", rotation, marks.double().numpy())[..., :2]
+    a, b = similarity_2d(turned, canonical_landmarks(model))
+    # A real detector is never exact: turn, size and place are off by a little.
+    jitter = np.exp(generator.normal(0, 0.04, count) + 1j * generator.normal(0, 0.06, count))
+    shift = generator.normal(0, 0.035, (count, 2))
+    a, b = a * jitter, b * jitter + shift[:, 0] + 1j * shift[:, 1]
+    angles = angles + np.stack([np.zeros(count), np.zeros(count), np.angle(a)], axis=1)  # roll is the outermost turn
+    placed = a[:, None] * (turned[..., 0] + 1j * turned[..., 1]) + b[:, None]
+    return Scenes(
+        identity_parameters=identity_parameters,
+        expression=expression,
+        angles=angles,
+        scale=np.abs(a),
+        translation=np.stack([b.real, b.imag], axis=1),
+        light=draw_light(count, generator),
+        landmarks=np.stack([placed.real, placed.imag], axis=-1),
+    )
+
+
+def draw_expressions(names: list[str], count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw (count, E) expression coefficients: a third of the faces near neutral, the others move a few units."""
+    groups = _paired_units(names)
+    expression = np.zeros((count, len(names)))
+    for row in range(count):
+        strength = 0.15 if generator.random() < 0.35 else 0.85
+        moved = min(int(generator.integers(1, 5)), len(groups))
+        for group in generator.choice(len(groups), size=moved, replace=False):
+            side = 1 - 0.3 * generator.random(len(groups[group]))  # faces move unevenly
+            expression[row, groups[group]] = strength * generator.random() * side
+    return expression
+
+
 def _paired_units(names: list[str]) -> list[list[int]]:
     """Group expression units that are the left and right half of one movement."""
     groups: dict[str, list[int]] = {}
@@ -88,18 +99,6 @@ def _paired_units(names: list[str]) -> list[list[int]]:
             stem = stem.removesuffix(suffix)
         groups.setdefault(stem if stem not in ("mouth", "jaw") else name, []).append(index)
     return list(groups.values())
-
-
-def draw_expressions(names: list[str], count: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw (count, E) expression coefficients: a third of the faces near neutral, the others move a few units."""
-    groups = _paired_units(names)
-    expression = np.zeros((count, len(names)))
-    for row in range(count):
-        strength = 0.15 if generator.random() < 0.35 else 0.85
-        for group in generator.choice(len(groups), size=min(generator.integers(1, 5), len(groups)), replace=False):
-            side = 1 - 0.3 * generator.random(len(groups[group]))  # faces move unevenly
-            expression[row, groups[group]] = strength * generator.random() * side
-    return expression
 
 
 def draw_light(count: int, generator: np.random.Generator) -> np.ndarray:
@@ -121,37 +120,36 @@ def draw_angles(count: int, generator: np.random.Generator) -> np.ndarray:
     return np.stack([pitch, yaw, generator.normal(0, 0.15, count)], axis=1)
 
 
-def draw_scenes(model: FaceModel, identity_parameters: np.ndarray, generator: np.random.Generator) -> Scenes:
-    """Draw one scene for each row of shape parameters and frame it as an aligned crop with jitter.
+LARGE_POSE_DEGREES = 30.0
+"""Yaw above which a pose is large: where AFLW2000-3D's second bin begins."""
+EXPRESSIVE_NORM = 0.5
+"""Norm of the expression coefficients above which a face is expressive: one unit at half of its movement."""
+DARK_SHARE = 0.25
+"""Light is strong where the side turned away from it gets less than this share of the mean, by the first order."""
+
+CONDITIONS = ("light", "expression", "large_pose", "occlusion", "plain")
+"""Names in the order of tables; "plain" is none of the others."""
+
+
+def named_conditions(labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Sort photos into conditions; one photo may be in several.
+
+    Source: the conditions are SIR's (methods.md, "SIR", comparison [A]); the thresholds are ours.
 
     Args:
-        model: The face model that the parameters belong to.
-        identity_parameters: (N, K) whitened shape parameters, one row a photo.
-        generator: Source of all randomness.
+        labels: `Benchmark.labels` of a split: angles (N, 3) pitch, yaw, roll in radians; expression (N, E); light
+            (N, 9, 3) spherical-harmonics coefficients; occluded (N,) bool.
 
     Returns:
-        N scenes.
+        Condition to (N,) bool, the names of `CONDITIONS`.
     """
-    count = len(identity_parameters)
-    expression = draw_expressions(model.expression_names, count, generator)
-    angles = draw_angles(count, generator)
-    rotation = euler_to_matrix(torch.from_numpy(angles)).numpy()
-    with torch.no_grad():
-        marks = model.landmarks(torch.from_numpy(identity_parameters).float(), torch.from_numpy(expression).float())
-    turned = np.einsum("nij,npj->npi", rotation, marks.double().numpy())[..., :2]
-    a, b = similarity_2d(turned, canonical_landmarks(model))
-    # The detector of a real pipeline is never exact: turn, size and place are off by a little.
-    jitter = np.exp(generator.normal(0, 0.04, count) + 1j * generator.normal(0, 0.06, count))
-    shift = generator.normal(0, 0.035, (count, 2))
-    a, b = a * jitter, b * jitter + shift[:, 0] + 1j * shift[:, 1]
-    angles = angles + np.stack([np.zeros(count), np.zeros(count), np.angle(a)], axis=1)  # roll is the outermost turn
-    placed = a[:, None] * (turned[..., 0] + 1j * turned[..., 1]) + b[:, None]
-    return Scenes(
-        identity_parameters=identity_parameters,
-        expression=expression,
-        angles=angles,
-        scale=np.abs(a),
-        translation=np.stack([b.real, b.imag], axis=1),
-        light=draw_light(count, generator),
-        landmarks=np.stack([placed.real, placed.imag], axis=-1),
-    )
+    # Irradiance of degree 0 and 1 is c0 + sqrt(3) |c1| cos of the angle to the light's direction.
+    light = labels["light"].mean(axis=2)
+    dark = light[:, 0] - np.sqrt(3) * np.linalg.norm(light[:, 1:4], axis=1)
+    found = {
+        "light": dark < DARK_SHARE * light[:, 0],
+        "expression": np.linalg.norm(labels["expression"], axis=1) > EXPRESSIVE_NORM,
+        "large_pose": np.abs(np.degrees(labels["angles"][:, 1])) > LARGE_POSE_DEGREES,
+        "occlusion": labels["occluded"].astype(bool),
+    }
+    return found | {"plain": ~np.any(list(found.values()), axis=0)}

@@ -1,4 +1,4 @@
-"""What the embedded benchmark is made of, and how it lies on disk. Ours."""
+"""Sizes of the embedded benchmark, and its form on disk. Ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PHOTO_SPLITS = ("identity", "landmark", "validation", "test", "control_shape", "
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What determines the benchmark, beside the face model.
+    """Settings that, with the face model, determine the benchmark.
 
     Attributes:
         seed: Seed of everything that is drawn.
@@ -77,6 +77,6 @@ class Benchmark:
         return np.load(self.path / f"{split}_images.npy", mmap_mode="r")
 
     def labels(self, split: str) -> dict[str, np.ndarray]:
-        """Everything known about a split's photos (or the scans); every array has N rows."""
+        """All labels of a split's photos (or of the scans); every array has N rows."""
         with np.load(self.path / f"{split}_labels.npz") as stored:
             return dict(stored)

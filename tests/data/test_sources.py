@@ -5,8 +5,7 @@ from PIL import Image
 
 from recface.data.datamodule import MixedDataModule, MixedDataset
 from recface.data.photos import LANDMARK_COLUMNS
-from recface.data.source import NO_IDENTITY, Source
-from recface.data.sources import manifest_source
+from recface.data.sources import NO_IDENTITY, Source, manifest_source
 from recface.errors import RecfaceError
 
 CANONICAL = np.random.default_rng(0).uniform(-0.6, 0.6, (68, 2))
@@ -110,7 +109,7 @@ def test_manifest_names_a_landmark_that_is_no_number(tmp_path):
     rows = [["a.png", *["5"] * 136], ["b.png", *[""] * 136], ["c.png", *["5"] * 136]]
     rows[2][4] = "left"
     folder = write_folder(tmp_path, [",".join(row) for row in rows], header=header)
-    with pytest.raises(RecfaceError, match="source 'manifest', row 4: y2 is 'left', no number"):
+    with pytest.raises(RecfaceError, match="source 'manifest', row 4: y2 must be a number, not 'left'"):
         manifest_source(folder, CANONICAL, 16)
 
 
@@ -124,7 +123,7 @@ def landmark_rows(*rows):
         (lambda marks: np.where(np.arange(136).reshape(68, 2) == 7, np.nan, marks), "135 of 136 cells of landmarks"),
         (lambda marks: np.zeros_like(marks), "the landmarks span no face"),
         (lambda marks: marks + 5000, "the landmarks lie outside of the photo, 20 x 20"),
-        (lambda marks: np.where(np.arange(136).reshape(68, 2) == 7, np.inf, marks), "y4 is .*inf.*, no number"),
+        (lambda marks: np.where(np.arange(136).reshape(68, 2) == 7, np.inf, marks), "y4 must be a number, not .*inf"),
     ],
 )
 def test_manifest_names_landmarks_that_show_no_face(tmp_path, change, says):
