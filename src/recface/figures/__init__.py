@@ -1,1 +1,1 @@
-"""Pages and pictures."""
+"""Pages and pictures; drawing functions take plain data, and leave the choice of runs to their callers."""

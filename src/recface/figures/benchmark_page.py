@@ -1,4 +1,4 @@
-"""A page of the embedded benchmark, to look at."""
+"""A page of photos from every split of the embedded benchmark."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _tile(photo: np.ndarray, landmarks: np.ndarray | None) -> Image.Image:
 
 
 def _choose(split: str, labels: dict[str, np.ndarray], row: int) -> np.ndarray:
-    """Which photos a row shows: one person's, or (control_albedo) one of each person who shares an albedo."""
+    """Photos of a row: one person's, or (control_albedo) one of each person who shares an albedo."""
     if split == "landmark":
         return np.arange(row * COLUMNS, (row + 1) * COLUMNS)
     if split == "control_albedo":

@@ -1,8 +1,8 @@
-"""A page that shows methods side by side: one person's shapes from two photos, and how far apart the two are.
+"""A page of methods side by side: a person's shapes from two photos, and the distance between the two.
 
 After SIR's qualitative comparison (methods.md, "SIR" [A]): light, expression, large pose and occlusion; geometry from
-shape parameters alone; the Euclidean distance between two shapes of one person as a map. A good method has shapes that
-look like the true one and maps that stay dark; the mean face would have perfectly dark maps, and is no likeness.
+shape parameters alone; a map of the Euclidean distance between two shapes of one person. A good method gives shapes
+that resemble the true one and dark maps. (The mean face gives black maps, and resembles nobody.)
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from recface.data.workbench import Workbench
 from recface.face_model import FaceModel
 from recface.metrics.functional import similarity_align
 from recface.render import Renderer, euler_to_matrix
-from recface.results.records import find_records
 
 METHODS = {
     "eos": "eos, exact marks",
@@ -31,42 +30,19 @@ METHODS = {
     "baseline": "baseline",
     "sir": "SIR",
 }
-"""Rows of the comparison table that the page shows, where there are records."""
+"""Experiments on the page, where they have records, and their headings."""
 TILE, CAPTION, SCALE = 104, 34, 1 / 115
 FULL_MM = 6.0
-"""Distance at the bright end of the maps."""
-
-
-def page_methods(runs: Path, records: Path, manifest: str) -> dict[str, np.ndarray]:
-    """Test parameters of the methods that have records on this benchmark: each one's lowest seed.
-
-    Args:
-        runs: Folder of runs.
-        records: Folder of archived records.
-        manifest: The benchmark's hash.
-
-    Returns:
-        Experiment to (N, K); modes that a record does not hold are 0.
-    """
-    found: dict[str, np.ndarray] = {}
-    entries = [
-        e for e in find_records(runs, records) if e.record.data_manifest == manifest and e.record.state == "finished"
-    ]
-    for name in METHODS:
-        chosen = [e for e in entries if e.record.experiment == name and e.predictions is not None]
-        if chosen:
-            plainest = min(chosen, key=lambda e: (len(e.record.overrides), e.record.seed))
-            found[name] = plainest.arrays()["test_parameters"].astype(np.float32)
-    return found
+"""Distance at the bright end of the maps, in mm."""
 
 
 def choose_pairs(conditions: Mapping[str, np.ndarray], identity: np.ndarray, people: int) -> list[tuple[str, int, int]]:
-    """Pick photos by a rule and not by eye: the first people with a plain photo and one under that condition alone.
+    """Pick photos by rule rather than by eye: the first people with a plain photo and one under that condition alone.
 
     Args:
         conditions: Condition to (N,) bool.
         identity: (N,).
-        people: People for each condition, nobody twice.
+        people: People for each condition; nobody appears twice.
 
     Returns:
         (condition, plain photo, photo under the condition), condition by condition.
@@ -89,10 +65,10 @@ def choose_pairs(conditions: Mapping[str, np.ndarray], identity: np.ndarray, peo
 
 
 def shape_tile(face_model: FaceModel, vertices: Tensor, colour: Tensor | None = None) -> Image.Image:
-    """Draw one shape, turned a little: grey under a light from above, or in given colours of its vertices, unlit.
+    """Draw a shape, turned slightly: grey under a light from above, or unlit in given colours of its vertices.
 
     Args:
-        face_model: For the triangles and the face region; what lies outside of it is darker.
+        face_model: Gives the triangles, and the face region, around which the head is darker.
         vertices: (V, 3) mm.
         colour: (V, 3) in [0, 1], or None.
 
@@ -139,12 +115,12 @@ def draw_comparison_page(
 
     Args:
         bench: Face model and benchmark.
-        methods: From `page_methods`.
+        methods: Experiment to parameters (N, K) of the test photos; missing modes are 0.
         path: PNG to write.
         people: People for each condition.
 
     Returns:
-        What is drawn, as `choose_pairs`.
+        The pairs drawn, as `choose_pairs`.
     """
     model, labels, images = bench.face_model, bench.benchmark.labels("test"), bench.benchmark.images("test")
     pairs = choose_pairs(named_conditions(labels), labels["identity"], people)

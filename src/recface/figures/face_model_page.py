@@ -1,9 +1,7 @@
-"""Draws ``docs/face_models.png``: what each face model holds, so that one look tells whether every face is plausible.
+"""A page of the face models: mean, landmarks, region, expressions, modes and random people, to judge at a glance."""
 
-ICT-FaceKit is drawn where RECFACE_DATA or ``--data`` leads to it.
-"""
+from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,13 +17,13 @@ from recface.render.light import sh_basis
 from recface.render.renderer import Renderer
 
 TILE, SUPERSAMPLE, COLUMNS, CAPTION, MARGIN = 180, 2, 10, 20, 12
-HALF_HEIGHT_MM, CENTRE_MM = 148.0, (0.0, 10.0, -50.0)
+HALF_HEIGHT_MM, CENTER_MM = 148.0, (0.0, 10.0, -50.0)
 SKIN, FACE, LANDMARK = (0.62, 0.50, 0.44), (0.35, 0.56, 0.62), (200, 30, 30)
 EXPRESSIONS = ("jawOpen", "mouthSmile", "eyeBlink", "mouthPucker", "browInnerUp")
 
 
 def studio_light() -> Tensor:
-    """Spherical-harmonics coefficients (1, 9, 3) nearest to one lamp, up and to the left, and a soft ambient light."""
+    """Spherical harmonics (1, 9, 3) closest to one lamp at the upper left with soft ambient light."""
     normals = torch.nn.functional.normalize(torch.randn(4096, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     lamp = torch.nn.functional.normalize(torch.tensor([-0.45, 0.5, 0.75]), dim=0)
     target = 0.16 + 0.95 * (normals @ lamp).clamp(min=0)
@@ -38,11 +36,11 @@ def draw_faces(
     """Render shapes, one tile each.
 
     Args:
-        model: the face model.
+        model: The face model.
         shapes: (B, V, 3) in mm.
         yaws: B angles in degrees.
         albedo: (V, 3) linear colour; skin by default.
-        landmarks: whether to mark the 68 landmarks.
+        landmarks: Whether to mark the 68 landmarks.
 
     Returns:
         B tiles of TILE x TILE pixels.
@@ -53,7 +51,7 @@ def draw_faces(
     angles[:, 1] = torch.deg2rad(torch.tensor([float(yaw) for yaw in yaws]))
     scale = torch.full((count,), 1 / HALF_HEIGHT_MM)
     rotation = euler_to_matrix(angles)
-    shift = -scale[:, None] * (rotation @ torch.tensor(CENTRE_MM))[:, :2]  # turn about the middle of the head
+    shift = -scale[:, None] * (rotation @ torch.tensor(CENTER_MM))[:, :2]  # turn about the head's center
     drawn = Renderer(model.triangles, size)(
         shapes,
         rotation,
@@ -76,13 +74,13 @@ def draw_faces(
 
 
 def find_expression(model: FaceModel, name: str) -> list[int]:
-    """Indices of a unit by its ARKit name without side; both sides of a unit that has two."""
+    """Indices of an expression by its ARKit name without side; both sides where it has two."""
     sides = {name, f"{name}Left", f"{name}Right", f"{name}_L", f"{name}_R"}
     return [index for index, known in enumerate(model.expression_names) if known in sides]
 
 
 def model_rows(model: FaceModel, seed: int = 0) -> list[tuple[str, list[Image.Image], list[str]]]:
-    """Rows of the page for one model: a title, the tiles and their captions."""
+    """Rows of one model's part of the page: title, tiles, captions."""
     mean = model.mean[None]
     mask = torch.where(model.face_mask[:, None], torch.tensor(FACE), torch.tensor(SKIN))
     first = draw_faces(model, mean.expand(3, -1, -1), (0, 45, 90), landmarks=True)
@@ -135,21 +133,17 @@ def compose(rows: Sequence[tuple[str, list[Image.Image], list[str]]]) -> Image.I
     return page
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/face_models.png"))
-    parser.add_argument("--data", type=Path, help="folder of ict_face/ (default: RECFACE_DATA)")
-    options = parser.parse_args(arguments)
+def draw_face_model_page(path: Path, data: Path | None = None) -> None:
+    """Draw the page.
+
+    Args:
+        path: PNG to write.
+        data: Folder of ict_face/, as `face_model.get` takes it; without ICT-FaceKit the page shows MakeHuman alone.
+    """
     rows = model_rows(get("makehuman"))
     try:
-        rows += model_rows(get("ict", options.data))
+        rows += model_rows(get("ict", data))
     except RecfaceError as error:
         print(f"without ICT-FaceKit: {error}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     # A palette is enough for shaded skin, and a third of the size.
-    compose(rows).quantize(160, dither=Image.Dither.NONE).save(options.out, optimize=True)
-
-
-if __name__ == "__main__":
-    main()
+    compose(rows).quantize(160, dither=Image.Dither.NONE).save(path, optimize=True)

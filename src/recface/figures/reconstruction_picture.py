@@ -1,4 +1,4 @@
-"""One picture that says how a network reconstructs a few photos."""
+"""A picture of a network's reconstructions of a few photos."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LIGHT = (0.62, 0.06, 0.16, -0.05, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 @torch.no_grad()
 def reconstruction_picture(variant: Reconstruction, photos: Tensor) -> np.ndarray:
-    """Draw what a network makes of photos, a column each; its mode and every random stream stay as they were.
+    """Draw a network's reconstructions, one column a photo; its mode and every random stream stay as they were.
 
     Args:
         variant: The network.
         photos: (N, 3, S, S) in [0, 1].
 
     Returns:
-        (height, width, 3) uint8, rows as in `ROWS`; the confidence is left out where the network predicts none.
+        (height, width, 3) uint8 with the rows of `ROWS`, but for the confidence where the network predicts none.
     """
     training = [module for module in variant.modules() if module.training]
     variant.eval()
@@ -46,7 +46,7 @@ def reconstruction_picture(variant: Reconstruction, photos: Tensor) -> np.ndarra
             torch.where(textured.mask, 4 * error, 0.0).expand(-1, 3, -1, -1),
         ]
         if variant.confidence is not None:
-            # The predicted scale of a residual has no upper end: white where the network trusts a pixel fully.
+            # The predicted scale of a residual is unbounded: white where the network trusts a pixel fully.
             scale = variant.confidence(photos).pixel[:, :1]
             rows.insert(3, torch.exp(-scale).expand(-1, 3, -1, -1))
         grid = make_grid(torch.cat(rows).float().clamp(0, 1), nrow=len(photos), padding=1, pad_value=1.0)
