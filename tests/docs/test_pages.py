@@ -56,8 +56,8 @@ def test_readme_opens_with_the_two_commands():
     assert text.index("make results") < text.index("make test") < text.index("![")
 
 
-def test_commit_and_spelling_habits_hold_in_prose():
+def test_one_word_for_one_thing():
     for page in PAGES:
-        text = page.read_text()
+        text = page.read_text().replace('"centre" is spelled "center"', "")
         assert not re.search(r"\bcentr(?:e|es|ed)\b", text), page.name
         assert "not ours" not in text, page.name
