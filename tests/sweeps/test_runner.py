@@ -129,7 +129,7 @@ def test_mistakes_are_one_line(tmp_path, environment, arguments):
 
 @pytest.mark.parametrize(
     ("name", "points"),
-    [("ablation", 12), ("ablation_ict", 18), ("convergence", 15), ("tradeoff", 12)],
+    [("ablation", 15), ("ablation_ict", 18), ("convergence", 15), ("sfm", 12), ("tradeoff", 12)],
 )
 def test_the_projects_sweeps_are_right(name, points, environment):
     line = [sys.executable, str(ENTRY), f"sweeps/{name}.yaml", "--dry-run"]
