@@ -32,23 +32,22 @@ needs_submitit = pytest.mark.skipif(
 
 # Seeds say what becomes of a run: 13 is a mistake, 14 an error of a library, 66 a sudden death, 99 takes long the first
 # time.
-PROGRAM = f"""
+PROGRAM = """
 import json, os, sys, time
 from pathlib import Path
-import hydra
+from recface.cli.program import ended
+from recface.cli.run_command import past_hydra, run_with_hydra
 from recface.errors import RecfaceError
-from recface.settings.compose import past_hydra, run_command
 
 class Unpicklable(Exception):
     def __init__(self, first, second):
         super().__init__(first)
 
-@hydra.main(version_base="1.3", config_path="{ROOT}/configs", config_name="run")
 def main(config):
     with past_hydra():
-        seen = {{"pid": os.getpid(), "parent": os.getppid(), "folder": os.getcwd(), "threads": config.trainer.threads}}
-        seen["environment"] = {{k: v for k, v in os.environ.items() if k.startswith(("RECFACE_", "OMP_", "NUMBA_"))}}
-        path = Path(config.paths.runs, f"{{config.name}}-{{config.seed}}.json")
+        seen = {"pid": os.getpid(), "parent": os.getppid(), "folder": os.getcwd(), "threads": config.trainer.threads}
+        seen["environment"] = {k: v for k, v in os.environ.items() if k.startswith(("RECFACE_", "OMP_", "NUMBA_"))}
+        path = Path(config.paths.runs, f"{config.name}-{config.seed}.json")
         seen["again"] = path.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".part").write_text(json.dumps(seen))
@@ -65,7 +64,7 @@ def main(config):
         return config.seed / 10
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(ended("toy", lambda: run_with_hydra(main, sys.argv[1:])))
 """
 
 SBATCH = """#!/bin/bash
@@ -169,7 +168,7 @@ def test_here_one_failure_does_not_stop_the_others(tmp_path, environment):
     assert complaints(done) == [
         "1/3 failed: +experiment=sir seed=13: seed: 13 is unlucky",
         "2/3 failed: +experiment=sir seed=14: tensors differ (Unpicklable; RECFACE_DEBUG=1 shows where)",
-        "error: 2 of 3 runs failed; the same command runs them again",
+        "toy: 2 of 3 runs failed; the same command runs them again",
     ]
     assert done.stdout.splitlines()[-1] == "3/3 finished: +experiment=sir seed=2 (0.2000)"
     assert [path.name for path in tmp_path.glob("*.yaml")] == []  # Hydra's own notes lie with the runs
@@ -184,7 +183,7 @@ def test_here_all_well(tmp_path, environment):
 
 def test_one_run_is_as_before(tmp_path, environment):
     done = run(tmp_path, environment, "+experiment=sir", "seed=13")
-    assert (done.returncode, done.stderr) == (1, "error: seed: 13 is unlucky\n")
+    assert (done.returncode, done.stderr) == (1, "toy: seed: 13 is unlucky\n")
 
 
 def test_the_place_of_errors_is_shown_on_demand(tmp_path, environment):
@@ -245,7 +244,7 @@ def test_slurm_jobs_that_fail_or_die_are_told_and_the_others_go_on(tmp_path, clu
     assert re.search(
         r"failed: \+experiment=sir seed=66: job 4242_1 ended as FAILED: .*\(log: .*4242_1_0_log.err\)", told
     )
-    assert told.endswith("error: 3 of 4 runs failed; the same command runs them again")
+    assert told.endswith("toy: 3 of 4 runs failed; the same command runs them again")
     assert len(complaints(done)) == 4
     assert re.search("finished: .experiment=sir seed=2 ", done.stdout)
 
@@ -255,7 +254,7 @@ def test_a_refusal_of_slurm_is_one_line(tmp_path, cluster, environment):
     line = ["-m", "hydra/launcher=slurm", "seed=0,1"]
     done = run(tmp_path, cluster, *line, "hydra.launcher.partition=wrong")
     assert complaints(done) == [
-        "error: SLURM does not take the jobs: sbatch: error: invalid partition specified: wrong"
+        "toy: SLURM does not take the jobs: sbatch: error: invalid partition specified: wrong"
     ]
     done = run(tmp_path, environment, *line)
     assert len(complaints(done)) == 1
@@ -339,7 +338,7 @@ def test_ray_runs_every_point_in_a_process_of_its_own(tmp_path, environment):
     assert any("failed: +experiment=sir seed=13: seed: 13 is unlucky" in line for line in told)
     assert any("failed: +experiment=sir seed=14: tensors differ (Unpicklable" in line for line in told)
     assert any("failed: +experiment=sir seed=66: its Ray worker ended" in line for line in told)
-    assert told[-1] == "error: 3 of 5 runs failed; the same command runs them again"
+    assert told[-1] == "toy: 3 of 5 runs failed; the same command runs them again"
     first, second = seen(tmp_path, 2), seen(tmp_path, 3)
     assert first["pid"] != second["pid"]
     assert first["folder"] == str(tmp_path)

@@ -1,4 +1,4 @@
-"""The command line of src/evaluate.py, as a user runs it."""
+"""`recface evaluate`, as a user runs it."""
 
 import json
 import subprocess
@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from tests.conftest import ROOT
 
+from recface.cli.program import main
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, PHOTO_PROTOCOLS, PROTOCOLS
 from recface.results.evaluate import find_protocol, listing, markdown
-from recface.results.evaluate_command import main
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "src/evaluate.py", *map(str, arguments)]
+    command = [sys.executable, "-m", "recface", "evaluate", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
@@ -40,7 +40,7 @@ def test_every_protocol_and_column_is_listed() -> None:
 def test_docs_hold_the_table_of_all_protocols() -> None:
     text = (ROOT / "docs" / "protocols.md").read_text()
     shown = text.partition("<!-- protocols -->\n")[2].partition("<!-- /protocols -->")[0]
-    assert shown == markdown(), "docs/protocols.md is behind: python src/evaluate.py --list --markdown prints its table"
+    assert shown == markdown(), "docs/protocols.md is behind: recface evaluate --list --markdown prints its table"
 
 
 def test_a_method_is_measured(task) -> None:
@@ -58,10 +58,10 @@ def test_missing_predictions_are_an_error_or_counted(task, capsys) -> None:
     with np.load(task / "predictions.npz") as stored:
         np.savez(task / "predictions.npz", ids=stored["ids"][:-2], parameters=stored["parameters"][:-2])
     arguments = ["--predictions", str(task), "--protocol", "pairs-10fold-cos/v1", "--data", str(task / "pairs.txt")]
-    assert main(arguments) == 1
+    assert main(["evaluate", *arguments]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "no prediction for id p39" in error and "--allow-missing" in error
-    assert main([*arguments, "--allow-missing", "--json", str(task / "out.json")]) == 0
+    assert main(["evaluate", *arguments, "--allow-missing", "--json", str(task / "out.json")]) == 0
     assert "2 predictions are missing and left out, 2 pairs with them" in capsys.readouterr().out
     report = json.loads((task / "out.json").read_text())
     assert (report["missing"], report["missing_pairs"], report["pairs"]) == (2, 2, 38)
@@ -74,7 +74,7 @@ def test_a_number_that_cannot_be_measured_is_null(tmp_path, capsys) -> None:
     parameters = np.random.default_rng(0).normal(size=(30, 4))
     np.savez(tmp_path / "predictions.npz", ids=[f"f{i}" for i in range(30)], parameters=parameters)
     arguments = ["--predictions", str(tmp_path), "--protocol", "ijb-verification-cos/v1", "--data", str(tmp_path)]
-    assert main([*arguments, "--json", str(tmp_path / "out.json")]) == 0
+    assert main(["evaluate", *arguments, "--json", str(tmp_path / "out.json")]) == 0
     values = json.loads((tmp_path / "out.json").read_text())["values"]
     assert values["tar_at_far_1e1"] is not None and values["tar_at_far_1e3"] is None
     assert "nan" not in capsys.readouterr().out.lower().replace("nan with too few", "")
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_one_line() -> None:
     ):
         done = run(*arguments)
         assert done.returncode == 1 and done.stderr.count("\n") == 1 and said in done.stderr, done.stderr
-        assert done.stderr.startswith("evaluate.py: ")
+        assert done.stderr.startswith("recface evaluate: ")
 
 
 def test_a_column_is_no_protocol_of_its_own() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from recface.cli.program import main
 from recface.metrics import evaluate_shapes, protocol_ids
 from recface.metrics.functional import control_auc
-from recface.results.evaluate_command import main
 from recface.results.recompute import compare_runs, rounding_bound
 from recface.results.records import find_records
 from recface.tracking.archive import archive
@@ -96,7 +96,7 @@ def test_a_record_that_says_otherwise_is_reported(finished, capsys) -> None:
         content["metrics"]["benchmark"][metric] += change
     path.write_text(json.dumps(content))
     arguments = ["--all", "--runs", str(finished.root / "runs"), "--records", "none"]
-    assert main([*arguments, "--json", str(finished.root / "all.json")]) == 1
+    assert main(["evaluate", *arguments, "--json", str(finished.root / "all.json")]) == 1
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1 and "2 metrics differ" in captured.err and "shape_error_mm" in captured.err
     rows = json.loads((finished.root / "all.json").read_text())["comparisons"]
@@ -109,7 +109,7 @@ def test_a_record_of_nothing_is_not_agreement(finished, capsys) -> None:
     content = json.loads(path.read_text())
     content["metrics"]["benchmark"]["nmcd_param"] = None
     path.write_text(json.dumps(content))
-    assert main(["--all", "--runs", str(finished.root / "runs"), "--records", "none"]) == 1
+    assert main(["evaluate", "--all", "--runs", str(finished.root / "runs"), "--records", "none"]) == 1
     assert "nmcd_param" in capsys.readouterr().err
 
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_compared_is_said(finished, capsys) -> None:
         kept = {name: stored[name] for name in stored.files if "control" not in name}
     np.savez(finished.folder.with_name("seed=3") / "predictions.npz", **kept)
     np.savez(finished.folder / "predictions.npz", **{name: kept[name] for name in kept if "expression" not in name})
-    assert main(["--all", "--runs", str(finished.root / "runs"), "--records", "none"]) == 0
+    assert main(["evaluate", "--all", "--runs", str(finished.root / "runs"), "--records", "none"]) == 0
     said = capsys.readouterr().out
     for reason in (
         "1 x runs that are not finished (failed)",
@@ -140,14 +140,16 @@ def test_what_cannot_be_compared_is_said(finished, capsys) -> None:
 
 def test_nothing_to_compute_again_is_an_error(finished, capsys) -> None:
     (finished.folder / "predictions.npz").unlink()
-    assert main(["--all", "--runs", str(finished.root / "runs"), "--records", "none"]) == 1
+    assert main(["evaluate", "--all", "--runs", str(finished.root / "runs"), "--records", "none"]) == 1
     assert "no run could be computed again" in capsys.readouterr().err
 
 
 def test_a_run_is_measured_as_any_method(finished, capsys) -> None:
     path = finished.root / "out.json"
     for protocol in ("benchmark-shapes/v1", "clustering-geometry/v1"):
-        assert main(["--predictions", str(finished.folder), "--protocol", protocol, "--json", str(path)]) == 0
+        assert (
+            main(["evaluate", "--predictions", str(finished.folder), "--protocol", protocol, "--json", str(path)]) == 0
+        )
         values = json.loads(path.read_text())["values"]
         if protocol == "benchmark-shapes/v1":
             assert values == pytest.approx({key: finished.metrics[key] for key in values}, rel=1e-6)
@@ -155,5 +157,5 @@ def test_a_run_is_measured_as_any_method(finished, capsys) -> None:
             expected = {key: finished.metrics[f"{key}_geometry"] for key in values}
             assert values == pytest.approx(expected, rel=1e-6)
     assert "face region of makehuman" in capsys.readouterr().out
-    assert main(["--predictions", str(finished.folder), "--protocol", "benchmark-photos/v1"]) == 1
+    assert main(["evaluate", "--predictions", str(finished.folder), "--protocol", "benchmark-photos/v1"]) == 1
     assert "holds no photos_parameters" in capsys.readouterr().err

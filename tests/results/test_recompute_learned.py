@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
+from recface.cli.program import main
 from recface.errors import RecfaceError
 from recface.face_model import load, save
 from recface.face_model.npz import LEARNED_FILE
 from recface.metrics.protocols import BENCHMARKS
-from recface.results.evaluate_command import main
 from recface.results.recompute import compare_runs, read_run, run_model
 from recface.results.records import find_records
 from recface.run.experiment import run_experiment
@@ -39,9 +39,9 @@ def copied(learned, tmp_path):
 
 
 def computed(root, capsys) -> tuple[int, dict, str]:
-    """Exit code, JSON and output of `evaluate.py --all`."""
+    """Exit code, JSON and output of `recface evaluate --all`."""
     arguments = ["--all", "--runs", str(root / "runs"), "--records", str(root / "records")]
-    code = main([*arguments, "--json", str(root / "all.json")])
+    code = main(["evaluate", *arguments, "--json", str(root / "all.json")])
     captured = capsys.readouterr()
     return code, json.loads((root / "all.json").read_text()), captured.out + captured.err
 
@@ -103,10 +103,15 @@ def test_a_run_whose_model_was_deleted_is_left_out_too(copied, tmp_path) -> None
 
 def test_the_run_is_measured_as_any_method_in_its_own_region(copied, tmp_path) -> None:
     path = tmp_path / "out.json"
-    assert main(["--predictions", str(copied), "--protocol", "clustering-geometry/v1", "--json", str(path)]) == 0
+    assert (
+        main(["evaluate", "--predictions", str(copied), "--protocol", "clustering-geometry/v1", "--json", str(path)])
+        == 0
+    )
     values, recorded = json.loads(path.read_text())["values"], read_record(copied).metrics["benchmark"]
     assert values == pytest.approx({key: recorded[f"{key}_geometry"] for key in values}, rel=1e-4)
-    assert main(["--predictions", str(copied), "--protocol", "benchmark-shapes/v1", "--json", str(path)]) == 0
+    assert (
+        main(["evaluate", "--predictions", str(copied), "--protocol", "benchmark-shapes/v1", "--json", str(path)]) == 0
+    )
     values = json.loads(path.read_text())["values"]
     assert values == pytest.approx({key: recorded[key] for key in values}, rel=1e-4, abs=1e-4)
     assert "geometry_auc" in values and "shape_error_mm" not in values

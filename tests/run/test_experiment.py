@@ -106,7 +106,7 @@ def test_an_interrupted_run_says_so(tmp_path, cache_dir, benchmark):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130 and errors == "interrupted: run the same command again to go on\n"
+    assert process.returncode == 130 and errors == "recface run: interrupted: rerun the command to resume\n"
     record = json.loads(next(tmp_path.glob("sir/*/seed=0/run.json")).read_text())
     assert record["state"] == "failed" and record["reason"] == "interrupted"
 

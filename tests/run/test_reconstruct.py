@@ -1,7 +1,6 @@
 """Photos of one's own through a trained network."""
 
 import json
-import runpy
 import shutil
 
 import numpy as np
@@ -9,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tests.conftest import ROOT
 
+from recface.cli.program import main
 from recface.data.photos import LANDMARK_COLUMNS, canonical_landmarks, load_photos
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
@@ -44,10 +43,9 @@ def photos(benchmark, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def out(run, photos, tmp_path_factory):
-    """What src/reconstruct.py wrote."""
+    """The folder that `recface reconstruct` wrote."""
     out = tmp_path_factory.mktemp("out")
-    main = runpy.run_path(str(ROOT / "src" / "reconstruct.py"))["main"]
-    assert main([str(run), str(photos), str(out), "--meshes"]) == 0
+    assert main(["reconstruct", str(run), str(photos), str(out), "--meshes"]) == 0
     return out
 
 
@@ -114,16 +112,15 @@ def test_a_table_s_photos_are_taken_by_their_landmarks(run, photos, benchmark, t
 
 
 def test_mistakes_are_one_line(run, photos, tmp_path, cache_dir, capsys):
-    main = runpy.run_path(str(ROOT / "src" / "reconstruct.py"))["main"]
     empty = tmp_path / "empty"
     empty.mkdir()
     for arguments, says in (
         ([str(tmp_path), str(photos), "out"], "run.json"),
         ([str(run), str(empty), "out"], f"photos: {empty}: no faces.csv and no photo"),
     ):
-        assert main([*arguments, "--cache", str(cache_dir)]) == 1
+        assert main(["reconstruct", *arguments, "--cache", str(cache_dir)]) == 1
         error = capsys.readouterr().err
-        assert error.startswith("reconstruct.py: ") and says in error and error.count("\n") == 1
+        assert error.startswith("recface reconstruct: ") and says in error and error.count("\n") == 1
     Image.new("RGB", (40, 30)).save(empty / "wide.png")
     bench, variant = open_run(run, cache_dir)
     with pytest.raises(RecfaceError, match=r"wide\.png: 40 x 30 pixels, and no landmarks"):

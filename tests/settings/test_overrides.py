@@ -4,10 +4,9 @@ import sys
 import pytest
 from tests.conftest import ROOT
 
-from recface.settings.compose import CONFIGS, compose_config, hydra_arguments
+from recface.settings.compose import CONFIGS
 from recface.settings.overrides import (
     hydra_value,
-    is_resent,
     normalise_arguments,
     own_overrides,
     without_repeats,
@@ -89,26 +88,6 @@ def test_hydra_reads_a_value_back(value):
     assert getattr(found, "text", found) == value
 
 
-def resent(config, *own):
-    """A command line as W&B's agent writes it for a resumed run: the sweep's parameters and the whole configuration."""
-    kept = {key: value for key, value in config.items() if key not in {text.partition("=")[0] for text in own}}
-    return [*own, *(f"{key}={value}" for key, value in kept.items()), "_wandb={'t': {'1': [1]}}"]
-
-
-def test_a_resumed_sweep_run_is_given_back_its_own_command_line():
-    own = ["+experiment=no_kl", "seed=3", "scale=smoke", "loss.pixel=0.25", "face_model=makehuman"]
-    sent = resent(compose_config(*own, "logger=wandb", "paths.cache=/another/machine"), *own)
-    assert is_resent(sent) and not is_resent(own)
-    assert hydra_arguments(sent, SWEEP) == ["logger=wandb", *own]
-
-
-def test_a_resumed_run_with_a_source_of_ones_own_composes_the_same_configuration():
-    own = ["+experiment=sir", "+data.sources.mine={'kind': 'manifest', 'path': 'a b', 'share': 0.1}"]
-    config = compose_config(*normalise(*own))
-    again = compose_config(*hydra_arguments(resent(config, *own), {}))
-    assert again == config and again["data"]["sources"]["mine"] == {"kind": "manifest", "path": "a b", "share": 0.1}
-
-
 def test_repeats_are_dropped_and_differences_kept():
     base = {"name": "sir", "loss": {"pixel": 0.5, "mode": None, "landmark": 4.0, "on": True}}
     same = ["name=sir", "loss.pixel=0.5", "++loss.mode=null", "loss.landmark=4", "loss.on=true"]
@@ -119,30 +98,6 @@ def test_repeats_are_dropped_and_differences_kept():
 def test_the_record_names_no_override_of_the_machine():
     given = ["logger=wandb", "+experiment=sir", "paths.runs=x", "++logger.entity=a", "loggers=1", "seed=0"]
     assert own_overrides(given) == ["+experiment=sir", "loggers=1", "seed=0"]
-
-
-def run(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "src" / "run.py"), *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src"), **environment},
-    )
-
-
-def test_the_entry_point_takes_an_agents_command_line():
-    done = run("--+experiment=sir", "--seed=2", "--data.photos=None", "--cfg", "job", WANDB_SWEEP_ID="abc")
-    assert done.returncode == 0, done.stderr
-    assert "name: wandb" in done.stdout and "seed: 2" in done.stdout and "photos: null" in done.stdout
-
-
-def test_a_key_that_nothing_reads_is_one_line_in_every_form():
-    for argument in ("foo=1", "+foo=1", "--foo=1"):
-        done = run("+experiment=sir", argument)
-        assert done.returncode == 1
-        assert done.stderr == "error: no configuration key 'foo': see configs/ or `python src/run.py --cfg job`\n"
 
 
 def test_the_module_imports_nothing_heavy():

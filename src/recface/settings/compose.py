@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +15,7 @@ from typing import Any
 import yaml
 
 from recface.errors import RecfaceError
-from recface.launchers.availability import check_launcher
-from recface.settings.overrides import ADDED, is_resent, normalise_arguments, without_repeats
+from recface.settings.overrides import ADDED
 
 Config = dict[str, Any]
 
@@ -81,7 +76,10 @@ def _merged(config: Config, layer: Config) -> Config:
     return result
 
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+_PACKAGED = Path(__file__).resolve().parents[1] / "share"
+HOME = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[3]
+"""Folder of configs/, sweeps/ and external/: inside the package where a wheel was installed, else the clone."""
+CONFIGS = HOME / "configs"
 APPENDABLE = ("experiment", ADDED, "hydra.launcher.")
 """What `+key=value` may add: an experiment, training sources of one's own, and further settings of a launcher."""
 
@@ -158,21 +156,6 @@ def compose_config(*overrides: str, missing: bool = False) -> dict[str, Any]:
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=not missing)
 
 
-def hydra_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """What Hydra is given for a command line, be it a person's or an agent's.
-
-    Raises:
-        RecfaceError: As `check_overrides`.
-    """
-    result = normalise_arguments(arguments, environment)
-    check_overrides(result)
-    if is_resent(arguments):
-        groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
-        choices = [text for text in result if text.partition("=")[0].lstrip("+") in groups]
-        result = without_repeats(result, compose_config(*choices))
-    return result
-
-
 def check_overrides(arguments: Sequence[str]) -> None:
     """Reject what Hydra would accept in silence or explain at length.
 
@@ -191,7 +174,7 @@ def check_overrides(arguments: Sequence[str]) -> None:
             if not key.startswith("+"):
                 raise RecfaceError(f"write +experiment={value}, with a plus sign: experiments add to the configuration")
         elif key.startswith("+") and not key.startswith("++") and not key[1:].startswith(APPENDABLE):
-            raise RecfaceError(f"no configuration key '{key[1:]}': see configs/ or `python src/run.py --cfg job`")
+            raise RecfaceError(f"no configuration key '{key[1:]}': see configs/ or `recface run --cfg job`")
 
 
 def message(error: BaseException) -> str:
@@ -207,92 +190,5 @@ def message(error: BaseException) -> str:
         text = f"{key} has no value: give {key}=..."
     if text.startswith("Could not override '"):
         key = text.split("'")[1]
-        text = f"no configuration key '{key}': see configs/ or `python src/run.py --cfg job`"
+        text = f"no configuration key '{key}': see configs/ or `recface run --cfg job`"
     return text
-
-
-class TaskError(BaseException):
-    """Carries a task's exception past Hydra, which would print lines of its own for an ordinary one."""
-
-
-@contextmanager
-def past_hydra() -> Iterator[None]:
-    """Around the body of a Hydra main function: its exceptions reach `run_command` unannounced.
-
-    In a multirun they end the run but not the others: as a RecfaceError of one line, which can be sent between
-    processes, unlike the exceptions of some libraries and any exception's cause.
-    """
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    try:
-        yield
-    except Exception as error:
-        if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
-            raise TaskError from error
-        if os.environ.get("RECFACE_DEBUG"):
-            traceback.print_exception(error)
-        raise RecfaceError(explain(error)) from None
-
-
-def explain(error: BaseException) -> str:
-    """An exception in one line, with a hint where it is no mistake of the user's."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    expected = isinstance(error, (RecfaceError, HydraException, OmegaConfBaseException))
-    return message(error) + ("" if expected else f" ({type(error).__name__}; RECFACE_DEBUG=1 shows where)")
-
-
-def run_command(command: Callable[[], Any]) -> int:
-    """Run an entry point so that a user's mistake ends in one line on stderr.
-
-    Args:
-        command: The decorated Hydra main function.
-
-    Returns:
-        Exit code: 0, 1 after a mistake, 130 after an interrupt. Other exceptions keep their traceback only with
-        RECFACE_DEBUG=1.
-    """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions come here instead of being printed
-    try:
-        sys.argv[1:] = hydra_arguments(sys.argv[1:], os.environ)
-        check_launcher(sys.argv[1:])
-        command()
-    except BrokenPipeError:
-        raise  # `| head`: no mistake, see quiet_pipe
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        return 130
-    except (Exception, TaskError) as error:
-        cause = error.__cause__ if isinstance(error, TaskError) else error
-        if os.environ.get("RECFACE_DEBUG"):
-            raise cause from None
-        print(f"error: {explain(cause)}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def run_program(name: str, body: Callable[[], None]) -> int:
-    """Run an entry point that is no Hydra main function so that a user's mistake ends in one line on stderr.
-
-    Args:
-        name: The program's name.
-        body: What it does.
-
-    Returns:
-        Exit code, as `run_command`.
-    """
-    try:
-        body()
-    except BrokenPipeError:
-        raise  # `| head`: no mistake, see quiet_pipe
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted: run the same command again to go on", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if os.environ.get("RECFACE_DEBUG"):
-            raise
-        print(f"{name}: {explain(error)}", file=sys.stderr)
-        return 1
-    return 0

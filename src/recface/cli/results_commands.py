@@ -1,0 +1,226 @@
+"""`recface tables`, `evaluate` and `pictures`: what the records of runs, and any method's predictions, show."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recface.cli.declaration import Command
+from recface.errors import RecfaceError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from recface.results.recompute import Recomputed
+    from recface.results.records import Entry
+
+
+def tables(options: argparse.Namespace) -> None:
+    """Build every table, check that results/ is up to date, or explain a cell."""
+    if options.explain and (options.check or options.wandb):
+        raise RecfaceError("--explain reads the runs on disk and writes nothing: leave out --check and --wandb")
+    if not options.explain and (options.table or options.block):
+        raise RecfaceError("--table and --block name the cell of --explain ROW COLUMN, which is missing")
+    if options.check and options.wandb:
+        raise RecfaceError("--check compares with the runs on disk: leave out --wandb")
+    from recface.results.build import check_tables, write_tables, write_tables_from_wandb
+    from recface.results.explain import explain
+    from recface.settings.compose import CONFIGS
+
+    configs = options.configs or CONFIGS / "table"
+    if options.explain:
+        print(explain(configs, options.runs, options.results, *options.explain, options.table, options.block))
+    elif options.check:
+        check_tables(configs, options.runs, options.results)
+        print(f"{options.results} is up to date")
+    else:
+        written = (
+            write_tables_from_wandb(configs, options.wandb, options.results)
+            if options.wandb
+            else write_tables(configs, options.runs, options.results)
+        )
+        print("\n".join(map(str, written)))
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure predictions, list the protocols, or recompute every run's metrics."""
+    from recface.results.evaluate import evaluate as measure
+    from recface.results.evaluate import listing, markdown
+    from recface.tracking.atomic import write_json
+
+    if options.list:
+        print(markdown() if options.markdown else listing(), end="\n" * (not options.markdown))
+    elif options.all:
+        _recompute(options)
+    else:
+        report = measure(options.predictions, options.protocol, options.data, options.face_model, options.allow_missing)
+        _print_report(report)
+        if options.json:
+            write_json(options.json, report)
+
+
+def _recompute(options: argparse.Namespace) -> None:
+    from recface.results.evaluate import SCHEMA, split_model
+    from recface.results.recompute import compare_runs
+    from recface.results.records import find_records
+    from recface.tracking.atomic import write_json
+
+    entries = find_records(options.runs, options.records)
+    if not entries:
+        raise RecfaceError(f"no runs in {options.runs} or {options.records}; `recface run +experiment=sir` makes one")
+    name, path = split_model(options.face_model) if options.face_model else ("", None)
+    result = compare_runs(entries, {name: path} if path else None)
+    _print_comparisons(result)
+    off = [item for item in result.comparisons.values() if item.off]
+    if options.json:
+        comparisons = [vars(item) | {"off": item.off} for item in result.comparisons.values()]
+        content = {"comparisons": comparisons, "values": result.values, "skipped": result.skipped}
+        write_json(options.json, {"schema": SCHEMA} | content)
+    if not result.values:
+        raise RecfaceError("no run could be recomputed; the reasons are above")
+    if off:
+        worst = off[0]
+        raise RecfaceError(
+            f"{len(off)} metrics differ from their records beyond rounding, such as {worst.block}.{worst.metric} of "
+            f"{worst.where} by {worst.largest:.3g}: the code measures otherwise than when it ran; raise its protocol"
+        )
+    print(f"{len(result.values)} runs recomputed: all metrics agree with their records")
+
+
+def _number(value: float) -> str:
+    return "-" if value != value else f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("number", "value", "what it is", title=report["protocol"], title_justify="left")
+    for name, value in report["values"].items():
+        unit = report["units"].get(name, report["unit"])
+        table.add_row(name, _number(value) + (f" {unit}" if unit else ""), report["meaning"].get(name, ""))
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    pairs = "" if report["pairs"] is None else f", {report['pairs']:,} pairs"
+    console.print(f"{report['samples']:,} samples{pairs}; {report['region']}", highlight=False)
+    if report["missing"]:
+        lost = f", {report['missing_pairs']:,} pairs with them" if report["missing_pairs"] else ""
+        console.print(f"{report['missing']:,} predictions are missing and left out{lost}", highlight=False)
+    if report["unused"]:
+        console.print(f"{report['unused']:,} predictions are of no pair", highlight=False)
+
+
+def _print_comparisons(result: Recomputed) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("block", "metric", "runs", "largest difference", "rounding explains", "in", "")
+    for item in result.comparisons.values():
+        off = "OFF" if item.off else ""
+        numbers = (str(item.runs), f"{item.largest:.2g}", f"{item.bound:.2g}")
+        table.add_row(item.block, item.metric, *numbers, item.where, off)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    for reason, count in result.skipped.items():
+        print(f"not compared: {count} x {reason}")
+
+
+def pictures(options: argparse.Namespace) -> None:
+    """Draw the pages of docs/ again."""
+    from recface.data.workbench import open_workbench
+    from recface.figures.benchmark_page import draw_benchmark_page
+    from recface.figures.comparison_page import METHODS, draw_comparison_page
+    from recface.figures.face_model_page import draw_face_model_page
+    from recface.results.records import find_records
+    from recface.settings.compose import compose_config
+
+    bench = open_workbench(compose_config("+experiment=baseline", *options.overrides))
+    draw_benchmark_page(bench.benchmark, options.out / "benchmark.png")
+    entries = find_records(options.runs, options.records)
+    shown = page_methods(entries, METHODS, bench.benchmark.manifest_hash)
+    draw_comparison_page(bench, shown, options.out / "comparison.png")
+    draw_face_model_page(options.out / "face_models.png", options.data)
+
+
+def page_methods(entries: Iterable[Entry], experiments: Iterable[str], manifest: str) -> dict[str, np.ndarray]:
+    """Predicted parameters (N, K) of the test photos by experiment: of its plainest record on this benchmark.
+
+    Args:
+        entries: From `find_records`.
+        experiments: Those wanted; the ones without a record are left out.
+        manifest: Hash of the benchmark.
+    """
+    found: dict[str, np.ndarray] = {}
+    usable = [e for e in entries if e.record.data_manifest == manifest and e.record.state == "finished"]
+    for name in experiments:
+        chosen = [e for e in usable if e.record.experiment == name and e.predictions is not None]
+        if chosen:
+            plainest = min(chosen, key=lambda e: (len(e.record.overrides), e.record.seed))
+            found[name] = plainest.arrays("test_parameters")["test_parameters"].astype("float32")
+    return found
+
+
+def _folder(parser: argparse.ArgumentParser, name: str, default: str, text: str) -> None:
+    parser.add_argument(f"--{name}", type=Path, default=Path(default), metavar="DIR", help=f"{text} ({default})")
+
+
+def _declare_tables(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    _folder(parser, "runs", "runs", "folder of runs")
+    _folder(parser, "results", "results", "where to write")
+    add("--configs", type=Path, metavar="DIR", help="table YAMLs (configs/table)")
+    add("--check", action="store_true", help="write nothing; exit 1 if results/ is out of date")
+    add("--wandb", metavar="ENTITY/PROJECT", help="take the runs from this W&B project alone")
+    add("--explain", nargs=2, metavar=("ROW", "COLUMN"), help="tell which runs made a cell, and how")
+    add("--table", metavar="NAME", help="with --explain: table of the cell (the first that has it)")
+    add("--block", metavar="NAME", help="with --explain: block of the cell (the first with a value)")
+
+
+def _declare_evaluate(parser: argparse.ArgumentParser) -> None:
+    add, what = parser.add_argument, parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--list", action="store_true", help="every protocol: id, source, unit, what it needs")
+    what.add_argument("--all", action="store_true", help="recompute the metrics of all runs, compare with the records")
+    what.add_argument("--predictions", type=Path, metavar="DIR", help="npz, npy, OBJ or PLY of any method; or a run")
+    add("--markdown", action="store_true", help="with --list: the table of docs/protocols.md")
+    add("--protocol", metavar="ID", help="such as lfw-10fold-cos/v1")
+    add("--data", type=Path, metavar="MANIFEST", help="CSV, pair list, or folder; a run needs none")
+    add("--face-model", metavar="NAME[=PATH]", help="measure in the face region of this face model")
+    add("--allow-missing", action="store_true", help="leave out samples without prediction, and count them")
+    add("--json", type=Path, metavar="FILE", help="write the numbers to this file, too")
+    _folder(parser, "runs", "runs", "with --all: folder of runs")
+    _folder(parser, "records", "results/records", "with --all: folder of records")
+
+
+def _declare_pictures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of ict_face/, to draw that face model too")
+    _folder(parser, "runs", "runs", "folder of runs")
+    _folder(parser, "records", "results/records", "folder of records")
+    _folder(parser, "out", "docs", "where to write")
+
+
+COMMANDS = (
+    Command(
+        "tables",
+        "Build every table of configs/table/ from the records of runs.",
+        tables,
+        _declare_tables,
+        one_thread=True,
+    ),
+    Command(
+        "evaluate",
+        "Measure any method's predictions under a protocol of the field, or recompute every run's metrics.",
+        evaluate,
+        _declare_evaluate,
+        details="docs/protocols.md says what predictions and manifests hold.",
+        one_thread=True,
+    ),
+    Command(
+        "pictures",
+        "Draw docs/*.png again: face models, the embedded benchmark, methods side by side.",
+        pictures,
+        _declare_pictures,
+        overrides="of the benchmark's configuration",
+    ),
+)
