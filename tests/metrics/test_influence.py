@@ -13,7 +13,6 @@ from recface.metrics.functional import (
     nmcd,
     prior_kl,
     reference_photos,
-    verification_pairs,
 )
 from recface.metrics.functional.weights import pair_weights, photo_weights, weighted_mean
 from recface.metrics.influence import influence_arrays, measure
@@ -34,6 +33,7 @@ def shapes(people) -> MeasuredShapes:
         yaw_abs=people.yaw_abs,
         expression_norm=people.expression_norm,
         nme=2 + people.yaw_abs,
+        folds=4,  # with ten, a draw may leave out all people of one
     ).checked()
 
 
@@ -88,7 +88,7 @@ def test_multiplicities_are_copies_of_the_people(people, shapes) -> None:
     assert torch.equal(photos, times.double())
     assert float(weighted_mean(people.yaw_abs, photos)) == pytest.approx(float(people.yaw_abs[copied].double().mean()))
     assert float(prior_kl(people.predicted, photos)) == pytest.approx(float(prior_kl(people.predicted[copied])))
-    pairs = verification_pairs(people.identity)
+    pairs = shapes.pairs
     of_pairs = pair_weights(photos, pairs.first, pairs.second, pairs.same)
     expected = [
         times[i] if person[i] == person[j] else times[i] * times[j]
@@ -129,7 +129,7 @@ def test_first_order_values_of_bootstrap_draws(people, shapes) -> None:
             assert abs(errors[0.005][name]) <= 0.26 * abs(errors[0.01][name]) + 1e-9, name
             spread = float(influence.square().mean().sqrt()) / PEOPLE**0.5
             if "prior_kl" not in name:  # so few people leave its variances, and their logarithms, far from linear
-                assert abs(errors[1.0][name]) < 1.5 * spread + 1e-9, name
+                assert abs(errors[1.0][name]) < 2 * spread + 1e-9, name
 
 
 def test_influences_add_up_to_zero(people, shapes) -> None:
