@@ -54,11 +54,14 @@ class MarksExtension(Extension):
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the pages of the API to the navigation."""
+    """Add the pages of the tables and of the API to the navigation."""
     config.markdown_extensions.append(MarksExtension())  # type: ignore[arg-type]
     for section in config.nav or []:
         if "API" in section:
             section["API"] = [{room: f"api/{room}.md"} for room in rooms()]
+        if "Results" in section:
+            pages = sorted(path.name for path in (ROOT / "results").glob("*.md") if path.name != "README.md")
+            section["Results"] += [f"results/{name}" for name in pages]
     return config
 
 
