@@ -1,7 +1,6 @@
 """A sweep: W&B's sweep file as declared settings, the points of a grid, and the command line of each point.
 
-Keys and distributions follow https://docs.wandb.ai/models/sweeps/sweep-config-keys. Imports nothing heavy: `--dry-run`
-answers at once.
+Keys and distributions: https://docs.wandb.ai/models/sweeps/sweep-config-keys. Imports nothing heavy, for `--dry-run`.
 """
 
 from __future__ import annotations
@@ -14,15 +13,12 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from recface.errors import RecfaceError
-from recface.settings import declared
 from recface.settings.declared import Count, Positive, Settings, Share
-from recface.settings.yaml_lines import Lines, Mistake
 
 DEFAULT_COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]
 
@@ -194,18 +190,7 @@ class EarlyTerminate(Settings):
 
 
 class Sweep(Settings):
-    """A sweep file.
-
-    Attributes:
-        program: Script to run.
-        method: How points are chosen.
-        parameters: Name to its form.
-        name: In W&B the sweep's title; once read, the file's name without its ending, after which logs are named.
-        metric: Needed by bayes and early_terminate.
-        early_terminate: None runs every point to its end.
-        command: Command template.
-        run_cap: Most points, None for all.
-    """
+    """A sweep; once its file is read, `name` is the file's name without its ending, after which logs are named."""
 
     program: str
     method: Literal["grid", "random", "bayes"]
@@ -218,135 +203,6 @@ class Sweep(Settings):
     early_terminate: EarlyTerminate | None = None
     command: list[Any] = DEFAULT_COMMAND
     run_cap: Count | None = None
-
-
-@dataclass(frozen=True)
-class SweepFile:
-    """A sweep file as it was read, right or wrong.
-
-    Attributes:
-        path: The file.
-        content: All of it, overrides in force.
-        forms: Those of its parameters that are right in form.
-        lines: Line of each key.
-        overridden: Names of the parameters that the command line set.
-    """
-
-    path: Path
-    content: dict[str, Any]
-    forms: dict[str, Form]
-    lines: Lines
-    overridden: set[str]
-
-    def mistake(self, text: str, *place: Any) -> Mistake:
-        """A mistake at a path of keys; one in an overridden parameter has no line."""
-        outside = place[:1] == ("parameters",) and place[1:2] and place[1] in self.overridden
-        return Mistake(None if outside else self.lines.of(*place), text)
-
-    def mistakes(self) -> list[Mistake]:
-        """Everything wrong with its form."""
-        found, parameters = [], self.content.get("parameters")
-        if isinstance(parameters, dict):
-            for name, form in parameters.items():
-                found += [(("parameters", name, *place), text) for place, text in form_mistakes(form)]
-            found += declared.mistakes(Sweep, {**self.content, "parameters": self.forms})
-        else:
-            found += declared.mistakes(Sweep, self.content)
-        found += _rules(self.content, self.forms)
-        return [self.mistake(_sentence(place, text), *place) for place, text in found]
-
-    def sweep(self, mistakes: Sequence[Mistake]) -> Sweep:
-        """The sweep; with any mistakes, a `RecfaceError` that tells all in one line, in the file's order."""
-        if mistakes:
-            ordered = sorted(set(mistakes), key=lambda mistake: (mistake.line or 0, mistake.text))
-            raise RecfaceError(f"{self.path}: {'; '.join(map(str, ordered))}")
-        return Sweep.model_validate({**self.content, "name": self.path.stem})
-
-
-def read_sweep_file(path: str | Path, overrides: Sequence[str] = (), run_cap: int | None = None) -> SweepFile:
-    """Read a sweep file.
-
-    Args:
-        path: YAML.
-        overrides: `key=value`, each replacing the parameter of that name (with or without a leading `+`), or added to
-            the others; `key=a,b` gives it several values.
-        run_cap: Replaces the file's.
-
-    Raises:
-        RecfaceError: The file cannot be read at all, or an override is not of the form key=value.
-    """
-    path = Path(path)
-    if not path.is_file():
-        known = ", ".join(sorted(map(str, path.parent.glob("*.yaml")))) or "none there"
-        raise RecfaceError(f"{path}: no such sweep file; known are {known}")
-    content, lines = declared.read_yaml(path)
-    if not isinstance(content, dict):
-        raise RecfaceError(f"{path}: must be a mapping of keys to values, not {type(content).__name__}")
-    if run_cap is not None:
-        content["run_cap"] = run_cap
-    overridden, forms = set(), {}
-    if isinstance(content.get("parameters"), dict):
-        parameters = content["parameters"] = {str(name): form for name, form in content["parameters"].items()}
-        for override in overrides:
-            key, form = _override(override)
-            name = next((name for name in parameters if name.lstrip("+") == key.lstrip("+")), key)
-            parameters[name] = form
-            overridden.add(name)
-        forms = {name: form_of(form) for name, form in parameters.items() if not form_mistakes(form)}
-    return SweepFile(path, content, forms, lines, overridden)
-
-
-def form_mistakes(form: Any) -> list[declared.Mistake]:
-    """Everything wrong with one parameter by itself, each with its place under the parameter."""
-    if not isinstance(form, dict):
-        return [((), f"must be a mapping such as {{value: 1}}, not {form!r}")]
-    if "parameters" in form:
-        return [(("parameters",), "nests, which Hydra cannot take: write the keys with dots, as in optimizer.name")]
-    known = list(dict.fromkeys(key for model in FORMS.values() for key in model.model_fields))
-    if not {"value", "values", "distribution", "min", "max"} & set(form):
-        unknown = [key for key in form if key not in known]
-        text = f"is no known key; known are {', '.join(known)}"
-        return [((key,), text) for key in unknown] or [((), "needs value, values, or min and max")]
-    name = distribution_of(form)
-    if name not in FORMS:
-        return [(("distribution",), f"must be one of {', '.join(FORMS)}, not {name!r}")]
-    return declared.mistakes(FORMS[name], {**form, "distribution": name})
-
-
-def _rules(content: Mapping[str, Any], forms: Mapping[str, Form]) -> Iterator[declared.Mistake]:
-    """What the methods need of each other's keys."""
-    method = content.get("method")
-    if content.get("parameters") == {}:
-        yield ("parameters",), "must hold at least one parameter"
-    if content.get("metric") is None and (method == "bayes" or content.get("early_terminate") is not None):
-        yield ("metric",), f"is missing: {'method bayes' if method == 'bayes' else 'early_terminate'} needs one"
-    if method in ("random", "bayes") and content.get("run_cap") is None:
-        yield ("method",), f"{method} would never end: add run_cap, the number of points"
-    if method == "grid":
-        for name, form in forms.items():
-            if form.distribution not in LISTED:
-                text = f"has distribution {form.distribution}, but method grid needs a list of values"
-                yield ("parameters", name), text
-
-
-def _sentence(place: tuple[Any, ...], text: str) -> str:
-    """A mistake with the key that it is about."""
-    if len(place) > 1 and place[0] == "parameters":
-        key = ".".join(map(str, place[2:]))
-        return f"parameter {place[1]}: {key} {text}" if key else f"parameter {place[1]} {text}"
-    if text == "is no known key" and len(place) == 1:
-        text += f"; known are {', '.join(Sweep.model_fields)}"
-    return f"{'.'.join(map(str, place))} {text}"
-
-
-def _override(text: str) -> tuple[str, dict[str, Any]]:
-    """Key and form of an override from the command line."""
-    key, separator, value = text.partition("=")
-    if not separator or not key or key.startswith("-"):
-        raise RecfaceError(f"override {text!r} must be of the form key=value")
-    # Hydra's own rule: commas in brackets or quotes belong to the value.
-    several = "," in value and not any(character in value for character in "[]{}()'\"")
-    return key, {"values": value.split(",")} if several else {"value": value}
 
 
 @dataclass(frozen=True)

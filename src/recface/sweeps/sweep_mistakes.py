@@ -1,35 +1,50 @@
-"""Mistakes in sweeps of this project's src/run.py: unknown keys, experiments and groups, and values that a run refuses.
+"""Reading a sweep file: all of its mistakes are told at once, each with its line, before anything runs.
 
-Values are read by Hydra's own grammar and checked as a run checks its configuration when it starts, so that a dry run
-and a run agree.
+For sweeps of this project's src/run.py that includes unknown keys, experiments and groups, and values that a run
+refuses. Values are read by Hydra's own grammar and checked as a run checks its configuration when it starts, so that a
+dry run and a run agree.
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.settings import declared
 from recface.settings.compose import APPENDABLE, CONFIGS, Config, known_experiments, message, quick_config
 from recface.settings.overrides import normalise_arguments
 from recface.settings.run_settings import MISSING, config_mistakes
-from recface.settings.yaml_lines import Mistake
-from recface.sweeps.spec import LISTED, Choice, Constant, Sweep, SweepFile, named, read_sweep_file
+from recface.settings.yaml_lines import Lines, Mistake
+from recface.sweeps.spec import FORMS, LISTED, Choice, Constant, Form, Sweep, distribution_of, form_of, named
+
+FORM_KEYS = list(dict.fromkeys(key for model in FORMS.values() for key in model.model_fields))
 
 
 def checked_sweep(path: str | Path, overrides: Sequence[str] = (), run_cap: int | None = None) -> Sweep:
-    """Read a sweep file and check all of it; arguments as for `read_sweep_file`.
+    """Read a sweep file and check all of it.
+
+    Args:
+        path: YAML.
+        overrides: `key=value`, each replacing the parameter of that name (with or without a leading `+`), or added to
+            the others; `key=a,b` gives it several values.
+        run_cap: Replaces the file's.
 
     Raises:
         RecfaceError: All mistakes of form and, for src/run.py, of keys and values, in one line with their lines.
     """
-    file = read_sweep_file(path, overrides, run_cap)
-    own = file.forms and is_own(str(file.content.get("program", "")))
-    return file.sweep([*file.mistakes(), *(parameter_mistakes(file) if own else ())])
+    file = SweepFile(Path(path), overrides, run_cap)
+    if file.forms and is_own(str(file.content.get("program", ""))):
+        _check_parameters(file)
+    if file.mistakes:
+        ordered = sorted(file.mistakes, key=lambda mistake: (mistake.line or 0, mistake.text))
+        raise RecfaceError(f"{path}: {'; '.join(map(str, ordered))}")
+    return Sweep.model_validate({**file.content, "name": file.path.stem})
 
 
 def is_own(program: str) -> bool:
@@ -46,7 +61,99 @@ def options_of(group: str) -> list[str] | None:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
-def parameter_mistakes(file: SweepFile) -> Iterator[Mistake]:
+class SweepFile:
+    """A sweep file with its overrides, right or wrong.
+
+    Attributes:
+        content: All of it, overrides in force.
+        forms: Those of its parameters that are right in form.
+        mistakes: All that are known so far; at first those of form.
+
+    Raises:
+        RecfaceError: The file cannot be read at all, or an override is not of the form key=value.
+    """
+
+    def __init__(self, path: Path, overrides: Sequence[str], run_cap: int | None) -> None:
+        if not path.is_file():
+            known = ", ".join(sorted(map(str, path.parent.glob("*.yaml")))) or "none there"
+            raise RecfaceError(f"{path}: no such sweep file; known are {known}")
+        self.path, self.mistakes = path, set[Mistake]()
+        self.content, self.lines = declared.read_yaml(path)
+        if not isinstance(self.content, dict):
+            raise RecfaceError(f"{path}: must be a mapping of keys to values, not {type(self.content).__name__}")
+        if run_cap is not None:
+            self.content["run_cap"] = run_cap
+        self.forms: dict[str, Form] = {}
+        checked = dict(self.content)
+        if isinstance(self.content.get("parameters"), dict):
+            parameters = {str(name): form for name, form in self.content["parameters"].items()}
+            self.content["parameters"] = parameters
+            self._override(parameters, overrides)
+            for name, form in parameters.items():
+                found = form_mistakes(form)
+                for place, text in found:
+                    key = f": {'.'.join(map(str, place))}" if place else ""
+                    self.tell(f"parameter {name}{key} {text}", "parameters", name, *place)
+                if not found:
+                    self.forms[name] = form_of(form)
+            checked["parameters"] = self.forms
+        for place, text in [*declared.mistakes(Sweep, checked), *_rules(self.content, self.forms)]:
+            known = f"; known are {', '.join(Sweep.model_fields)}" if text == "is no known key" else ""
+            self.tell(f"{'.'.join(map(str, place))} {text}{known}", *place)
+
+    def tell(self, text: str, *place: Any) -> None:
+        """Note a mistake at a path of keys; one in an override has line 0, which is shown as such."""
+        self.mistakes.add(Mistake(self.lines.of(*place), text))
+
+    def _override(self, parameters: dict[str, Any], overrides: Sequence[str]) -> None:
+        places = {}
+        for override in overrides:
+            key, separator, value = override.partition("=")
+            if not separator or not key or key.startswith("-"):
+                raise RecfaceError(f"override {override!r} must be of the form key=value")
+            name = next((name for name in parameters if name.lstrip("+") == key.lstrip("+")), key)
+            # Hydra's own rule: commas in brackets or quotes belong to the value.
+            several = "," in value and not any(character in value for character in "[]{}()'\"")
+            parameters[name] = {"values": value.split(",")} if several else {"value": value}
+            places["parameters", name] = 0
+        numbers = {place: line for place, line in self.lines.numbers.items() if place[:2] not in places}
+        self.lines = Lines(numbers | places)
+
+
+def form_mistakes(form: Any) -> list[declared.Mistake]:
+    """Everything wrong with one parameter by itself, each with its place under the parameter."""
+    if not isinstance(form, dict):
+        return [((), f"must be a mapping such as {{value: 1}}, not {form!r}")]
+    if "parameters" in form:
+        return [(("parameters",), "nests, which Hydra cannot take: write the keys with dots, as in optimizer.name")]
+    if not {"value", "values", "distribution", "min", "max"} & set(form):
+        text = f"is no known key; known are {', '.join(FORM_KEYS)}"
+        return [((key,), text) for key in form if key not in FORM_KEYS] or [((), "needs value, values, or min and max")]
+    name = distribution_of(form)
+    if name not in FORMS:
+        return [(("distribution",), f"must be one of {', '.join(FORMS)}, not {name!r}")]
+    return declared.mistakes(FORMS[name], {**form, "distribution": name})
+
+
+def _rules(content: Mapping[str, Any], forms: Mapping[str, Form]) -> Iterator[declared.Mistake]:
+    """What the methods need of each other's keys."""
+    method = content.get("method")
+    if content.get("parameters") == {}:
+        yield ("parameters",), "must hold at least one parameter"
+    if content.get("metric") is None and (method == "bayes" or content.get("early_terminate") is not None):
+        yield ("metric",), f"is missing: {'method bayes' if method == 'bayes' else 'early_terminate'} needs one"
+    if method in ("random", "bayes") and content.get("run_cap") is None:
+        yield ("method",), f"{method} would never end: add run_cap, the number of points"
+    if method == "grid":
+        for name, form in forms.items():
+            if form.distribution not in LISTED:
+                yield (
+                    ("parameters", name),
+                    f"has distribution {form.distribution}, but method grid needs a list of values",
+                )
+
+
+def _check_parameters(file: SweepFile) -> None:
     """Find parameters that are no configuration keys, and values that a run refuses.
 
     Every value is tried by itself, with each experiment and each choice of groups; the points themselves, which may be
@@ -56,12 +163,12 @@ def parameter_mistakes(file: SweepFile) -> Iterator[Mistake]:
     name = metric.get("name") if isinstance(metric, dict) else None
     if isinstance(name, str) and "/" not in name:
         text = f"metric.name must be block/metric, such as validation/geometry_auc, not {name}"
-        yield file.mistake(text, "metric", "name")
+        file.tell(text, "metric", "name")
     keys, chosen = [], {}
     for name, form in file.forms.items():
         options = options_of(name.lstrip("+"))
         if options is not None:
-            yield from _group_mistakes(file, name, options)
+            _check_group(file, name, options)
             chosen[name.lstrip("+")] = [value for _, value in named(form) if value in options]
         elif not name.lstrip("+").startswith("hydra."):
             keys.append(name)
@@ -79,60 +186,29 @@ def parameter_mistakes(file: SweepFile) -> Iterator[Mistake]:
         try:
             configs[" ".join(arguments)] = quick_config(arguments)
         except RecfaceError as error:
-            yield file.mistake(f"{' '.join(arguments)}: {error}", "parameters")
+            file.tell(f"{' '.join(arguments)}: {error}", "parameters")
     known = {arguments: dict(_flat(config, "")) for arguments, config in configs.items()}
     wrong = {name: text for name in keys if (text := _key_mistake(name, known, lenient))}
-    yield from (file.mistake(f"parameter {name}{text}", "parameters", name) for name, text in wrong.items())
+    for name, text in wrong.items():
+        file.tell(f"parameter {name}{text}", "parameters", name)
+    given = {name.lstrip("+") for name in file.content["parameters"]}
     for arguments, config in configs.items():
-        right = [name for name in keys if name not in wrong and (name[0] == "+" or name in known[arguments])]
-        yield from _value_mistakes(file, right, arguments, config)
-        given = {name.lstrip("+") for name in file.content["parameters"]}
+        names = [name for name in keys if name not in wrong and (name[0] == "+" or name in known[arguments])]
+        _check_values(file, names, arguments, config)
         for key, value in known[arguments].items():
             if value == MISSING and key not in given:
-                yield file.mistake(f"lacks parameter {key}, which has no value of its own", "parameters")
+                file.tell(f"lacks parameter {key}, which has no value of its own", "parameters")
 
 
-def with_value(config: Config, name: str, value: Any) -> Config:
-    """A configuration with a parameter's value in place, as Hydra reads it from the command line.
-
-    Raises:
-        RecfaceError: Hydra does not understand the value.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        for override in OverridesParser.create().parse_overrides(normalise_arguments([f"{name}={value}"], {})):
-            if override.is_sweep_override():
-                raise RecfaceError(f"holds several values in one, {value}: list them under values")
-            config = _put(config, override.key_or_group.split("."), override.value())
-    except HydraException as error:
-        raise RecfaceError(f"cannot be read by Hydra: {message(error)}") from None
-    return config
-
-
-def _put(config: Any, parts: Sequence[str], value: Any) -> Config:
-    inner = config if isinstance(config, Mapping) else {}
-    return {**inner, parts[0]: value if len(parts) == 1 else _put(inner.get(parts[0]), parts[1:], value)}
-
-
-def _flat(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        yield prefix + key, value
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-
-
-def _group_mistakes(file: SweepFile, name: str, known: Sequence[str]) -> Iterator[Mistake]:
-    group = name.lstrip("+")
-    if group == "experiment" and name != "+experiment":
+def _check_group(file: SweepFile, name: str, known: Sequence[str]) -> None:
+    kind = "experiment" if name.lstrip("+") == "experiment" else f"{name.lstrip('+')} configuration"
+    if kind == name:
         text = "parameter experiment: write +experiment, with a plus sign: experiments add to the configuration"
-        yield file.mistake(text, "parameters", name)
-    kind = "experiment" if group == "experiment" else f"{group} configuration"
+        file.tell(text, "parameters", name)
     for place, value in named(file.forms[name]):
         if value not in known:
             text = f"parameter {name}: no {kind} '{value}'; known are {', '.join(known)}"
-            yield file.mistake(text, "parameters", name, *place)
+            file.tell(text, "parameters", name, *place)
 
 
 def _key_mistake(name: str, known: Mapping[str, Mapping[str, Any]], lenient: bool) -> str | None:
@@ -150,8 +226,8 @@ def _key_mistake(name: str, known: Mapping[str, Mapping[str, Any]], lenient: boo
     return f": write {key}, without a plus sign" if name.startswith("+") and not name.startswith("++") else None
 
 
-def _value_mistakes(file: SweepFile, names: Sequence[str], arguments: str, config: Config) -> Iterator[Mistake]:
-    """Values that a run refuses, each tried by itself beside the parameters that have one value only."""
+def _check_values(file: SweepFile, names: Sequence[str], arguments: str, config: Config) -> None:
+    """Find values that a run refuses, each tried by itself beside the parameters that have one value only."""
     for name in names:
         form = file.forms[name]
         if isinstance(form, Constant):
@@ -173,11 +249,49 @@ def _value_mistakes(file: SweepFile, names: Sequence[str], arguments: str, confi
         fractions = form.distribution not in LISTED and not isinstance(form, Choice)
         if fractions and any("whole" in text for text in wrong(name, 0.5)):
             text = f"parameter {name} is a whole number, but drawn with fractions: use int_uniform or values"
-            yield file.mistake(text, "parameters", name)
+            file.tell(text, "parameters", name)
             continue
         for place, value in named(form):
-            yield from (file.mistake(f"parameter {text}", "parameters", name, *place) for text in wrong(name, value))
-    told = tuple(f"{name.lstrip('+')}." for name in names)
+            for text in wrong(name, value):
+                file.tell(f"parameter {text}", "parameters", name, *place)
+    own = tuple(f"{name.lstrip('+')}." for name in names)
     for key, text in before:
-        if not f"{key}.".startswith(told):
-            yield file.mistake(f"{arguments}: {key} {text}".removeprefix(": "), "parameters")
+        if not f"{key}.".startswith(own):
+            file.tell(f"{arguments}: {key} {text}".removeprefix(": "), "parameters")
+
+
+def with_value(config: Config, name: str, value: Any) -> Config:
+    """A configuration with a parameter's value in place, as Hydra reads it from the command line.
+
+    Raises:
+        RecfaceError: Hydra does not understand the value.
+    """
+    for keys, item in _parsed(f"{name}={value}"):
+        config = _put(config, keys, item)
+    return config
+
+
+@functools.cache
+def _parsed(argument: str) -> list[tuple[list[str], Any]]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        overrides = OverridesParser.create().parse_overrides(normalise_arguments([argument], {}))
+    except HydraException as error:
+        raise RecfaceError(f"cannot be read by Hydra: {message(error)}") from None
+    if any(override.is_sweep_override() for override in overrides):
+        raise RecfaceError("holds several values in one: list them under values")
+    return [(override.key_or_group.split("."), override.value()) for override in overrides]
+
+
+def _put(config: Any, parts: Sequence[str], value: Any) -> Config:
+    inner = config if isinstance(config, Mapping) else {}
+    return {**inner, parts[0]: value if len(parts) == 1 else _put(inner.get(parts[0]), parts[1:], value)}
+
+
+def _flat(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        yield prefix + key, value
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
