@@ -55,8 +55,8 @@ def scatter_panels(table: Table) -> list[Panel]:
             if first is None or second is None:
                 continue
             seeds = sorted(set(first.per_seed) & set(second.per_seed))
-            dots = [np.array([cell.per_seed[seed] for seed in seeds]) for cell in (first, second)]
-            series.append(Series(title, index, *dots, (first.mean, second.mean), (first.error, second.error)))
+            xs, ys = (np.array([cell.per_seed[seed] for seed in seeds]) for cell in (first, second))
+            series.append(Series(title, index, xs, ys, (first.mean, second.mean), (first.error, second.error)))
         level = ("mean face", block.reference[y.metric]) if y.metric in block.reference else None
         if series:
             found.append(Panel(block.block.name, x.title or x.metric, y.title or y.metric, series, level))

@@ -24,20 +24,99 @@ _METHODS = {
 _VERDICTS = {BETTER: "better than the parent", WORSE: "worse than the parent", OTHER: "differs from the parent"}
 
 
-def report(table: Table, block: BlockTable, row: Row, column: Column, elsewhere: Sequence[str]) -> list[str]:
-    """Tell everything about one cell.
+Named = TypeVar("Named", TableSpec, Row, Column)
+
+
+def explain(
+    configs: str | Path,
+    runs: str | Path,
+    results: str | Path,
+    row: str,
+    column: str,
+    table: str | None = None,
+    block: str | None = None,
+) -> str:
+    """Tell which runs made a cell, and what its statistics are.
 
     Args:
-        table: Filled table.
-        block: The block of it.
-        row: The row.
-        column: The column.
-        elsewhere: Other places where the row has a value in the column.
+        configs: Folder of table YAMLs.
+        runs: Folder of runs.
+        results: Folder of results, whose records/ holds the archived records.
+        row: Name of the row's experiment.
+        column: Name of the column's metric.
+        table: Name of the table; by default the first that has both.
+        block: Name of the block; by default the first in which the cell has a value.
 
     Returns:
         Lines of text.
+
+    Raises:
+        RecfaceError: No such table, row, column or block; the line lists the known ones.
     """
-    lines = [
+    entries = find_records(runs, Path(results) / "records")
+    specs = read_specs(configs, entries)
+    spec = _table(specs, row, column, table)
+    filled = {item.name: _column(item, column, entries) for item in specs if _has(item, row, column)}
+    found = _block(filled[spec.name], row, column, block)
+    elsewhere = [
+        f"also in     --table {name} --block {part.block.name}"
+        for name, item in filled.items()
+        for part in item.blocks
+        if (row, column) in part.cells and (name, part.block.name) != (spec.name, found.block.name)
+    ]
+    own = next(item for item in spec.rows if item.experiment == row)
+    described = _cell_lines(filled[spec.name], found, own, next(item for item in spec.columns if item.metric == column))
+    return "\n".join([*described, *elsewhere])
+
+
+def _column(spec: TableSpec, column: str, entries: Sequence[Entry]) -> Table:
+    """A table of one column alone; Holm's correction is by column, so its statistics are those of the whole table."""
+    columns = [item for item in spec.columns if item.metric == column]
+    blocks = [item for item in spec.blocks if item.columns is None or column in item.columns]
+    return build(spec.model_copy(update={"columns": columns, "blocks": blocks}), entries, CURRENT)
+
+
+def _has(spec: TableSpec, row: str, column: str) -> bool:
+    return row in [item.experiment for item in spec.rows] and column in [item.metric for item in spec.columns]
+
+
+def _table(specs: Sequence[TableSpec], row: str, column: str, table: str | None) -> TableSpec:
+    if table is not None:
+        specs = [_pick(specs, table, "table", "", "name")]
+    fitting = [spec for spec in specs if _has(spec, row, column)]
+    if fitting:
+        return fitting[0]
+    where = f" of table {specs[0].name}" if table is not None else ""
+    with_row = [spec for spec in specs if row in [item.experiment for item in spec.rows]]
+    if not with_row:
+        _pick([item for spec in specs for item in spec.rows], row, "row", where, "experiment")
+    where = where or f" beside row {row}"
+    _pick([item for spec in with_row for item in spec.columns], column, "column", where, "metric")
+    raise AssertionError("a row and a column that some table has")
+
+
+def _block(table: Table, row: str, column: str, block: str | None) -> BlockTable:
+    names = {item.block.name: item for item in table.blocks}
+    if block is not None:
+        if block not in names:
+            where = f"blocks of table {table.spec.name} with column {column}"
+            raise RecfaceError(f"unknown block {block}; {where} are {', '.join(names)}")
+        return names[block]
+    if not names:
+        raise RecfaceError(f"no block of table {table.spec.name} shows column {column}")
+    return next((item for item in table.blocks if (row, column) in item.cells), table.blocks[0])
+
+
+def _pick(items: Sequence[Named], name: str, kind: str, where: str, attribute: str) -> Named:
+    known = {getattr(item, attribute): item for item in items}
+    if name not in known:
+        raise RecfaceError(f"unknown {kind} {name}; {kind}s{where} are {', '.join(known)}")
+    return known[name]
+
+
+def _cell_lines(table: Table, block: BlockTable, row: Row, column: Column) -> list[str]:
+    """Everything about one cell of a table."""
+    return [
         f"{row.title or row.experiment} ({row.experiment}), {column.title or column.metric} ({column.metric})",
         f"table {table.spec.name}, block {block.block.name}" + (f": {block.block.title}" if block.block.title else ""),
         "",
@@ -45,9 +124,8 @@ def report(table: Table, block: BlockTable, row: Row, column: Column, elsewhere:
         *_run_lines(block, row.experiment, column),
         "",
         *_parent_lines(table, block, row, column),
+        *(f"note        {note}" for note in block.runs.notes),
     ]
-    lines += [f"note        {note}" for note in block.runs.notes]
-    return lines + [f"also in     {place}" for place in elsewhere]
 
 
 def _value_lines(block: BlockTable, row: str, column: Column) -> list[str]:
@@ -94,9 +172,8 @@ def _parent_lines(table: Table, block: BlockTable, row: Row, column: Column) -> 
         *_run_lines(block, row.parent, column),
     ]
     if row.experiment in table.changes:
-        changes = [
-            f"{k}: {value_text(old)} -> {value_text(new)}" for k, (old, new) in table.changes[row.experiment].items()
-        ]
+        changed = table.changes[row.experiment].items()
+        changes = [f"{key}: {value_text(old)} -> {value_text(new)}" for key, (old, new) in changed]
         lines += [f"config      {change}" for change in changes or ["nothing differs"]]
     difference = block.differences.get((row.experiment, column.metric))
     if difference is None:
@@ -121,93 +198,3 @@ def _difference_lines(difference: Difference, mark: str, column: Column) -> list
             f"compared in this column {p_value(difference.holm)}: {found}"
         )
     return lines
-
-
-Named = TypeVar("Named", TableSpec, Row, Column)
-
-
-def explain(
-    configs: str | Path,
-    runs: str | Path,
-    results: str | Path,
-    row: str,
-    column: str,
-    table: str | None = None,
-    block: str | None = None,
-) -> str:
-    """Tell which runs made a cell, and what its statistics are.
-
-    Args:
-        configs: Folder of table YAMLs.
-        runs: Folder of runs.
-        results: Folder of results, whose records/ holds the archived records.
-        row: Name of the row's experiment.
-        column: Name of the column's metric.
-        table: Name of the table; by default the first that has both.
-        block: Name of the block; by default the first in which the cell has a value.
-
-    Returns:
-        Lines of text.
-
-    Raises:
-        RecfaceError: No such table, row, column or block; the line lists the known ones.
-    """
-    entries = find_records(runs, Path(results) / "records")
-    specs = read_specs(configs, entries)
-    spec = _table(specs, row, column, table)
-    filled = [_column(item, column, entries) for item in specs if _has(item, row, column)]
-    cells = [(item, part, (row, column) in part.cells) for item in filled for part in item.blocks]
-    chosen = next(item for item in filled if item.spec.name == spec.name)
-    found = _block(chosen, row, column, block)
-    elsewhere = [
-        f"--table {item.spec.name} --block {part.block.name}"
-        for item, part, has_value in cells
-        if has_value and (item.spec.name, part.block.name) != (spec.name, found.block.name)
-    ]
-    described = next(item for item in spec.rows if item.experiment == row)
-    return "\n".join(report(chosen, found, described, chosen.spec.columns[0], elsewhere))
-
-
-def _column(spec: TableSpec, column: str, entries: Sequence[Entry]) -> Table:
-    """A table of one column alone; Holm's correction is by column, so its statistics are those of the whole table."""
-    columns = [item for item in spec.columns if item.metric == column]
-    blocks = [item for item in spec.blocks if item.columns is None or column in item.columns]
-    return build(spec.model_copy(update={"columns": columns, "blocks": blocks}), entries, CURRENT)
-
-
-def _has(spec: TableSpec, row: str, column: str) -> bool:
-    return row in [item.experiment for item in spec.rows] and column in [item.metric for item in spec.columns]
-
-
-def _table(specs: Sequence[TableSpec], row: str, column: str, table: str | None) -> TableSpec:
-    if table is not None:
-        specs = [_pick(specs, table, "table", "", "name")]
-    fitting = [spec for spec in specs if _has(spec, row, column)]
-    if fitting:
-        return fitting[0]
-    where = f" of table {specs[0].name}" if table is not None else ""
-    with_row = [spec for spec in specs if row in [item.experiment for item in spec.rows]]
-    if not with_row:
-        _pick([item for spec in specs for item in spec.rows], row, "row", where, "experiment")
-    where = where or f" beside row {row}"
-    _pick([item for spec in with_row for item in spec.columns], column, "column", where, "metric")
-    raise AssertionError("a row and a column that some table has")
-
-
-def _block(table: Table, row: str, column: str, block: str | None) -> BlockTable:
-    names = {item.block.name: item for item in table.blocks}
-    if block is not None:
-        if block not in names:
-            where = f"blocks of table {table.spec.name} with column {column}"
-            raise RecfaceError(f"unknown block {block}; {where} are {', '.join(names)}")
-        return names[block]
-    if not names:
-        raise RecfaceError(f"no block of table {table.spec.name} shows column {column}")
-    return next((item for item in table.blocks if (row, column) in item.cells), table.blocks[0])
-
-
-def _pick(items: Sequence[Named], name: str, kind: str, where: str, attribute: str) -> Named:
-    known = {getattr(item, attribute): item for item in items}
-    if name not in known:
-        raise RecfaceError(f"unknown {kind} {name}; {kind}s{where} are {', '.join(known)}")
-    return known[name]

@@ -145,11 +145,12 @@ def _block(spec: TableSpec, block: Block, runs: BlockRuns) -> BlockTable:
         table.protocols[column.metric] = _protocol(spec, table, column.metric)
         _mark_best(table, column)
         _add_reference(table, column)
-        found = {
-            row.experiment: _difference(table, row.experiment, row.parent, column) for row in spec.rows if row.parent
+        differences = {
+            row.experiment: difference
+            for row in spec.rows
+            if row.parent and (difference := _difference(table, row.experiment, row.parent, column))
         }
-        corrected = _correct({name: difference for name, difference in found.items() if difference is not None})
-        table.differences |= {(name, column.metric): difference for name, difference in corrected.items()}
+        table.differences |= {(name, column.metric): item for name, item in _correct(differences).items()}
     return table
 
 
@@ -236,16 +237,6 @@ def _add_reference(table: BlockTable, column: Column) -> None:
     values = [value for value in found if value is not None]
     if values:
         table.reference[column.metric] = mean_and_error(values)[0]
-
-
-def further_metrics(table: Table, block: BlockTable, experiment: str) -> list[str]:
-    """What a row recorded besides the columns, such as METRIC@N with N modes; [] where rows are experiments."""
-    if table.spec.experiment is None:
-        return []
-    entries = block.runs.finished[experiment].values()
-    recorded = {key for entry in entries for key in entry.record.metrics[block.block.metrics]}
-    names = recorded - {column.metric for column in block.columns}
-    return sorted(names, key=lambda name: (name.partition("@")[0], int(name.partition("@")[2] or 0)))
 
 
 def _provenance(entries: Sequence[Entry]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from recface.results.markdown import BETTER, MISSING, OTHER, WORSE, hole, number, reference_texts, verdict
 from recface.results.spec import Column, Row
-from recface.results.table import BlockTable, Table, further_metrics
+from recface.results.table import BlockTable, Table
 
 LONG_HEADER = ["experiment", "block", "protocol", "metric", "seed", "value", "hash"]
 DIFFERENCES_HEADER = [
@@ -34,13 +34,13 @@ def to_csv(table: Table) -> str:
 
 
 def to_long_csv(table: Table) -> str:
-    """One line a value, with eight significant digits, and the hash of its run; see `further_metrics` for more."""
+    """One line a value, with eight significant digits, and the hash of its run; rows that are no experiments have all they recorded."""
     lines = [LONG_HEADER]
     for block in table.blocks:
         columns = [column.metric for column in block.columns]
         for row in table.spec.rows:
             found = sorted(block.runs.finished[row.experiment].items())
-            for metric in (*columns, *further_metrics(table, block, row.experiment)):
+            for metric in (*columns, *_further_metrics(table, block, row.experiment)):
                 for seed, entry in found:
                     value = entry.value(block.block.metrics, metric)
                     if value is not None:
@@ -48,6 +48,16 @@ def to_long_csv(table: Table) -> str:
                         line = [row.experiment, block.block.name, protocol, metric, str(seed), f"{value:.8g}"]
                         lines.append([*line, entry.record.hash])
     return csv_text(lines)
+
+
+def _further_metrics(table: Table, block: BlockTable, experiment: str) -> list[str]:
+    """What a row recorded besides the columns, such as METRIC@N with N modes; [] where rows are experiments."""
+    if table.spec.experiment is None:
+        return []
+    entries = block.runs.finished[experiment].values()
+    recorded = {key for entry in entries for key in entry.record.metrics[block.block.metrics]}
+    names = recorded - {column.metric for column in block.columns}
+    return sorted(names, key=lambda name: (name.partition("@")[0], int(name.partition("@")[2] or 0)))
 
 
 def to_differences_csv(table: Table) -> str:
