@@ -2,7 +2,7 @@
 
 
 class RecfaceError(Exception):
-    """A mistake the user can mend, said in one line: what is wrong, where, and what to do.
+    """A mistake that the user can correct, in one line: what is wrong, where, and what to do.
 
     Entry points print the message without a traceback and exit with a non-zero code.
     """

@@ -1,4 +1,4 @@
-"""CSV files that users write: read as text, with one line for whatever is wrong."""
+"""CSV files written by users: every cell as text, every mistake named with its line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIRST = 2
-"""Line of the first row where nothing is empty; the index of a table counts from here."""
+"""Line of the first row in a file without empty lines; the index of a table counts from here."""
 
 
 def read_text_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.DataFrame:
@@ -21,14 +21,14 @@ def read_text_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.
 
     Args:
         path: The file.
-        columns: Columns that it must have, none of whose cells may be empty; others may.
-        what: What needs them, for messages.
+        columns: Columns that the table must have, without empty cells; other columns may have some.
+        what: Name in messages of whatever needs the columns.
 
     Returns:
         The table; every cell is a string. Empty lines are left out; the index is that of `line_of`.
 
     Raises:
-        RecfaceError: No such file, no CSV, a missing or doubled column, no rows, or an empty cell, named with its line.
+        RecfaceError: The file is missing or not a CSV, lacks rows or a column, or has a doubled column or empty cell.
     """
     import pandas as pd
 
@@ -43,9 +43,9 @@ def read_text_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.
     if missing := [name for name in columns if name not in header]:
         raise RecfaceError(f"{path}: no column {missing[0]}; {what} needs {_listed(columns)}")
     if doubled := [name for name in columns if header.count(name) > 1]:
-        raise RecfaceError(f"{path}: column {doubled[0]} is there twice")
+        raise RecfaceError(f"{path}: column {doubled[0]} is there twice; keep one")
     if not rows:
-        raise RecfaceError(f"{path}: no rows")
+        raise RecfaceError(f"{path}: no rows; add at least one below the header")
     for line, cells in rows:
         if len(cells) > len(header):
             raise RecfaceError(f"{path}: line {line}: {len(cells)} cells under {len(header)} columns")
@@ -58,12 +58,12 @@ def read_text_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.
 
 
 def line_of(table: pd.DataFrame, row: int) -> int:
-    """Line of the file that a row of a text table, or of a part of one, begins in."""
+    """Line of the file in which a row of a text table, or of a part of one, begins."""
     return int(table.index[row]) + FIRST
 
 
 def _records(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
-    """Lines that records begin in, from 1, and their cells; a quoted cell may hold line ends."""
+    """First line of each record, from 1, and its cells; a quoted cell may hold line ends."""
     reader, begin = csv.reader(stream, skipinitialspace=True, strict=True), 1
     for cells in reader:
         if len(cells) > 1 or "".join(cells).strip():
@@ -72,5 +72,5 @@ def _records(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def _listed(columns: Sequence[str]) -> str:
-    """Columns in a sentence; of many, the first and the last."""
+    """Columns in a sentence, abridged if many."""
     return ", ".join(columns if len(columns) <= 9 else (*columns[:6], "...", columns[-1]))

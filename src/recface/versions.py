@@ -1,4 +1,4 @@
-"""Versions of what changes results but is no configuration key. Records carry them; tables mark what is outdated."""
+"""Versions of the code behind results, beside the configuration. Records carry them; tables mark outdated rows."""
 
 BENCHMARK_VERSION = 1
 """Raised whenever the same configuration would give other photos."""

@@ -101,7 +101,7 @@ class Source:
 
 
 TRAINING_LABELS = {"identity": ("identity",), "landmark": ("landmarks",)}
-"""Labels of the training splits; the benchmark knows more, but a network must not."""
+"""Labels of the training splits; the benchmark's other labels are hidden from the networks."""
 EXTRA_LABELS = ("angles", "expression", "albedo", "occluded")
 """Further labels of the evaluation splits."""
 

@@ -30,7 +30,7 @@ def locate(path: str | Path | None) -> Path:
     """Find `ict_face.npz`: at `path` (the file, its folder, or the folder above), else under RECFACE_DATA.
 
     Raises:
-        RecfaceError: it is not there.
+        RecfaceError: It is not there.
     """
     root = path if path is not None else os.environ.get("RECFACE_DATA")
     if root is None:
@@ -47,7 +47,7 @@ def read_source(path: str | Path | None) -> dict[str, np.ndarray]:
     """Read the source arrays, in float64 and centimetres as stored.
 
     Raises:
-        RecfaceError: the file is missing or lacks a field.
+        RecfaceError: The file is missing or lacks a field.
     """
     file = locate(path)
     with np.load(file, allow_pickle=False) as archive:
@@ -73,7 +73,7 @@ def build(path: str | Path | None = None) -> FaceModel:
         The face model: the 9,409 vertices of the source, then those of the caps; K = 100, E = 55.
 
     Raises:
-        RecfaceError: the source is missing or incomplete.
+        RecfaceError: The source is missing or incomplete.
     """
     source = read_source(path)
     caps = find_caps(MM_PER_CM * source["neutral_cm"], source["triangles"])
@@ -137,7 +137,7 @@ class Cap:
         weights: (N, R) each new vertex as a mixture of rim vertices; rows sum to 1.
         offset: (N, 3) added to the mixture, in mm.
         triangles: (F, 3); index < R means rim vertex, index - R a new vertex.
-        moves: whether expressions carry the cap along (the mouth) or leave it in place (eyeballs under the lids).
+        moves: Whether expressions carry the cap along (the mouth) or leave it in place (eyeballs under the lids).
     """
 
     rim: np.ndarray
@@ -179,7 +179,7 @@ def eyeball(points: np.ndarray, rim: np.ndarray, radius: float = 12.5) -> np.nda
     Args:
         points: (N, 3) in mm.
         rim: (R, 3) edge of the lids.
-        radius: of the eyeball in mm; a human eye has 12 mm.
+        radius: Of the eyeball in mm; a human eye has 12 mm.
 
     Returns:
         (N,) heights.
@@ -193,7 +193,7 @@ def eyeball(points: np.ndarray, rim: np.ndarray, radius: float = 12.5) -> np.nda
 
 
 def pouch(points: np.ndarray, rim: np.ndarray, depth: float = 20.0) -> np.ndarray:
-    """Height of a flat floor behind the lips, (N,), ``depth`` mm behind the rearmost point of the rim."""
+    """Height of a flat floor behind the lips, (N,), `depth` mm behind the rearmost point of the rim."""
     return np.full(len(points), rim[:, 2].min() - depth)
 
 
@@ -202,13 +202,13 @@ def make_cap(vertices: np.ndarray, rim: np.ndarray, rings: int, surface: Surface
 
     Args:
         vertices: (V, 3) mean shape in mm.
-        rim: (R,) boundary loop, in the direction :func:`boundary_loops` gives.
-        rings: number of rings between rim and point.
-        surface: where the new vertices lie on the mean shape, e.g. :func:`eyeball`.
-        moves: see :class:`Cap`.
+        rim: (R,) boundary loop, in the direction `boundary_loops` gives.
+        rings: Number of rings between rim and point.
+        surface: Where the new vertices lie on the mean shape, e.g. `eyeball`.
+        moves: See `Cap`.
 
     Returns:
-        The cap, with rings * R + 1 new vertices. Source: ours.
+        The cap, with rings * R + 1 new vertices. Ours.
     """
     size = len(rim)
     shrink = np.arange(1, rings + 1) / (rings + 1)
@@ -237,9 +237,9 @@ def cap_vertices(
 
     Args:
         shapes: (..., V, 3).
-        caps: the caps, in order.
-        displacement: the field is a displacement: offsets do not apply.
-        expression: the field is an expression: caps that do not move get zero.
+        caps: The caps, in order.
+        displacement: The field is a displacement: offsets do not apply.
+        expression: The field is an expression: caps that do not move get zero.
 
     Returns:
         (..., V + new, 3).
@@ -254,7 +254,7 @@ def cap_vertices(
 
 
 def cap_triangles(triangles: np.ndarray, count: int, caps: list[Cap]) -> np.ndarray:
-    """Append the caps' triangles to those of a mesh with ``count`` vertices, (F + new, 3)."""
+    """Append the caps' triangles to those of a mesh with `count` vertices, (F + new, 3)."""
     parts, next_vertex = [triangles], count
     for cap in caps:
         new = np.arange(next_vertex, next_vertex + len(cap.weights))

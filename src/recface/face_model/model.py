@@ -58,10 +58,10 @@ class FaceModel(nn.Module):
         landmarks68: (68,) vertex of each landmark, in the iBUG 68 order.
         mirror: (V,) index of every vertex's left-right mirror image.
         face_mask: (V,) bool, the region on which shape metrics are taken.
-        name: short name of the model.
-        source: where the data comes from.
-        licence: licence of the data.
-        latent_radius: of a hyperspherical model, the norm of its population's parameters: a lies near that sphere
+        name: Short name of the model.
+        source: Where the data comes from.
+        licence: Licence of the data.
+        latent_radius: Of a hyperspherical model, the norm of its population's parameters: a lies near that sphere
             instead of following N(0, I). None for every other model.
 
     Source: Blanz and Vetter, "A morphable model for the synthesis of 3D faces", SIGGRAPH 1999, section 3; the

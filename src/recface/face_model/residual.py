@@ -1,4 +1,4 @@
-"""A face model whose identity basis goes on learning: a fixed part and a trainable residual."""
+"""A face model whose identity basis continues to learn: a fixed part and a trainable residual."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class ResidualFaceModel(FaceModel):
         return identity @ torch.linalg.cholesky(basis.T @ basis)
 
     def shape(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
-        """As `FaceModel.shape`, with the residual."""
+        """`FaceModel.shape` with the residual."""
         return super().shape(identity, expression) + _offsets(identity, self.residual)
 
     def landmarks(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
-        """As `FaceModel.landmarks`, with the residual."""
+        """`FaceModel.landmarks` with the residual."""
         rows = self.residual_steps[self.landmark_rows] * self._unit
         return super().landmarks(identity, expression) + _offsets(identity, rows)
 

@@ -15,13 +15,13 @@ def find_mirror(vertices: np.ndarray, tolerance: float) -> np.ndarray:
 
     Args:
         vertices: (V, 3).
-        tolerance: largest distance allowed between a reflected vertex and its partner, in the unit of the vertices.
+        tolerance: Largest distance allowed between a reflected vertex and its partner, in the unit of the vertices.
 
     Returns:
         (V,) int64, an involution.
 
     Raises:
-        RecfaceError: the mesh is not symmetric to the tolerance. Source: ours.
+        RecfaceError: The mesh is not symmetric to the tolerance. Ours.
     """
     distance, mirror = cKDTree(vertices).query(vertices * REFLECTION)
     broken = (mirror[mirror] != np.arange(len(vertices))).sum()
@@ -81,7 +81,7 @@ def face_region(
     """Visible skin inside the face outline, seen from the front.
 
     The outline follows the jaw landmarks and closes over the forehead with half an ellipse, whose height above the
-    brows is ``forehead`` times the distance from brows to nose base: below the hairline. Lining of nostrils, eye
+    brows is `forehead` times the distance from brows to nose base: below the hairline. Lining of nostrils, eye
     sockets and mouth is left out, because it cannot be seen.
 
     Args:
@@ -90,10 +90,10 @@ def face_region(
         landmarks: (68,) landmark vertices.
         mirror: (V,) mirror map; the region is made symmetric with it.
         skin: (V,) bool, vertices that may belong to the face at all.
-        forehead: height of the forehead.
+        forehead: Height of the forehead.
 
     Returns:
-        (V,) bool. Source: ours.
+        (V,) bool. Ours.
     """
     points = mean[landmarks]
     jaw = points[:17, :2]
@@ -127,10 +127,10 @@ def exposed(
         triangles: (F, 3).
         candidates: (N,) the vertices asked for.
         views: (M, 3) unit vectors towards the onlookers.
-        margin: a surface hides a vertex if it lies this much nearer, in mm.
+        margin: A surface hides a vertex if it lies this much nearer, in mm.
 
     Returns:
-        (N,) bool. Source: ours.
+        (N,) bool. Ours.
     """
     seen = np.zeros(len(candidates), dtype=bool)
     for view in views:

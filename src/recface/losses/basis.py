@@ -99,10 +99,10 @@ def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
         model: The face model.
 
     Returns:
-        basis_size: mean square of the residual over that of the fixed part.
-        basis_orthogonal: mean square cosine between two columns of M.
-        basis_smooth: mean square of each vertex's displacement in the residual less its neighbours' mean.
-        basis_symmetric: mean square of the residual's part that breaks each mode's symmetry.
+        basis_size: Mean square of the residual over that of the fixed part.
+        basis_orthogonal: Mean square cosine between two columns of M.
+        basis_smooth: Mean square of each vertex's displacement in the residual less its neighbours' mean.
+        basis_symmetric: Mean square of the residual's part that breaks each mode's symmetry.
     """
     fixed = model.identity_basis * model.identity_sigma
     unit = fixed.square().mean(dim=0)

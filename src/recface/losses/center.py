@@ -22,7 +22,7 @@ def center_weight(angles: Tensor, expression: Tensor, expression_scale: float = 
         expression_scale: The 3 above, in the unit of the coefficients.
 
     Returns:
-        Weights (B,) in [0, 1], without gradient: a network must not be able to lower a loss by turning heads.
+        Weights (B,) in [0, 1], without gradient, so that a network cannot lower the loss by turning heads.
     """
     angles, expression = angles.detach().float(), expression.detach().float()
     return angles.cos().clamp_min(0).prod(dim=1) * torch.exp(-expression.norm(dim=1) / expression_scale)

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its folder, its record, and the small archived copy that tables are rebuilt from.
+"""The traces of a run: its folder, its record, and the small archived copy from which tables are rebuilt.
 
 Nothing here imports torch, so that tables and sweeps start at once.
 """

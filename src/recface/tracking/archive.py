@@ -73,7 +73,7 @@ def zip_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _small(name: str, array: np.ndarray) -> np.ndarray:
+def small_array(name: str, array: np.ndarray) -> np.ndarray:
     """The smallest type that serves: float16 for floats (Gram matrix: float32), int16 or int32 for integers.
 
     Influences become float16; the people they are of keep their type.
@@ -121,7 +121,7 @@ def reduce_predictions(arrays: Mapping[str, np.ndarray], limit: int = LIMIT_BYTE
     if "modes_kept" in arrays:
         return dict(arrays)
     total = int(np.asarray(arrays["test_parameters"]).shape[-1])
-    small = {name: _small(name, np.asarray(array)) for name, array in arrays.items()}
+    small = {name: small_array(name, np.asarray(array)) for name, array in arrays.items()}
     small["modes_total"] = np.array(total, np.int16)
 
     def fits(candidate: Mapping[str, np.ndarray]) -> bool:

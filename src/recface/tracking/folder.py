@@ -59,13 +59,17 @@ class RunFolder:
 
     @property
     def record_path(self) -> Path:
-        """Where run.json is."""
+        """Path of run.json."""
         return self.path / "run.json"
 
     @property
     def is_finished(self) -> bool:
         """Whether the run has ended well, by the record in memory; `lock` refreshes it."""
         return self.record is not None and self.record.state == "finished"
+
+    def finished_with(self, versions: Mapping[str, Any]) -> bool:
+        """Whether the run has ended well under these version keys."""
+        return self.record is not None and self.is_finished and self.record.versions == versions
 
     def reload(self) -> None:
         """Read the record again from disk."""
@@ -90,7 +94,7 @@ class RunFolder:
 
     @contextmanager
     def running(self, record: RunRecord) -> Iterator[RunFolder]:
-        """Start the run, and write down the reason should anything stop it; the exception goes on."""
+        """Start the run; an exception that stops it is recorded as the reason and raised again."""
         self.start(record)
         try:
             yield self
@@ -110,25 +114,23 @@ class RunFolder:
         self._save()
 
     def update(self, **fields: Any) -> None:
-        """Set fields of the record that are known only once the run is under way, such as `data_manifest`."""
+        """Set fields of the record that are known only during the run, such as `data_manifest`."""
         self.record = replace(self._started(), **fields)
         self._save()
 
     def log_metrics(self, row: Mapping[str, Any]) -> None:
-        """Append a row to metrics.jsonl and flush it, so that a killed run loses nothing it has said."""
+        """Append a row to metrics.jsonl and flush it, so that a killed run loses no row."""
         with open(self.path / "metrics.jsonl", "a") as file:
             file.write(json.dumps(plain(row), allow_nan=False) + "\n")
 
     def progress(self, step: int, total: int, phase: str = "", loss: float | None = None) -> None:
-        """Tell how far the run is, for whoever shows it; cheap enough to call at every step.
+        """Report progress to progress.json and the file named by RECFACE_PROGRESS, at most every two seconds.
 
         Args:
             step: Steps done, counted over the whole run.
             total: Steps of the whole run, all stages together.
-            phase: What is being done, such as "stage1" or "test".
+            phase: Current phase, such as "stage1" or "test".
             loss: Current loss, if any.
-
-        The state goes to progress.json, and to the file that RECFACE_PROGRESS names, at most every two seconds.
         """
         due = time.monotonic() - self._written >= PROGRESS_SECONDS
         if not due and phase == self._phase and step < total:
@@ -185,7 +187,7 @@ class RunFolder:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a run ended, in words for its record."""
+    """Reason for the end of a run, in words for its record."""
     name = type(error).__name__
     # Lightning's exception is not imported here; SystemExit is how a SLURM job leaves to be queued again.
     if name in ("KeyboardInterrupt", "SIGTERMException", "SystemExit"):

@@ -26,8 +26,8 @@ RENAMED: dict[str, str] = {
     "config.sfm.scale": "config.sfm.softmax_scale",
     "config.sfm.scan.scale": "config.sfm.scan.softmax_scale",
 }
-"""Names in records of earlier versions, and today's: dotted paths into the record, such as `config.sir.scale` or
-`versions.peer`. Everything under a renamed key moves with it; the same renames apply to the overrides."""
+"""Names in records of earlier versions to today's, as dotted paths into the record. Everything under a renamed key
+moves with it; renames in `config` apply to the overrides too."""
 
 
 @dataclass
@@ -43,11 +43,11 @@ class RunRecord:
         state: "running", "finished" or "failed".
         reason: Why it failed, in one line.
         config: The resolved config, plain.
-        overrides: What was given on the command line; of two configs of one experiment, tables take the plainer.
+        overrides: Command-line overrides; of two configs of one experiment, tables take the one with fewer.
         git: `{"commit", "dirty"}`.
         packages: Package name to version.
         data_manifest: Hash over the data the run saw.
-        versions: Version keys of what changes results but is no config key: benchmark, variant, protocol.
+        versions: Versions of the code behind the results (`recface.versions`): benchmark, variant, protocol.
         metrics: Block to metric to value; blocks are "benchmark" and, where photographs were given, "photos".
         protocols: Metric to protocol id; or block to metric to id where blocks measure one metric differently.
         timings: Name to seconds.
@@ -150,17 +150,18 @@ PACKAGES = (
 
 
 def git_state(folder: str | Path | None = None) -> dict[str, Any]:
-    """Commit of the code, and whether it was changed since.
-
-    `results/` does not count as a change: a run writes there itself.
+    """Commit of the code, and whether it has uncommitted changes outside `results/`, where runs write.
 
     Args:
-        folder: Any folder of the repository; by default the one that holds this file.
+        folder: Any folder of the repository; by default the clone that holds this file, if there is one.
 
     Returns:
         `{"commit": 40 hex digits or None, "dirty": bool}`; None outside a repository.
     """
-    folder = Path(folder) if folder is not None else Path(__file__).resolve().parents[3]
+    if folder is None:
+        folder = Path(__file__).resolve().parents[3]
+        if not (folder / "src" / "recface").is_dir():  # installed from a wheel, perhaps inside another repository
+            return {"commit": None, "dirty": False}
 
     def git(*arguments: str) -> str | None:
         try:
@@ -238,7 +239,7 @@ def read_record(path: str | Path) -> RunRecord:
 
 
 def _rename(content: dict[str, Any], old: str, new: str) -> None:
-    """Move what a dotted path leads to, in place; nothing happens where it leads nowhere."""
+    """Move the value at a dotted path, in place, if there is one; rename it in the overrides."""
     *parents, last = old.split(".")
     place: Any = content
     for key in parents:

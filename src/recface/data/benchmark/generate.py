@@ -31,7 +31,7 @@ OCCLUDED_SHARE = 0.15
 ALBEDO_SAMPLES = 400
 ALBEDO_GROUP = 10  # people who share one albedo in the control_albedo split
 CHUNK = 64
-GENERATION_THREADS = 2  # a fixed number, so that the photos do not depend on who generates them
+GENERATION_THREADS = 2  # fixed, so that the photos do not depend on the machine
 SCAN_MAX_EXPRESSION = 0.5  # scans are taken of calmer faces than photos
 
 
@@ -88,7 +88,7 @@ def _write(folder: Path, model: FaceModel, config: BenchmarkConfig) -> None:
 
 
 def sample_albedo_model(model: FaceModel, config: BenchmarkConfig) -> AlbedoModel:
-    """Fit the linear albedo model to procedural albedos of people who are in no split."""
+    """Fit the linear albedo model to procedural albedos of people outside all splits."""
     generator, regions = _generator(config, "albedo"), face_regions(model)
     samples = np.stack([paint_person(regions, generator).astype(np.float32) for _ in range(ALBEDO_SAMPLES)])
     return fit_albedo_model(samples, config.albedo_modes)
