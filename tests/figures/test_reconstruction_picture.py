@@ -4,14 +4,14 @@ import torch
 
 from recface.data.sources import embedded_source
 from recface.figures.reconstruction_picture import ROWS, reconstruction_picture
-from recface.variants import VARIANTS
+from recface.variants import variant_class
 
 
 @pytest.mark.parametrize("confidence", [True, False])
 def test_a_column_a_photo_and_nothing_is_changed(confidence, face_model, benchmark, smoke_config):
     config = smoke_config | {"model": smoke_config["model"] | {"confidence": confidence}}
     torch.manual_seed(0)
-    variant = VARIANTS["sir"](config, face_model, benchmark.albedo_model, 12, stage=2).train()
+    variant = variant_class("sir")(config, face_model, benchmark.albedo_model, 12, stage=2).train()
     if confidence:  # untrained, it says nearly the same of every pixel
         torch.nn.init.normal_(variant.confidence.pixel_head.weight, std=0.3)
     size, count = config["scale"]["image_size"], 3

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from recface.data.sources import embedded_source
-from recface.data.workbench import Workbench, build_variant
+from recface.data.workbench import Workbench
 from recface.face_model.residual import ResidualFaceModel
 from recface.render import project
 from recface.run import evaluation as predictors
 from recface.run.evaluation import Network, Timed
 from recface.settings.compose import compose_config
+from recface.variants import build_variant
 
 
 @pytest.fixture(scope="module")

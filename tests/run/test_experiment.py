@@ -158,7 +158,6 @@ def test_a_failed_run_says_why_in_one_line(tmp_path, cache_dir, benchmark):
         (["optimizer.stage1_rate=1e30"], "loss term '.*' is (NaN|infinite)"),
         (["face_model=npz", "face_model.path=nowhere.npz"], "nowhere.npz"),
         (["face_model=npz", "face_model.path={tmp}/wrong.npz"], "wrong.npz.*mean"),
-        (["data.sources.identity.share=0", "data.sources.landmark.share=0"], "data.sources: shares"),
         (["model.backbone=resnet10tt"], "resnet10tt"),
     ],
 )

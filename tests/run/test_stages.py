@@ -28,7 +28,7 @@ def test_a_state_is_kept_until_the_next_is_whole(tmp_path, monkeypatch, when) ->
     save_state({"step": 1}, path)
 
     def write_half(state, target) -> None:
-        target.write_bytes(b"half")
+        target.write(b"half")
         raise Stop
 
     def stop(*paths) -> None:

@@ -8,7 +8,8 @@ from recface.face_model import FaceModel
 from recface.face_model.residual import ResidualFaceModel
 from recface.run.stages import in_other_latents
 from recface.settings.compose import compose_config
-from recface.variants import SFM, Baseline
+from recface.variants.baseline import Baseline
+from recface.variants.sfm import SFM
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ from recface.data.datamodule import MixedDataModule
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.settings.compose import compose_config
-from recface.variants import VARIANTS, Baseline
+from recface.settings.run_settings import known_variants
+from recface.variants import variant_class
+from recface.variants.baseline import Baseline
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +21,11 @@ def batch(benchmark, face_model):
 
 def build(config, face_model, benchmark, stage=2, variant=None):
     torch.manual_seed(0)
-    cls = VARIANTS[variant or config["variant"]]
+    cls = variant_class(variant or config["variant"])
     return cls(config, face_model, benchmark.albedo_model, 12, stage=stage)
 
 
-@pytest.mark.parametrize("variant", sorted(VARIANTS))
+@pytest.mark.parametrize("variant", known_variants())
 def test_every_term_has_a_weight_and_trains_something(variant, batch, face_model, benchmark):
     module = build(compose_config(f"+experiment={variant}", "scale=smoke"), face_model, benchmark, variant=variant)
     face = module.reconstruct(batch)
@@ -182,4 +184,4 @@ def test_an_experiment_differs_from_its_parent_in_what_it_ablates_alone(row, par
 
 
 def test_baseline_configuration_has_no_keys_it_does_not_read():
-    assert "sir" not in compose_config("+experiment=baseline") and VARIANTS["baseline"] is Baseline
+    assert "sir" not in compose_config("+experiment=baseline") and variant_class("baseline") is Baseline

@@ -9,19 +9,20 @@ import lightning
 import numpy as np
 import torch
 
-from recface.data.workbench import Workbench, build_variant, open_workbench
+from recface.data.workbench import Workbench, open_workbench
 from recface.errors import RecfaceError
 from recface.face_model import save
 from recface.face_model.npz import LEARNED_FILE
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.run.evaluation import Network, Timed, evaluate_photos, evaluate_run, open_photos
-from recface.run.identity import Config, is_complete, is_trained, run_hash
+from recface.run.identity import is_complete, is_trained, run_hash
 from recface.run.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.run.stages import shared_stage1, total_steps, train_stage2
 from recface.scan_stage.stage import shared_scan_model
+from recface.settings import Config
 from recface.settings.run_settings import check_config
 from recface.tracking import RunFolder, new_record, run_path
-from recface.variants import Reconstruction
+from recface.variants import Reconstruction, build_variant
 from recface.variants.conflict import conflict_curves, conflict_metrics
 from recface.variants.trainer import load_state, save_arrays
 from recface.versions import VERSIONS
@@ -107,7 +108,7 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     names = list(clock)
     timings = {f"{name}_seconds": clock[name] - clock[before] for before, name in zip(names, names[1:], strict=False)}
     timings |= predictor.timings
-    folder.progress(total_steps(bench), total_steps(bench), phase="finished")
+    folder.progress(total_steps(config), total_steps(config), phase="finished")
     folder.finish(metrics, {block: protocol_ids(values) for block, values in metrics.items()}, timings)
 
 

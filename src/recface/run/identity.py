@@ -6,17 +6,17 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+from recface.settings import Config
 from recface.tracking.config_hash import IGNORED as NEVER_HASHED
 from recface.tracking.config_hash import config_hash, run_path, without
 from recface.tracking.record import RunRecord
 from recface.versions import VERSIONS
 
-Config = dict[str, Any]
-
 IGNORED = (*NEVER_HASHED, "name", "parent", "title", "tables", "data.photos", "face_model.path")
-STAGE1_IGNORED = (*IGNORED, "variant", "sir", "sfm", "scale.stage2_steps", "optimizer.stage2_rate")
+STAGE1_READS = ("face_model", "data", "model", "loss", "optimizer", "trainer", "scale")
+STAGE1_IGNORED = (*IGNORED, "scale.stage2_steps", "optimizer.stage2_rate")
 
 
 def face_model_digest(config: Mapping[str, Any]) -> str | None:
@@ -37,10 +37,15 @@ def _file_digest(path: str, changed: int) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 
+def stage1_config(config: Mapping[str, Any]) -> Config:
+    """The part of a configuration that stage 1 is given, and thus shared by all variants; its hash is of this alone."""
+    return without({key: config[key] for key in STAGE1_READS}, STAGE1_IGNORED)
+
+
 def run_hash(config: Mapping[str, Any], stage: int = 2) -> str:
-    """Hash over all that determines a run's result, or (stage 1) that of the stage which variants share."""
-    ignored = IGNORED if stage == 2 else STAGE1_IGNORED
-    return config_hash(without(config, ignored) | {"face_model_digest": face_model_digest(config)})
+    """Hash over everything that determines a run's result, or that of stage 1."""
+    own = without(config, IGNORED) if stage == 2 else stage1_config(config)
+    return config_hash(own | {"face_model_digest": face_model_digest(config)})
 
 
 def run_folder(config: Mapping[str, Any]) -> Path:
@@ -48,11 +53,11 @@ def run_folder(config: Mapping[str, Any]) -> Path:
     return run_path(config["paths"]["runs"], config["name"], run_hash(config), config["seed"])
 
 
-def is_trained(record: RunRecord | None) -> bool:
+def is_trained(record: RunRecord | None, versions: Mapping[str, int] = VERSIONS) -> TypeGuard[RunRecord]:
     """Whether a record is that of a finished run of this code's versions."""
-    return record is not None and record.state == "finished" and record.versions == VERSIONS
+    return record is not None and record.state == "finished" and record.versions == versions
 
 
-def is_complete(config: Mapping[str, Any], record: RunRecord | None) -> bool:
+def is_complete(config: Mapping[str, Any], record: RunRecord | None, versions: Mapping[str, int] = VERSIONS) -> bool:
     """Whether starting the run again would have nothing to do."""
-    return is_trained(record) and (not config["data"]["photos"] or "photos" in record.metrics)
+    return is_trained(record, versions) and (not config["data"]["photos"] or "photos" in record.metrics)

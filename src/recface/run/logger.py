@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from recface.errors import RecfaceError
-from recface.run.identity import Config
+from recface.settings import Config
 from recface.tracking import RunFolder, record_stem
 from recface.tracking.archive import stage_record
 from recface.tracking.atomic import write_bytes

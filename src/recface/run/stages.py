@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import lightning
 import numpy as np
@@ -10,16 +11,17 @@ import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 
 from recface.data.sources import embedded_source
-from recface.data.workbench import Workbench, build_data, build_variant, stage_sources
+from recface.data.workbench import Workbench, build_data, stage_sources
 from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
 from recface.run.callbacks import Checkpoint, Details, Follow, Validate
 from recface.run.evaluation import Network, evaluate_validation
-from recface.run.identity import is_trained, run_hash
+from recface.run.identity import is_trained, run_hash, stage1_config
 from recface.run.logger import RunLogger
 from recface.scan_stage.stage import ScanModel
+from recface.settings import Config
 from recface.tracking import RunFolder, new_record, run_path
-from recface.variants import SFM, Reconstruction
+from recface.variants import Reconstruction, build_variant
 from recface.variants.conflict import ConflictLog
 from recface.variants.trainer import State, fit_quietly, load_state, quiet_trainer, save_state
 from recface.versions import VERSIONS
@@ -28,47 +30,43 @@ SHAPE_HEAD = "encoders.shape.head"
 PICTURED = 6  # validation photos that a logger shows
 
 
-def total_steps(bench: Workbench) -> int:
+def total_steps(config: Config) -> int:
     """Steps of both stages."""
-    return bench.config["scale"]["stage1_steps"] + bench.config["scale"]["stage2_steps"]
+    return config["scale"]["stage1_steps"] + config["scale"]["stage2_steps"]
 
 
-def fit(
-    variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: RunFolder, logger: RunLogger | None
-) -> None:
-    """Train one stage; goes on from the last checkpoint where a killed run left one.
+def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Follow, logger: RunLogger | None) -> None:
+    """Train one stage; continues from the last checkpoint where a killed run left one.
 
     Args:
         variant: The network of the stage.
-        bench: Face model, data, configuration.
+        bench: Face model, data, and the configuration, of which stage 1 is given its own part.
         folder: Where checkpoints and metrics of the stage go.
-        follow: The run whose progress is shown.
+        follow: Writes metrics and shows progress.
         logger: Logger beside the run folder, or None.
     """
-    trainer_settings, stage = bench.config["trainer"], variant.stage
+    settings, stage = bench.config["trainer"], variant.stage
     last = folder.path / "checkpoints" / f"stage{stage}-last.ckpt"
     steps = bench.config["scale"][f"stage{stage}_steps"]
-    before = bench.config["scale"]["stage1_steps"] if stage == 2 else 0
     if last.exists():
         variant.resume(load_state(last))
-    if trainer_settings["conflict"] and stage == 2:
-        path = folder.path / "conflict.jsonl"
-        variant.conflict = ConflictLog(path, trainer_settings["conflict"], variant.first_step)
-    callbacks: list[lightning.Callback] = [Follow(folder, follow, before, total_steps(bench)), Checkpoint(last)]
+    if stage == 2 and settings["conflict"]:
+        variant.conflict = ConflictLog(folder.path / "conflict.jsonl", settings["conflict"], variant.first_step)
+    callbacks: list[lightning.Callback] = [follow, Checkpoint(last)]
     if logger is not None:
-        logger.begin_stage(before, variant.first_step)
+        logger.begin_stage(follow.before, variant.first_step)
         callbacks += [LearningRateMonitor("step"), _details(bench, stage, logger)]
-    if trainer_settings["validate"] and stage == 2:
+    if stage == 2 and settings["validate"]:
         callbacks.insert(0, Validate(lambda module: _validate(module, bench)))
     trainer = quiet_trainer(
         folder.path,
-        accelerator=trainer_settings["accelerator"],
-        devices=trainer_settings["devices"],
-        precision=trainer_settings["precision"],
+        accelerator=settings["accelerator"],
+        devices=settings["devices"],
+        precision=settings["precision"],
         max_steps=steps - variant.first_step,
         callbacks=callbacks,
         logger=logger or False,
-        log_every_n_steps=max(1, min(10, min(trainer_settings["epoch_steps"], steps) // 4)),
+        log_every_n_steps=max(1, min(10, min(settings["epoch_steps"], steps) // 4)),
         use_distributed_sampler=False,
     )
     fit_quietly(trainer, variant, build_data(bench, stage, variant.first_step))
@@ -90,7 +88,7 @@ def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:
 
 
 def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) -> State:
-    """Return the state after stage 1, training it if no run with the same stage-1 configuration and seed has.
+    """Return the state after stage 1, training it unless a run with the same stage 1 and seed has.
 
     Args:
         bench: Face model, data, configuration.
@@ -109,17 +107,19 @@ def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) ->
             record = new_record("stage1", digest, config["seed"], config, versions=VERSIONS, data_manifest=manifest)
             with folder.running(record):
                 folder.stage("stage1")
-                begin, variant = time.monotonic(), build_variant(bench, stage=1)
-                fit(variant, bench, folder, follow=run, logger=logger)
+                # Only what the hash is of, so that no other setting can change a stage that others share.
+                own = replace(bench, config=stage1_config(config) | {"seed": config["seed"]})
+                begin, variant = time.monotonic(), build_variant(own, stage=1)
+                fit(variant, own, folder, Follow(folder, run, 0, total_steps(config)), logger)
                 save_state(variant.trained_state(), final)
                 folder.finish({}, timings={"stage1_seconds": time.monotonic() - begin})
     return load_state(final)
 
 
 def in_other_latents(state: State, source: FaceModel, target: FaceModel) -> State:
-    """Let a network regress the parameters of another face model: the same shapes, as near as that one can make them.
+    """Turn a network's state into one that regresses the nearest shapes' parameters of another face model.
 
-    So variants with a basis of their own start from the stage 1 that all share (ours).
+    Thus variants with a basis of their own start from the shared stage 1 (ours).
 
     Args:
         state: Of networks that regress the parameters of `source`.
@@ -154,10 +154,10 @@ def train_stage2(
     else:
         variant = build_variant(bench, stage=2, face_model=scans.face_model)
         stage1 = in_other_latents(stage1, bench.face_model, scans.face_model)
-        if isinstance(variant, SFM) and bench.config["sfm"]["scans"] > 0:
-            variant.scans = scans
+        variant.use_scans(scans)
     variant.load_state_dict(stage1, strict=False)
     variant.freeze_trunk_for_perceptual()
-    fit(variant, bench, run, follow=run, logger=logger)
+    follow = Follow(run, run, bench.config["scale"]["stage1_steps"], total_steps(bench.config))
+    fit(variant, bench, run, follow, logger)
     save_state(variant.trained_state(), run.path / "checkpoints" / "final.pt")
     return variant

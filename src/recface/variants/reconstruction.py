@@ -1,8 +1,7 @@
-"""What every variant does alike: encode, decode, render. What differs is `terms`; `training` has the rest.
+"""Shared forward pass and training step of all variants; a variant adds its loss terms and their weights.
 
-A training batch after its reconstruction: what loss terms look at.
-
-How every variant is trained: weighing terms, optimiser and schedule, and going on where a killed run stopped.
+A training step encodes photos to coefficients, decodes and projects landmarks, renders a share of the photos, computes
+the variant's terms from these, and sums them with their weights. Source: methods.md, "SIR".
 """
 
 from __future__ import annotations
@@ -11,9 +10,10 @@ import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,20 +24,24 @@ from recface.face_model.residual import ResidualFaceModel
 from recface.losses import landmark_loss, perceptual_loss, pixel_loss, tikhonov_loss, weighted_sum
 from recface.networks import Coefficients, ConfidenceMaps, ConfidenceNet, Encoders
 from recface.render import Renderer, project
+from recface.settings import Config
 from recface.variants.conflict import ConflictLog
 from recface.variants.optimizer import build_optimizer
+
+MEAN_SCALE = 1 / 90.0
+"""Half images per mm of an average face in the suite's framing: where the predicted camera scale starts."""
 
 
 @dataclass
 class Reconstructed:
-    """One training batch, reconstructed; what the loss terms look at.
+    """A training batch after its reconstruction: the input of loss terms.
 
     Attributes:
-        coefficients: The networks' output.
+        coefficients: Output of the networks.
         landmarks: (B, 68, 2) projected landmarks, normalised.
         rows: (R,) samples that were rendered, or None while only landmarks are trained.
         image: (R, 3, S, S) rendered photos.
-        mask: (R, 1, S, S) bool, where the head is seen.
+        mask: (R, 1, S, S) bool, where the head is visible.
         confidence: Scales of the pixel and feature residuals, or None.
     """
 
@@ -51,7 +55,7 @@ class Reconstructed:
     def select(self, chosen: Tensor) -> Reconstructed:
         """The part of some samples: chosen (B,) bool."""
         part = Reconstructed(self.coefficients.index(chosen), self.landmarks[chosen])
-        if self.rows is None or not chosen[self.rows].any():
+        if self.rows is None or self.image is None or self.mask is None or not chosen[self.rows].any():
             return part
         kept = chosen[self.rows]
         part.rows = (chosen.cumsum(0) - 1)[self.rows[kept]]  # numbered among the chosen
@@ -60,124 +64,16 @@ class Reconstructed:
         return part
 
 
-class Trained(lightning.LightningModule):
-    """The training of a network that reconstructs faces; `Reconstruction` has the network.
+class Scans(Protocol):
+    """Scans with their fitted coefficients, row by row; `recface.scan_stage.stage.ScanModel` is one."""
 
-    Args:
-        config: The resolved configuration of the run, plain.
-        stage: 1 trains on landmark data alone, 2 on everything.
-
-    Attributes:
-        weights: Of the terms by name; the variant sets them.
-        first_step: Of this process: where a killed run stopped.
-        conflict: Compares gradients, where a study asks for it.
-        watch: Sees a step's batch, where one is set.
-        encoders: The networks, which the subclass builds.
-    """
-
-    encoders: Encoders
-
-    def __init__(self, config: dict[str, Any], stage: int) -> None:
-        super().__init__()
-        self.config, self.stage = config, stage
-        self.weights: dict[str, float] = {}
-        self.first_step = 0
-        self.resumed: dict[str, Any] | None = None
-        self.conflict: ConflictLog | None = None
-        self.watch: Callable[[Batch, Reconstructed], None] | None = None
-
-    @property
-    def step(self) -> int:
-        """Steps of this stage so far, over all processes that worked on it."""
-        return self.first_step + self.global_step
-
-    @abstractmethod
-    def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
-        """Loss terms of a batch by name; `self.weights` holds a weight for each."""
-
-    @abstractmethod
-    def reconstruct(self, batch: Batch) -> Reconstructed:
-        """Everything that the terms of a batch need."""
-
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Weigh the terms of a batch; a term that is no number ends the run with its name."""
-        face = self.reconstruct(batch)
-        terms = self.terms(batch, face)
-        if self.watch is not None:
-            self.watch(batch, face)
-        # Early stage 1 computes no pixel term: only what was computed is weighed.
-        weights = {name: self.weights[name] for name in terms}
-        if self.conflict is not None:
-            shared = (*self.encoders.trunk.parameters(), *self.encoders.shape.parameters())
-            self.conflict.look(self.step, terms, weights, shared)
-        total, values = weighted_sum(terms, weights, step=self.step)
-        self.log_dict({f"loss/{name}": value for name, value in values.items()}, batch_size=len(batch["image"]))
-        self.log("loss/total", total.detach(), batch_size=len(batch["image"]), prog_bar=True)
-        return total
-
-    @torch.no_grad()
-    def source_terms(self, batch: Batch, face: Reconstructed) -> dict[int, dict[str, float]]:
-        """Loss terms of each source's samples alone, from what a step has computed; changes nothing.
-
-        Args:
-            batch: The batch of a training step.
-            face: Its reconstruction.
-
-        Returns:
-            Number of the source to term to value, without the terms that its samples carry no label for (those are
-            exactly zero).
-        """
-        training = [module for module in self.modules() if module.training]
-        for module in training:  # the centres have taken this batch in already
-            module.training = False
-        try:
-            values = {}
-            for source in batch["source"].unique().tolist():
-                chosen = batch["source"] == source
-                part = {key: value[chosen] for key, value in batch.items()}
-                terms = self.terms(part, face.select(chosen))
-                values[source] = {name: float(value) for name, value in terms.items() if value != 0}
-            return values
-        finally:
-            for module in training:
-                module.training = True
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """The configured optimiser under a one-cycle schedule over the stage's steps."""
-        settings, steps = self.config["optimizer"], self.config["scale"][f"stage{self.stage}_steps"]
-        rate = settings[f"stage{self.stage}_rate"]
-        optimizer = build_optimizer(self, settings, rate)
-        total, rise = steps + 1, settings["warmup"]
-        cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rate, total_steps=total, pct_start=rise, cycle_momentum=False
-        )
-        if self.resumed is not None:
-            optimizer.load_state_dict(self.resumed["optimizer"])
-            cycle.load_state_dict(self.resumed["schedule"])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
-
-    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *unused: Any, **also_unused: Any) -> None:
-        """Clip by the configured norm; Lightning's own clipping refuses the fused optimiser, which bf16 allows."""
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.config["optimizer"]["clip"])
-        self.log("gradient_norm", norm.detach())
-
-    def trained_state(self) -> dict[str, Tensor]:
-        """State of all that is trained, without the frozen models; of a face model, what is trained of it."""
-        frozen = ("albedo_model.", "frozen_trunk.", "renderer.")
-        return {key: value for key, value in self.state_dict().items() if not key.startswith(frozen)}
-
-    def resume(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from a checkpoint of `recface.run.callbacks.Checkpoint`."""
-        self.load_state_dict(checkpoint["state"], strict=False)  # it leaves out the frozen models
-        self.first_step, self.resumed = checkpoint["step"], checkpoint
+    latents: np.ndarray
+    expression: np.ndarray
+    scans: Any
 
 
-MEAN_SCALE = 1 / 90.0
-"""Half images per mm of an average face in the suite's framing: where the predicted scale starts."""
-
-
-class Reconstruction(Trained):
-    """A network that regresses 3DMM parameters from a photo, with the terms of methods.md, "SIR".
+class Reconstruction(lightning.LightningModule):
+    """A network that regresses 3DMM parameters from a photo, and how it is trained.
 
     Args:
         config: The resolved configuration of the run, plain.
@@ -185,14 +81,34 @@ class Reconstruction(Trained):
         albedo_model: Decodes albedo; frozen.
         num_identities: Number of named people in the training data.
         stage: 1 trains on landmark data alone, 2 on everything.
+
+    Attributes:
+        weights: Weight of each term by name: the numbers in the sections of the class and of those that it derives from.
+        first_step: First step of this process, > 0 where it resumes a killed one.
+        conflict: Compares gradients of the terms, where a study asks for it.
+        watch: Called with a step's batch, where it is set.
     """
 
+    section: ClassVar[str] = "loss"
+    """Section of the configuration that holds the weights of this class's own terms under the terms' names."""
+
     def __init__(
-        self, config: dict[str, Any], face_model: FaceModel, albedo_model: AlbedoModel, num_identities: int, stage: int
+        self, config: Config, face_model: FaceModel, albedo_model: AlbedoModel, num_identities: int, stage: int
     ) -> None:
-        super().__init__(config, stage)
-        self.num_identities = num_identities
-        model, size = config["model"], config["scale"]["image_size"]
+        super().__init__()
+        self.config, self.num_identities, self.stage = config, num_identities, stage
+        sections = [vars(part)["section"] for part in reversed(type(self).__mro__) if "section" in vars(part)]
+        self.weights: dict[str, float] = {
+            term: weight
+            for section in sections
+            for term, weight in config[section].items()
+            if isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        }
+        self.first_step = 0
+        self.resumed: dict[str, Any] | None = None
+        self.conflict: ConflictLog | None = None
+        self.watch: Callable[[Batch, Reconstructed], None] | None = None
+        model = config["model"]
         self.face_model, self.albedo_model = face_model, albedo_model
         self.encoders = Encoders(
             face_model.num_identity,
@@ -206,29 +122,37 @@ class Reconstruction(Trained):
             weights=model["weights"],
         ).to(memory_format=torch.channels_last)
         self.confidence = ConfidenceNet(model["confidence_width"]) if model["confidence"] else None
-        self.renderer = Renderer(face_model.triangles, size)
+        self.renderer = Renderer(face_model.triangles, config["scale"]["image_size"])
         self.frozen_trunk: nn.Module | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps of this stage so far, over all processes that worked on it."""
+        return self.first_step + self.global_step
+
+    @abstractmethod
+    def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
+        """Loss terms of a batch by name; `self.weights` holds a weight for each."""
 
     def forward(self, image: Tensor) -> Coefficients:
         """Regress coefficients from photos (B, 3, S, S) in [0, 1]."""
         return self.encoders(image.to(memory_format=torch.channels_last))
 
-    def reconstruction_terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
-        """The terms that all variants share: landmark, pixel, perceptual, Tikhonov."""
-        coefficients, loss = face.coefficients, self.config["loss"]
-        terms = {
-            "landmark": landmark_loss(face.landmarks, batch["landmarks"], mode=loss["landmark_mode"]),
-            "tikhonov_identity": tikhonov_loss(coefficients.identity),
-            "tikhonov_expression": tikhonov_loss(coefficients.expression),
-            "tikhonov_albedo": tikhonov_loss(coefficients.albedo),
-        }
-        if face.image is not None:
-            photo, maps = batch["image"][face.rows], face.confidence
-            terms["pixel"] = pixel_loss(face.image, photo, face.mask, maps.pixel if maps else None)
-            if self.frozen_trunk is not None:
-                feature = maps.feature if maps else None
-                terms["perceptual"] = perceptual_loss(self.frozen_trunk, face.image, photo, face.mask, feature)
-        return terms
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Reconstruct a batch and sum its weighted terms; a term that is NaN or infinite ends the run with its name."""
+        face = self.reconstruct(batch)
+        terms = self.terms(batch, face)
+        if self.watch is not None:
+            self.watch(batch, face)
+        # Early stage 1 computes no pixel term: only computed terms are weighed.
+        weights = {name: self.weights[name] for name in terms if name in self.weights}
+        if self.conflict is not None:
+            shared = (*self.encoders.trunk.parameters(), *self.encoders.shape.parameters())
+            self.conflict.look(self.step, terms, weights, shared)
+        total, values = weighted_sum(terms, weights, step=self.step)
+        self.log_dict({f"loss/{name}": value for name, value in values.items()}, batch_size=len(batch["image"]))
+        self.log("loss/total", total.detach(), batch_size=len(batch["image"]), prog_bar=True)
+        return total
 
     def reconstruct(self, batch: Batch) -> Reconstructed:
         """Encode, decode and project a batch, and (once pixels are trained) render part of it."""
@@ -254,20 +178,30 @@ class Reconstruction(Trained):
         return self.config["loss"]["pixel"] > 0 and (self.stage == 2 or self.step >= begin)
 
     def _mirror_at_random(self, albedo: Tensor) -> tuple[Tensor, Tensor]:
-        """Mirror half of the albedos (B, V, 3) left to right: what only one side shows must hold for the other."""
-        # The draw depends on seed and step alone, so that every variant mirrors the same samples.
-        generator = torch.Generator().manual_seed(1_000_003 * self.config["seed"] + self.step)
-        mirrored = (torch.rand(len(albedo), generator=generator) < 0.5).to(albedo.device)
+        """Mirror half of the albedos (B, V, 3) left to right, so that a side that is never seen is learned too."""
+        mirrored = (torch.rand(len(albedo), generator=self.step_generator()) < 0.5).to(albedo.device)
         return torch.where(mirrored.view(-1, 1, 1), albedo[:, self.face_model.mirror], albedo), mirrored
 
-    def exported(self) -> tuple[FaceModel, Tensor | None]:
-        """The face model to decode with outside of training, and what latents @ turn become its parameters by.
+    def step_generator(self) -> torch.Generator:
+        """Random numbers that depend on seed and step alone, so that all variants draw the same."""
+        return torch.Generator().manual_seed(1_000_003 * self.config["seed"] + self.step)
 
-        Returns:
-            The face model, and (K, K), or None where latents are its parameters already.
-        """
-        model = self.face_model
-        return model.exported() if isinstance(model, ResidualFaceModel) else (model, None)
+    def reconstruction_terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
+        """The terms that all variants share: landmark, pixel, perceptual, Tikhonov."""
+        coefficients = face.coefficients
+        terms = {
+            "landmark": landmark_loss(face.landmarks, batch["landmarks"], mode=self.config["loss"]["landmark_mode"]),
+            "tikhonov_identity": tikhonov_loss(coefficients.identity),
+            "tikhonov_expression": tikhonov_loss(coefficients.expression),
+            "tikhonov_albedo": tikhonov_loss(coefficients.albedo),
+        }
+        if face.image is not None and face.mask is not None:
+            photo, maps = batch["image"][face.rows], face.confidence
+            terms["pixel"] = pixel_loss(face.image, photo, face.mask, maps.pixel if maps else None)
+            if self.frozen_trunk is not None:
+                feature = maps.feature if maps else None
+                terms["perceptual"] = perceptual_loss(self.frozen_trunk, face.image, photo, face.mask, feature)
+        return terms
 
     def freeze_trunk_for_perceptual(self) -> None:
         """Keep a frozen copy of the trunk as the perceptual term's network, if that term has a weight.
@@ -276,3 +210,71 @@ class Reconstruction(Trained):
         """
         if self.config["loss"]["perceptual"] > 0:
             self.frozen_trunk = copy.deepcopy(self.encoders.trunk).eval().requires_grad_(False)
+
+    def use_scans(self, scans: Scans) -> None:
+        """Take the scans that the face model was learned from; only variants that train on them keep them."""
+
+    @torch.no_grad()
+    def source_terms(self, batch: Batch, face: Reconstructed) -> dict[int, dict[str, float]]:
+        """Loss terms of each source's samples alone, from a step's reconstruction; changes nothing.
+
+        Args:
+            batch: The batch of a training step.
+            face: Its reconstruction.
+
+        Returns:
+            Number of the source to term to value, without the terms that its samples carry no label for (those are
+            exactly zero).
+        """
+        training = [module for module in self.modules() if module.training]
+        for module in training:  # the centers have taken this batch in already
+            module.training = False
+        try:
+            values = {}
+            for source in batch["source"].unique().tolist():
+                chosen = batch["source"] == source
+                part = {key: value[chosen] for key, value in batch.items()}
+                terms = self.terms(part, face.select(chosen))
+                values[source] = {name: float(value) for name, value in terms.items() if value != 0}
+            return values
+        finally:
+            for module in training:
+                module.training = True
+
+    def configure_optimizers(self) -> Any:
+        """The configured optimizer under a one-cycle schedule over the stage's steps."""
+        settings, steps = self.config["optimizer"], self.config["scale"][f"stage{self.stage}_steps"]
+        rate = settings[f"stage{self.stage}_rate"]
+        optimizer = build_optimizer(self, settings, rate)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, rate, total_steps=steps + 1, pct_start=settings["warmup"], cycle_momentum=False
+        )
+        if self.resumed is not None:
+            optimizer.load_state_dict(self.resumed["optimizer"])
+            cycle.load_state_dict(self.resumed["schedule"])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *unused: Any, **also_unused: Any) -> None:
+        """Clip by the configured norm; Lightning's own clipping refuses the fused optimizer, which bf16 allows."""
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.config["optimizer"]["clip"])
+        self.log("gradient_norm", norm.detach())
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """State of everything that is trained, without the frozen models."""
+        frozen = ("albedo_model.", "frozen_trunk.", "renderer.")
+        return {key: value for key, value in self.state_dict().items() if not key.startswith(frozen)}
+
+    def resume(self, checkpoint: dict[str, Any]) -> None:
+        """Continue from a checkpoint of `recface.run.callbacks.Checkpoint`."""
+        self.load_state_dict(checkpoint["state"], strict=False)  # it leaves out the frozen models
+        self.first_step, self.resumed = checkpoint["step"], checkpoint
+
+    def exported(self) -> tuple[FaceModel, Tensor | None]:
+        """The face model to decode with outside of training.
+
+        Returns:
+            The face model, and the matrix (K, K) that turns latents into its parameters (latents @ matrix), or None
+            where latents are its parameters already.
+        """
+        model = self.face_model
+        return model.exported() if isinstance(model, ResidualFaceModel) else (model, None)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,23 +14,16 @@ from recface.face_model.residual import ResidualFaceModel
 from recface.losses import Separation, WeightedCenter, center_weight, prior_loss
 from recface.losses.basis import basis_terms, on_sphere, scan_loss, sphere_loss
 from recface.render import matrix_to_euler
+from recface.settings import Config
 from recface.variants.baseline import Baseline
-from recface.variants.reconstruction import Reconstructed
-
-
-class Scans(Protocol):
-    """The scans of the first stage and what it says about them; `recface.scan_stage.stage.ScanModel` is one."""
-
-    latents: np.ndarray
-    expression: np.ndarray
-    scans: Any
+from recface.variants.reconstruction import Reconstructed, Scans
 
 
 class SFM(Baseline):
     """The baseline's terms, and in stage 2 latents on a hypersphere, told apart by direction, on a basis that learns.
 
     Latents are pulled to a sphere, separated by CosFace on their directions, and gathered at their person's weighted
-    centre on it. The basis, learned from scans in the first stage, goes on learning as a residual at half the rate; it
+    center on it. The basis, learned from scans in the first stage, goes on learning as a residual at half the rate; it
     is held by its size, by orthogonality, smoothness and symmetry, and by scans that stay in the mix. docs/sfm.md
     derives the terms; most forms are ours (methods.md, "SFM").
 
@@ -42,20 +34,25 @@ class SFM(Baseline):
         options: As for `Reconstruction`.
     """
 
-    def __init__(self, config: dict[str, Any], face_model: FaceModel, *models: Any, **options: Any) -> None:
+    section = "sfm"
+
+    def __init__(self, config: Config, face_model: FaceModel, *models: Any, **options: Any) -> None:
         sfm = config["sfm"]
         if sfm["learn_basis"]:
             face_model = ResidualFaceModel(face_model, sfm["basis_rate"])
         super().__init__(config, face_model, *models, **options)
         dimension = face_model.num_identity
         self.radius = sfm["radius"] * math.sqrt(dimension)
-        self.weights |= {key: sfm[key] for key in ("separation", "center", "sphere", "prior", "scans")}
-        self.weights |= {key: sfm[key] for key in sfm if key.startswith("basis_") and key != "basis_rate"}
-        if sfm["sphere"] > 0:  # which says where latents lie; Tikhonov would pull them to its centre
+        if sfm["sphere"] > 0:  # which says where latents lie; Tikhonov would pull them to its center
             self.weights["tikhonov_identity"] = 0.0
         self.separation = Separation(self.num_identities, dimension, sfm["softmax_scale"], sfm["margin"])
         self.center = WeightedCenter(self.num_identities, dimension, sfm["center_rate"])
         self.scans: Scans | None = None  # set where the scans stay in the mix
+
+    def use_scans(self, scans: Scans) -> None:
+        """Keep the first stage's scans in the mix, if their term has a weight."""
+        if self.weights["scans"] > 0:
+            self.scans = scans
 
     def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
         """The baseline's terms, those on the latents, and those on the basis."""
@@ -82,8 +79,7 @@ class SFM(Baseline):
     def _scan_term(self, scans: Scans) -> Tensor:
         """How well the basis still decodes some scans' latents; other scans every step, the same in every run."""
         count = self.config["sfm"]["scans_each_step"]
-        generator = torch.Generator().manual_seed(1_000_003 * self.config["seed"] + self.step)
-        rows = torch.randint(len(scans.latents), (count,), generator=generator).numpy()
+        rows = torch.randint(len(scans.latents), (count,), generator=self.step_generator()).numpy()
         arrays = (scans.latents[rows], scans.expression[rows], scans.scans[rows])
         latents, expression, target = (torch.from_numpy(array).to(self.device) for array in arrays)
         return scan_loss(self.face_model.shape(latents, expression), target)

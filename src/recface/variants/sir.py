@@ -9,21 +9,23 @@ from torch import Tensor
 from recface.data import Batch
 from recface.losses import Separation, WeightedCenter, center_weight, prior_loss
 from recface.render import matrix_to_euler
+from recface.settings import Config
 from recface.variants.baseline import Baseline
 from recface.variants.reconstruction import Reconstructed
 
 
 class SIR(Baseline):
-    """The baseline's terms, and in stage 2 separation, weighted centre, and the prior on the parameters.
+    """The baseline's terms, and in stage 2 separation, weighted center, and the prior on the parameters.
 
     The separation works on sigma-weighted parameters, whose distances are distances between shapes, so that what it
     separates is geometry (ours; methods.md, "Why parameters and geometry are linked").
     """
 
-    def __init__(self, config: dict[str, Any], *models: Any, **options: Any) -> None:
+    section = "sir"
+
+    def __init__(self, config: Config, *models: Any, **options: Any) -> None:
         super().__init__(config, *models, **options)
         sir, dimension = config["sir"], self.face_model.num_identity
-        self.weights |= {"separation": sir["separation"], "center": sir["center"], "prior": sir["prior"]}
         self.separation = Separation(self.num_identities, dimension, sir["softmax_scale"], sir["margin"])
         self.center = WeightedCenter(self.num_identities, dimension, sir["center_rate"])
 
