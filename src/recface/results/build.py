@@ -50,7 +50,7 @@ def render(
         current: Version keys; by default this code's.
 
     Returns:
-        File name to content.
+        Content by file name.
 
     Raises:
         RecfaceError: A table YAML is wrong or missing, a record cannot be read, or protocols disagree.
@@ -102,12 +102,7 @@ def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> 
 
 
 def write_tables_from_wandb(configs: str | Path, project: str, results: str | Path) -> list[Path]:
-    """Write every file of results/ from the runs of a W&B project alone, and keep the records that the tables take.
-
-    Args:
-        configs: Folder of table YAMLs.
-        project: ENTITY/PROJECT.
-        results: Folder of results.
+    """Write every file of results/ from a W&B project (ENTITY/PROJECT) alone, and keep the records that tables take.
 
     Returns:
         Paths of all tables and figures.

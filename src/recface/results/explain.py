@@ -42,13 +42,10 @@ def explain(
         configs: Folder of table YAMLs.
         runs: Folder of runs.
         results: Folder of results, whose records/ holds the archived records.
-        row: Name of the row's experiment.
-        column: Name of the column's metric.
-        table: Name of the table; by default the first that has both.
-        block: Name of the block; by default the first in which the cell has a value.
-
-    Returns:
-        Lines of text.
+        row: Experiment of the row.
+        column: Metric of the column.
+        table: Name; by default the first table that has both.
+        block: Name; by default the first block in which the cell has a value.
 
     Raises:
         RecfaceError: No such table, row, column or block; the line lists the known ones.

@@ -137,13 +137,9 @@ def _run_entry(record: RunRecord, path: Path, copy: Path | None) -> Entry:
 
 
 def download_records(project: str, records: str | Path) -> int:
-    """Download the record, and the reduced predictions, of every run of a W&B project that has sent one.
+    """Download the records, and the reduced predictions, of all runs of a W&B project (ENTITY/PROJECT) into a folder.
 
     Where several W&B runs hold one experiment, hash and seed, the finished one counts, and of those the newest.
-
-    Args:
-        project: ENTITY/PROJECT.
-        records: Folder to fill.
 
     Returns:
         Number of records.

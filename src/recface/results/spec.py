@@ -15,107 +15,77 @@ from recface.settings.declared import Settings, Whole, read_yaml, validated
 
 
 class Block(Settings):
-    """A section of a table: runs on one benchmark.
-
-    Attributes:
-        name: Short name, a value of the CSV's block column.
-        metrics: Key of the record's metrics to read.
-        title: Heading.
-        select: Dotted config key to the value that a run's config must have.
-        command: What a user runs to fill the block.
-        columns: Metrics shown; None for all that any run of the block has.
-        split: One block for each configuration among the current records; name and title may then hold dotted config
-            keys in braces, and {hash}.
-    """
+    """A section of a table: runs on one benchmark."""
 
     name: str
+    """Short name, a value of the CSV's block column."""
     metrics: str
+    """Key of the record's metrics to read."""
     title: str = ""
     select: dict[str, Any] = Field(default_factory=dict)
+    """Dotted config key to the value that a run's config must have."""
     command: str = ""
+    """What a user runs to fill the block."""
     columns: list[str] | None = None
+    """Metrics shown; None for all that any run of the block has."""
     split: bool = False
+    """One block for each configuration; name and title may then hold dotted config keys in braces, and {hash}."""
 
 
 class Row(Settings):
-    """An experiment, and the one it is compared with.
-
-    Attributes:
-        experiment: Name of its records.
-        title: By default that of the experiment's config.
-        parent: By default the experiment's own parent where it is a row too; null for none.
-    """
+    """An experiment, and the one it is compared with."""
 
     experiment: str
     title: str = ""
+    """By default that of the experiment's config."""
     parent: str | None = None
+    """By default the experiment's own parent where it is a row too; null for none."""
 
 
 class Column(Settings):
-    """A metric.
-
-    Attributes:
-        metric: Name in the record.
-        title: Heading.
-        direction: "lower" or "higher" is better, "" for neither.
-        digits: Decimals shown.
-        target: The ideal value; the nearest is best.
-        reference: Record metric that holds the mean face's value of this column.
-        relative: Whether differences are in % of the parent's value.
-    """
+    """A metric: its name in the record, what is better, and how it is shown."""
 
     metric: str
     title: str = ""
     direction: Literal["", "lower", "higher"] = ""
     digits: Whole = 3
     target: float | None = None
+    """The ideal value; the nearest is best."""
     reference: str | None = None
+    """Record metric that holds the mean face's value of this column."""
     relative: bool = False
+    """Whether differences are in % of the parent's value."""
 
 
 class Figure(Settings):
-    """What is drawn beside a table: one of three kinds of picture, or none.
-
-    Attributes:
-        x: Metric along x of a scatter plot, a point for each row.
-        y: Metric along y.
-        curves: Prefix of arrays in predictions.npz that hold curves along training.
-        lines: Metric that is recorded as METRIC@N too, for numbers N of modes, to draw against N.
-        hide: Rows left out of the lines.
-    """
+    """The picture beside a table: a scatter plot of metric y against x, curves along training, or lines."""
 
     x: str | None = None
     y: str | None = None
     curves: Literal["conflict"] | None = None
     lines: str | None = None
+    """Metric that is recorded as METRIC@N too, for numbers N of modes, to draw against N."""
     hide: list[str] = Field(default_factory=list)
+    """Rows left out of the lines."""
 
 
 class TableSpec(Settings):
-    """One table YAML.
-
-    Attributes:
-        name: Of its files.
-        title: Heading of its page.
-        blocks: Sections.
-        rows: Rows; experiments that name the table in `tables:` follow them.
-        columns: Metrics.
-        selection: How runs were chosen, for the page.
-        notes: What else a reader should know, for the page.
-        imported: Parent of the rows that methods of external/ with predictions get; None: they get none.
-        experiment: The experiment whose records hold a row as one block of metrics each; None: rows are experiments.
-        figure: What is drawn.
-    """
+    """One table YAML; its files are named by `name`."""
 
     name: str
     title: str
     blocks: list[Block]
     rows: list[Row]
+    """Experiments that name the table in `tables:` follow them."""
     columns: list[Column]
     selection: str = ""
+    """How runs were chosen, for the page."""
     notes: str = ""
+    """What else a reader should know, for the page."""
     imported: str | None = None
+    """Parent of the rows that methods of external/ with predictions get; None: they get none."""
     experiment: str | None = None
+    """The experiment whose records hold each row as a block of metrics; None: rows are experiments."""
     figure: Figure = Figure()
 
     def titles(self) -> dict[str, str]:
@@ -124,11 +94,7 @@ class TableSpec(Settings):
 
 
 def read_specs(configs: str | Path, entries: Iterable[Entry] = ()) -> list[TableSpec]:
-    """Read all tables of a folder, by their files in order.
-
-    Args:
-        configs: Folder of table YAMLs.
-        entries: All records, for the rows of imported methods.
+    """Read all tables of a folder, by their files in order, with rows of imported methods among the records.
 
     Raises:
         RecfaceError: There is no table YAML, one is wrong (see `read_spec`), or two tables have one name.

@@ -97,11 +97,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 6, 1979.
 
-    Args:
-        p_values: P values of one family of m hypotheses, dependent in any way.
-
     Returns:
-        Corrected p values in the order given: the k-th smallest times (m - k + 1), made monotone, at most 1.
+        Corrected p values in the order given: the k-th smallest of m times (m - k + 1), made monotone, at most 1.
     """
     values = np.asarray(p_values, float)
     order = np.argsort(values, kind="stable")
@@ -111,15 +108,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def goodness(values: Value, direction: str, target: float | None = None) -> Value | None:
-    """Values turned so that more is better.
-
-    Args:
-        values: Array of any shape, or one number.
-        direction: "lower" or "higher" is better, "" for neither.
-        target: The ideal value; it overrides the direction.
+    """Values turned so that more is better, by direction ("lower", "higher", "" for neither) or nearness to a target.
 
     Returns:
-        The same shape; None where neither direction is better.
+        Values of the same shape; None where neither direction is better.
     """
     if target is not None:
         return -abs(values - target)
@@ -129,14 +121,11 @@ def goodness(values: Value, direction: str, target: float | None = None) -> Valu
 
 
 def probability_of_improvement(row: Array, parent: Array) -> float:
-    """Share of all pairs of seeds, and of people, in which the row beats the parent; ties count half.
+    """Share of all pairs of seeds, and of people, in which the row (S, P) beats the parent (T, P); ties count half.
 
     Source: P(X > Y) of Agarwal et al., *Deep Reinforcement Learning at the Edge of the Statistical Precipice*, NeurIPS
     2021, section 4.3: the Mann-Whitney statistic of all pairs of runs, averaged over tasks, which are people here.
-
-    Args:
-        row: (S, P) goodness of each seed on each person; P = 1 for values of whole runs.
-        parent: (T, P).
+    Values are `goodness` of each seed on each person; P = 1 for values of whole runs.
     """
     wins = sum(np.count_nonzero(own > parent) + 0.5 * np.count_nonzero(own == parent) for own in row)
     return float(wins / (len(row) * parent.size))

@@ -34,7 +34,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_long_csv(table: Table) -> str:
-    """One line a value, with eight significant digits, and the hash of its run; rows that are no experiments have all they recorded."""
+    """One line a value, with eight significant digits, and the hash of its run; see `_further_metrics`."""
     lines = [LONG_HEADER]
     for block in table.blocks:
         columns = [column.metric for column in block.columns]
