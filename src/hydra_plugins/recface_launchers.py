@@ -1,4 +1,4 @@
-"""Hydra finds its launchers here: plugins must be members of the package `hydra_plugins`. See recface.launchers."""
+"""Launchers of recface.launchers where Hydra looks for them: in the package `hydra_plugins`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
-from recface.launchers.base import PointLauncher
+from recface.launchers.multirun import PointLauncher
 from recface.launchers.point import Point
 from recface.launchers.ray_cluster import run_on_ray
 from recface.launchers.slurm import run_on_slurm
@@ -27,7 +27,7 @@ class SlurmLauncher(PointLauncher):
     """Runs as an array of SLURM jobs."""
 
     def __init__(self, **_: Any) -> None:
-        """Settings are read from the first run's configuration, where its overrides are in force."""
+        """Ignore Hydra's settings: `settings_of` reads them with the overrides of the runs."""
 
     def answers(self, points: Sequence[Point]) -> Iterator[tuple[int, JobReturn]]:
         """Run the points."""

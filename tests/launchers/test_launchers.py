@@ -18,8 +18,8 @@ import pytest
 from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
-from recface.launchers import availability
-from recface.launchers.availability import check_launcher
+from recface.launchers import multirun
+from recface.launchers.multirun import check_launcher
 from recface.launchers.point import first_line, resources
 from recface.launchers.ray_cluster import carried, check_address, check_size
 from recface.launchers.slurm import last_line, parameters
@@ -168,7 +168,7 @@ def test_here_one_failure_does_not_stop_the_others(tmp_path, environment):
     assert complaints(done) == [
         "1/3 failed: +experiment=sir seed=13: seed: 13 is unlucky",
         "2/3 failed: +experiment=sir seed=14: tensors differ (Unpicklable; RECFACE_DEBUG=1 shows where)",
-        "toy: 2 of 3 runs failed; the same command runs them again",
+        "toy: 2 of 3 runs failed; rerun the command to try them again",
     ]
     assert done.stdout.splitlines()[-1] == "3/3 finished: +experiment=sir seed=2 (0.2000)"
     assert [path.name for path in tmp_path.glob("*.yaml")] == []  # Hydra's own notes lie with the runs
@@ -244,7 +244,7 @@ def test_slurm_jobs_that_fail_or_die_are_told_and_the_others_go_on(tmp_path, clu
     assert re.search(
         r"failed: \+experiment=sir seed=66: job 4242_1 ended as FAILED: .*\(log: .*4242_1_0_log.err\)", told
     )
-    assert told.endswith("toy: 3 of 4 runs failed; the same command runs them again")
+    assert told.endswith("toy: 3 of 4 runs failed; rerun the command to try them again")
     assert len(complaints(done)) == 4
     assert re.search("finished: .experiment=sir seed=2 ", done.stdout)
 
@@ -253,9 +253,7 @@ def test_slurm_jobs_that_fail_or_die_are_told_and_the_others_go_on(tmp_path, clu
 def test_a_refusal_of_slurm_is_one_line(tmp_path, cluster, environment):
     line = ["-m", "hydra/launcher=slurm", "seed=0,1"]
     done = run(tmp_path, cluster, *line, "hydra.launcher.partition=wrong")
-    assert complaints(done) == [
-        "toy: SLURM does not take the jobs: sbatch: error: invalid partition specified: wrong"
-    ]
+    assert complaints(done) == ["toy: SLURM refuses the jobs: sbatch: error: invalid partition specified: wrong"]
     done = run(tmp_path, environment, *line)
     assert len(complaints(done)) == 1
     assert "no sbatch and srun on this machine" in done.stderr
@@ -296,7 +294,7 @@ def test_an_interrupt_says_how_to_stop_the_jobs(tmp_path, cluster):
     assert Path(f"/proc/{job}").exists()
     os.kill(job, signal.SIGKILL)
     assert process.returncode == 130
-    assert "job 4242 goes on in SLURM; `scancel 4242` stops it" in errors
+    assert "job 4242 continues in SLURM; `scancel 4242` stops it" in errors
 
 
 @needs_submitit
@@ -338,7 +336,7 @@ def test_ray_runs_every_point_in_a_process_of_its_own(tmp_path, environment):
     assert any("failed: +experiment=sir seed=13: seed: 13 is unlucky" in line for line in told)
     assert any("failed: +experiment=sir seed=14: tensors differ (Unpicklable" in line for line in told)
     assert any("failed: +experiment=sir seed=66: its Ray worker ended" in line for line in told)
-    assert told[-1] == "toy: 3 of 5 runs failed; the same command runs them again"
+    assert told[-1] == "toy: 3 of 5 runs failed; rerun the command to try them again"
     first, second = seen(tmp_path, 2), seen(tmp_path, 3)
     assert first["pid"] != second["pid"]
     assert first["folder"] == str(tmp_path)
@@ -373,7 +371,7 @@ def test_ray_trains(tmp_path, cache_dir, benchmark):
 
 @pytest.mark.parametrize(("launcher", "package"), [("ray", "ray"), ("slurm", "submitit")])
 def test_without_the_extra_one_line_says_what_to_install(launcher, package, monkeypatch):
-    monkeypatch.setattr(availability.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(multirun.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RecfaceError, match=rf"{package}, which is not installed: pip install -e '.\[cluster\]'"):
         check_launcher(["-m", f"hydra/launcher={launcher}", "seed=0,1"])
     check_launcher(["-m", "seed=0,1"])

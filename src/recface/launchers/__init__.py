@@ -1,1 +1,1 @@
-"""Where the runs of `run.py -m` take place: here, on SLURM, on Ray. Torch, submitit and Ray are imported late."""
+"""Multiruns here, on SLURM, or on Ray. Torch, submitit and Ray are imported late."""

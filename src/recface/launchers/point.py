@@ -1,4 +1,4 @@
-"""One run of a multirun, in a form that other processes and machines can take."""
+"""One run of a multirun, in a form that can be sent to other processes and machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from recface.errors import RecfaceError
 
@@ -29,7 +29,7 @@ class Point:
         context: Hydra's configuration loader and callbacks.
         task: The entry point's main function.
         singletons: Hydra's state, to be restored in another process.
-        folder: The folder that relative paths are relative to.
+        folder: The folder that relative paths start from.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Point:
     folder: str
 
     def __call__(self) -> JobReturn:
-        """Run it. What goes wrong is in the answer and not raised, so that it arrives from wherever this is."""
+        """Run it. Errors are part of the answer, so that they arrive from any machine."""
         try:
             enter(self.folder)
             Singleton.set_state(self.singletons)
@@ -57,7 +57,7 @@ class Point:
             return failed(self, error)
 
     def checkpoint(self) -> Any:
-        """What submitit queues again when a SLURM job meets its time limit: the same run, which goes on by itself."""
+        """The job that submitit queues again when SLURM's time limit is met: the same run, which resumes by itself."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -66,15 +66,7 @@ class Point:
 def points_of(
     config: DictConfig, context: HydraContext, task: TaskFunction, overrides: Sequence[Sequence[str]], first: int
 ) -> list[Point]:
-    """The runs of a multirun.
-
-    Args:
-        config: The multirun's configuration.
-        context: Hydra's context.
-        task: The entry point's main function.
-        overrides: The overrides of each run.
-        first: Number of the first one.
-    """
+    """The runs of a multirun, numbered from `first` on, by the overrides of each."""
     points = []
     for number, given in enumerate(overrides, first):
         one = context.config_loader.load_sweep_config(config, list(given))
@@ -86,7 +78,7 @@ def points_of(
 
 
 def enter(folder: str) -> None:
-    """Go to the folder that the runs were started from, so that relative paths mean there what they meant here.
+    """Go to the folder that the runs were started from, so that relative paths keep their meaning.
 
     Raises:
         RecfaceError: This machine does not have it.
@@ -102,7 +94,7 @@ def enter(folder: str) -> None:
 
 def failed(point: Point, error: Exception) -> JobReturn:
     """The answer of a run that has none of its own."""
-    overrides = OmegaConf.to_container(point.config.hydra.overrides.task)
+    overrides = list(point.config.hydra.overrides.task)
     return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=error)
 
 
@@ -121,11 +113,7 @@ def first_line(text: str) -> str:
 
 
 def resources(config: Mapping[str, Any]) -> tuple[int, int]:
-    """CPUs and GPUs that a run uses: its threads and loader workers, and the devices of a trainer on GPUs.
-
-    Args:
-        config: The run's configuration, resolved or not.
-    """
+    """CPUs and GPUs that a run uses: its threads and loader workers, and the devices of a trainer on GPUs."""
     trainer, data = config["trainer"], config.get("data", {})
     gpus = trainer["devices"] if trainer["accelerator"] in GPU_ACCELERATORS else 0
     return trainer["threads"] + data.get("workers", 0), gpus

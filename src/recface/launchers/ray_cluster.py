@@ -1,8 +1,7 @@
 """Runs as tasks of Ray.
 
-The plugin hydra-ray-launcher (1.2.2) cannot be installed beside this project's packages: it asks for cloudpickle below
-3, and for boto3 and Ray's dashboard besides. It also ends at the first task whose worker died. So this is a launcher of
-our own: some lines over `ray.remote`.
+The plugin hydra-ray-launcher (1.2.2) cannot be installed beside this project's packages, since it needs cloudpickle
+below 3, boto3 and Ray's dashboard; and it ends at the first task whose worker died. So this is a launcher of our own.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from recface.errors import RecfaceError
 from recface.launchers.point import Point, failed, first_line, resources
 
 CARRIED = ("RECFACE_", "WANDB_")
-"""Beginnings of environment variables that a run takes along; they travel in memory and are written nowhere."""
+"""Beginnings of environment variables that travel with a run; they stay in memory."""
 LOCAL_SETTINGS = ("num_cpus", "num_gpus", "include_dashboard")
-"""Settings of a Ray that is started here, which one that runs already has of its own."""
+"""Settings of a Ray that is started here; a running cluster has its own."""
 
 
 def run_on_ray(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator[tuple[int, JobReturn]]:
@@ -34,7 +33,7 @@ def run_on_ray(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator
         Index and answer of each point, as they end.
 
     Raises:
-        RecfaceError: Ray does not start, the cluster is not there, or none of its machines is large enough.
+        RecfaceError: Ray does not start, no cluster answers, or none of its machines is large enough.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     import ray
@@ -44,10 +43,10 @@ def run_on_ray(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator
         environment = carried(os.environ)
         pending = {}
         for index, point in enumerate(points):
-            options = dict(zip(("num_cpus", "num_gpus"), resources(point.config), strict=True))
+            options: dict[str, Any] = dict(zip(("num_cpus", "num_gpus"), resources(point.config), strict=True))
             options |= {key: item for key, item in settings["remote"].items() if item is not None}
             check_size(options, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-            # max_calls: the process ends with the run, as PyTorch's state and a GPU's memory do with it.
+            # max_calls: the process ends with the run, and frees PyTorch's state and the GPU's memory.
             task = ray.remote(max_calls=1, max_retries=0, **options)(run_point)
             pending[task.remote(point, environment)] = index
         while pending:
@@ -82,10 +81,10 @@ def start(settings: Mapping[str, Any]) -> None:
 
 
 def check_address(address: str, seconds: float = 5.0) -> None:
-    """See that something answers at HOST:PORT; Ray would try for minutes, with many words.
+    """Check that something answers at HOST:PORT; Ray would try for minutes, with many words.
 
     Raises:
-        RecfaceError: Nothing does.
+        RecfaceError: Nothing answers.
     """
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or "/" in host:  # "auto" and the like are Ray's to understand
@@ -100,31 +99,26 @@ def check_address(address: str, seconds: float = 5.0) -> None:
 
 
 def run_point(point: Point, environment: Mapping[str, str]) -> JobReturn:
-    """Run a point in a Ray worker.
-
-    Args:
-        point: The run.
-        environment: Variables to set first.
-    """
+    """Run a point in a Ray worker, with these environment variables."""
     threads = str(point.config.trainer.threads)
-    os.environ.update(environment | {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads})
+    os.environ.update({**environment, "OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads})
     return point()
 
 
 def carried(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of this process that its runs must see wherever they are."""
+    """Environment variables that the runs must see on any machine."""
     return {name: item for name, item in environment.items() if name.startswith(CARRIED)}
 
 
 def check_size(options: Mapping[str, Any], machines: Sequence[Mapping[str, float]]) -> None:
-    """See that a run fits on some machine; Ray would wait for ever for one.
+    """Check that a run fits on some machine; Ray would wait for one forever.
 
     Args:
         options: num_cpus and num_gpus of a run.
         machines: Resources of each machine of the cluster.
 
     Raises:
-        RecfaceError: It does not fit on any.
+        RecfaceError: It fits on none.
     """
     cpus, gpus = options["num_cpus"], options["num_gpus"]
     if any(machine.get("CPU", 0) >= cpus and machine.get("GPU", 0) >= gpus for machine in machines):

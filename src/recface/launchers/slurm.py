@@ -1,8 +1,7 @@
 """Runs as jobs of SLURM, through submitit.
 
-The plugin hydra-submitit-launcher (1.2.0, the last one, of 2022) collects results with a plain list comprehension: the
-first job that SLURM killed ends the collection, and what became of the others is never told. What is used of it is some
-lines over submitit, so they stand here, under the same names of settings.
+The plugin hydra-submitit-launcher (1.2.0, the last one, of 2022) stops collecting results at the first job that SLURM
+killed, so that the others are never reported. These lines over submitit replace it, with the same names of settings.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from recface.launchers.point import Point, failed, resources
 
 POLL_SECONDS = 1.0
 GENERAL = ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")
-"""Settings that submitit knows for every kind of cluster; the others are SLURM's, and None leaves one out."""
+"""Settings that submitit has for every kind of cluster; the others are SLURM's, and None omits one."""
 
 
 def parameters(settings: Mapping[str, Any], threads: int, cpus: int, gpus: int, name: str) -> dict[str, Any]:
@@ -32,8 +31,8 @@ def parameters(settings: Mapping[str, Any], threads: int, cpus: int, gpus: int, 
     Args:
         settings: configs/hydra/launcher/slurm.yaml, resolved, without cluster, folder and max_num_timeout.
         threads: Threads of a run.
-        cpus: CPUs to ask for where the settings leave it open.
-        gpus: GPUs to ask for where the settings leave it open.
+        cpus: CPUs to request unless the settings say.
+        gpus: GPUs to request unless the settings say.
         name: Name of the job.
     """
     known = {key: item for key, item in settings.items() if item is not None}
@@ -42,7 +41,7 @@ def parameters(settings: Mapping[str, Any], threads: int, cpus: int, gpus: int, 
     if gpus:
         result.setdefault("gpus_per_node", gpus)
     special = {f"slurm_{key}": item for key, item in known.items() if key not in GENERAL}
-    # Before Python starts: libraries read it as they are loaded.
+    # Before Python starts, since libraries read them as they are loaded.
     exports = [f"export OMP_NUM_THREADS={threads} NUMBA_NUM_THREADS={threads}"]
     return (
         {"name": name, "nodes": 1, "tasks_per_node": 1}
@@ -59,7 +58,7 @@ def run_on_slurm(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterat
         Index and answer of each point, as they end.
 
     Raises:
-        RecfaceError: There is no SLURM here, or it does not take the jobs.
+        RecfaceError: There is no SLURM here, or it refuses the jobs.
         KeyboardInterrupt: The jobs go on; with cluster=local they are stopped.
     """
     jobs = submit(points, settings)
@@ -76,19 +75,12 @@ def run_on_slurm(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterat
             for job in pending.values():
                 job.cancel(check=False)
         elif left:
-            print(f"job {', '.join(left)} goes on in SLURM; `scancel {' '.join(left)}` stops it", file=sys.stderr)
+            print(f"job {', '.join(left)} continues in SLURM; `scancel {' '.join(left)}` stops it", file=sys.stderr)
         raise
 
 
 def submit(points: Sequence[Point], settings: Mapping[str, Any]) -> list[Any]:
-    """Hand the points to SLURM.
-
-    Returns:
-        One submitit job a point.
-
-    Raises:
-        RecfaceError: There is no SLURM here, or it does not take the jobs.
-    """
+    """Hand the points to SLURM; one submitit job a point, errors as in `run_on_slurm`."""
     import submitit
 
     rest = dict(settings)
@@ -103,17 +95,17 @@ def submit(points: Sequence[Point], settings: Mapping[str, Any]) -> list[Any]:
     try:
         executor = submitit.AutoExecutor(Path(folder).absolute(), cluster, slurm_max_num_timeout=requeues)
         executor.update_parameters(**parameters(rest, config.trainer.threads, cpus, gpus, config.hydra.job.name))
-        # What sbatch says is in the exception too.
+        # The exception repeats sbatch's message.
         with contextlib.redirect_stderr(io.StringIO()), executor.batch():
             return [executor.submit(point) for point in points]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-        raise RecfaceError(f"SLURM does not take the jobs: {last_line(str(error))}") from None
+        raise RecfaceError(f"SLURM refuses the jobs: {last_line(str(error))}") from None
     except (NameError, ValueError) as error:  # submitit's, about a setting
         raise RecfaceError(f"hydra.launcher: {' '.join(str(error).split())[:300]}") from None
 
 
 def answer_of(point: Point, job: Any) -> JobReturn:
-    """The answer of a job that has ended, however it ended."""
+    """The answer of a job that has ended, well or not."""
     error = job.exception()
     if error is None:
         return job.result()
