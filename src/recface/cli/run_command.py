@@ -88,7 +88,7 @@ def run_with_hydra(task: Callable[[DictConfig], Any], arguments: Sequence[str]) 
         RecfaceError: A mistake in the command line.
         TaskError: The task's exception is its cause.
     """
-    from recface.launchers.availability import check_launcher
+    from recface.launchers.multirun import check_launcher
     from recface.settings.compose import CONFIGS
 
     arguments = hydra_arguments(arguments, os.environ)
