@@ -84,8 +84,8 @@ def test_terms_are_those_of_the_whole_mesh(toy, scans, principal, settings):
     mirrored = reflect(basis.T.reshape(5, -1, 3), toy.mirror.numpy()).reshape(5, -1).T
     outside = mirrored - basis @ np.linalg.lstsq(basis, mirrored, rcond=None)[0]
     assert terms["symmetry"] == pytest.approx((outside**2).sum() / toy.num_vertices, rel=1e-3)
-    centres = person_means(module.latents.weight.detach().numpy(), scans.identity)[scans.identity[row]]
-    assert terms["center"] == pytest.approx(0.5 * ((latents - centres) ** 2).sum(axis=1).mean(), rel=1e-4)
+    centers = person_means(module.latents.weight.detach().numpy(), scans.identity)[scans.identity[row]]
+    assert terms["center"] == pytest.approx(0.5 * ((latents - centers) ** 2).sum(axis=1).mean(), rel=1e-4)
     assert terms["sphere"] == pytest.approx(0, abs=1e-6) and terms["separation"] > 0
 
 
@@ -137,7 +137,7 @@ def test_encoding_is_the_posterior_mean(scans, principal):
     prior = np.diag(model.spread**2)
     joint = model.basis @ prior @ model.basis.T + 0.04 * np.eye(len(model.mean))
     gain = np.linalg.solve(joint, model.basis @ prior).T
-    expected = model.centre + (flat - model.mean - model.basis @ model.centre) @ gain.T
+    expected = model.center + (flat - model.mean - model.basis @ model.center) @ gain.T
     np.testing.assert_allclose(model.fit(flat), expected, atol=1e-6)
 
 

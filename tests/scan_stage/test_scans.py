@@ -78,15 +78,15 @@ def test_principal_scores_agree_with_an_svd(toy):
     """Against LAPACK on the whole matrix; the scans have 8 strong modes and weak noise."""
     scans = draw_scans(toy, 20, 3, 0.01, 0, "train")
     principal = principal_scores(scans, 8, seed=0)
-    centred = scans[:].reshape(60, -1).astype(np.float64)
-    centred = centred - centred.mean(axis=0)
-    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
+    centered = scans[:].reshape(60, -1).astype(np.float64)
+    centered = centered - centered.mean(axis=0)
+    _, singular, axes = np.linalg.svd(centered, full_matrices=False)
     np.testing.assert_allclose(np.linalg.norm(principal.scores, axis=0), singular[:8], rtol=1e-3)
     np.testing.assert_allclose(np.abs(np.sum(principal.axes * axes[:8].T, axis=0)), 1, atol=1e-3)
     np.testing.assert_allclose(principal.axes.T @ principal.axes, np.eye(8), atol=1e-5)
-    rest = (singular[8:] ** 2).sum() / (60 * (centred.shape[1] - 8))
+    rest = (singular[8:] ** 2).sum() / (60 * (centered.shape[1] - 8))
     assert principal.rest == pytest.approx(rest, rel=0.02)
-    np.testing.assert_allclose(principal.scores @ principal.axes.T, centred, atol=0.1)
+    np.testing.assert_allclose(principal.scores @ principal.axes.T, centered, atol=0.1)
 
 
 def test_roughness_and_reflection_against_dense_matrices(toy):

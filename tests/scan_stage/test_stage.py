@@ -9,8 +9,8 @@ import torch
 from recface.data.workbench import Workbench
 from recface.errors import RecfaceError
 from recface.face_model import load
+from recface.scan_stage import decoder as scan_decoder
 from recface.scan_stage import stage as scan_stage
-from recface.scan_stage import training as scan_training
 from recface.scan_stage.shape_model_table import evaluate_scan_models
 from recface.scan_stage.stage import open_scans, scan_hash, scan_model, shared_scan_model
 from recface.settings.compose import compose_config
@@ -80,10 +80,10 @@ def test_a_killed_stage_goes_on_to_the_same_end(trained, face_model, tmp_path, m
         if module.step == 120:
             raise KeyboardInterrupt
 
-    real = scan_training.ScanProgress.on_train_batch_end
+    real = scan_decoder.ScanProgress.on_train_batch_end
     scans = open_scans(config, face_model, None)
     with monkeypatch.context() as patch:
-        patch.setattr(scan_training.ScanProgress, "on_train_batch_end", stop)
+        patch.setattr(scan_decoder.ScanProgress, "on_train_batch_end", stop)
         with pytest.raises(KeyboardInterrupt):
             scan_model(config, face_model, scans)
     folder = next((tmp_path / "runs" / "scans").glob("*/seed=0"))

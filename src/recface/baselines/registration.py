@@ -102,8 +102,8 @@ class Registration:
             placed = pose(shape)
             offset, direction, counts = self._planes(mesh, placed[: self.count], pose.scale)
             turned = np.einsum("ij,vjk->vik", pose.scale * pose.rotation, self.basis)
-            centre = placed.mean(axis=0)
-            columns, targets = self._system(placed, turned, centre, offset, direction, counts, marks)
+            center = placed.mean(axis=0)
+            columns, targets = self._system(placed, turned, center, offset, direction, counts, marks)
             normal = columns.T @ columns
             held = np.zeros(len(normal))
             held[-len(parameters) :] = PRIOR * pose.scale**2
@@ -113,7 +113,7 @@ class Registration:
             move = np.linalg.solve(normal, pull)
             turn = Rotation.from_rotvec(move[:3]).as_matrix()
             scale = float(np.exp(move[6]))
-            step = Similarity(scale, turn, centre + move[3:6] - scale * turn @ centre)
+            step = Similarity(scale, turn, center + move[3:6] - scale * turn @ center)
             change = move[-len(parameters) :]
             pose, parameters = step.after(pose), parameters + change
             moved = pose(self.mean + self.basis @ parameters)[: self.count] - placed[: self.count]
@@ -140,17 +140,17 @@ class Registration:
         self,
         placed: np.ndarray,
         turned: np.ndarray,
-        centre: np.ndarray,
+        center: np.ndarray,
         offset: np.ndarray,
         direction: np.ndarray,
         counts: np.ndarray,
         marks: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Linear equations for (rotation, translation, scale, parameters): of vertices, and of landmarks."""
-        arm, n = placed[: self.count][counts] - centre, direction[counts]
+        arm, n = placed[: self.count][counts] - center, direction[counts]
         surface = [np.cross(arm, n), n]
         points = placed[self.count :]
-        away = points - centre
+        away = points - center
         cross = np.cross(np.eye(3), away[:, None]).transpose(0, 2, 1)  # column i: what turning about axis i does
         named = [cross.reshape(-1, 3), np.tile(np.eye(3), (len(away), 1))]
         surface.append(np.einsum("ij,ij->i", arm, n)[:, None])

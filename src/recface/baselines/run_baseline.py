@@ -18,6 +18,7 @@ from recface.face_model.albedo import AlbedoModel
 from recface.face_model.npz import LEARNED_FILE
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.run.evaluation import Predictor, Timed, evaluate_photos, evaluate_run, open_photos
+from recface.run.identity import is_complete
 from recface.settings import Config
 from recface.settings.overrides import own_overrides
 from recface.tracking import RunFolder, new_record, run_path
@@ -72,9 +73,7 @@ def run_baseline(config: Config, overrides: Sequence[str] = ()) -> RunFolder:
         versions=VERSIONS,
     )
     with folder.lock():
-        done, photos = folder.record, config["data"]["photos"]
-        current = done is not None and done.state == "finished" and done.versions == VERSIONS
-        if not (current and (not photos or "photos" in done.metrics)):
+        if not is_complete(config, folder.record, VERSIONS):
             with folder.running(record):
                 _evaluate(config, folder)
     return folder

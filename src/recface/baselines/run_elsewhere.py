@@ -182,8 +182,8 @@ def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: ImportedSe
                 f"{where}: {found.vertices.shape[1]:,} vertices, the face model {face_model.name} has "
                 f"{face_model.num_vertices:,}; `recface baselines register` converts meshes of another topology"
             )
-        model, parameters = span(found.vertices, face_model)
-        return Imported(found, torch.from_numpy(parameters).float(), model, False)
+        model, coordinates = span(found.vertices, face_model)
+        return Imported(found, torch.from_numpy(coordinates).float(), model, False)
     if found.parameters is None:
         raise RecfaceError(f"{found.where}: holds neither vertices nor parameters")
     if found.parameters.shape[1] != face_model.num_identity:

@@ -1,1 +1,1 @@
-"""SFM's first stage: learn a face model from registered scans, and measure it beside other shape models."""
+"""SFM's stage on scans: a shape model learned from registered scans of people, and its measurement."""

@@ -1,8 +1,10 @@
-"""SFM's stage 1 (Jiang et al. 2023, arXiv 2112.02238): an auto-decoder of scans on a hypersphere."""
+"""The auto-decoder of SFM's stage 1 (Jiang et al. 2023, arXiv 2112.02238): from a PCA start to a face model."""
 
 from __future__ import annotations
 
+import logging
 import math
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -10,29 +12,45 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recface.face_model import FaceModel, save
+from recface.face_model.linear import export_basis
+from recface.face_model.npz import LEARNED_FILE
 from recface.losses import center_loss, cosface_loss, prior_loss, weighted_sum
 from recface.losses.basis import orthogonality_loss, smoothness_loss, sphere_loss, symmetry_loss, vertex_loss
-from recface.scan_stage.principal import ScanStart
+from recface.scan_stage.principal import SPARE, Principal, ScanStart, principal_scores, two_part_start
+from recface.scan_stage.scans import ScanBatches, ScanSet, check_scans
+from recface.settings import Config
+from recface.tracking import RunFolder
+from recface.variants.trainer import fit_quietly, load_state, quiet_trainer, save_arrays, save_state
+
+LATENTS_FILE = "latents.npz"
+CHECKPOINT_STEPS = 100
 
 
 class ScanDecoder(lightning.LightningModule):
     """S_i = mean + A x_i + B e_i with a free latent x_i and expression e_i for each scan, and a free basis A.
 
-    It is trained in the M principal coordinates of the scans, where all terms are what they are on the mesh, at a
-    hundredth of the cost (docs/sfm.md, stage 1).
+    Training runs in the M principal coordinates of the scans, where all terms equal those on the mesh at a hundredth of
+    the cost (docs/sfm.md, stage 1).
 
-    With `sphere`, latents lie near the sphere of radius sqrt(K) and the directions of people are separated by a margin;
+    With `sphere`, latents lie near the sphere of radius sqrt(K) and a margin separates the directions of people;
     without, a batch's latents follow N(0, I) instead (the KL of SIR's prior). All other terms are the same.
 
     Args:
         settings: The configuration's `sfm.scan`.
-        start: Where to start from.
+        start: Bases, latents and expressions of the first step.
         identity: (N,) person of each scan.
         roughness: (M, M) of `Principal.roughness`.
         reflection: (M, M) of `Principal.reflection`.
         vertices: Number of vertices V.
-        learn_expression: Whether B is learned too.
+        learn_expression: Whether to learn B too.
     """
+
+    identity: Tensor
+    shift: Tensor
+    roughness: Tensor
+    reflection: Tensor
+    expression_spread: Tensor
 
     def __init__(
         self,
@@ -45,7 +63,7 @@ class ScanDecoder(lightning.LightningModule):
         learn_expression: bool,
     ) -> None:
         super().__init__()
-        self.automatic_optimization = False  # two optimisers: latents move only when their scan is in the batch
+        self.automatic_optimization = False  # two optimizers: latents move only when their scan is in the batch
         self.settings, self.steps, self.vertices = settings, settings["steps"], vertices
         self.radius = math.sqrt(start.latents.shape[1])
         self.sphere = settings["sphere"]
@@ -63,14 +81,16 @@ class ScanDecoder(lightning.LightningModule):
         latents = start.latents
         if self.sphere:
             latents = latents * (self.radius / np.maximum(np.linalg.norm(latents, axis=1, keepdims=True), 1e-6))
-        self.latents = nn.Embedding.from_pretrained(_tensor(latents), freeze=False, sparse=True)
-        self.expression = nn.Embedding.from_pretrained(_tensor(start.expression), freeze=False, sparse=True)
-        self.directions = nn.Parameter(self.centres()) if self.sphere else None
+        self.latents: nn.Embedding = nn.Embedding.from_pretrained(_tensor(latents), freeze=False, sparse=True)
+        self.expression: nn.Embedding = nn.Embedding.from_pretrained(
+            _tensor(start.expression), freeze=False, sparse=True
+        )
+        self.directions = nn.Parameter(self.centers()) if self.sphere else None
         self.step = 0
         self.resumed: dict[str, Any] | None = None
 
     @torch.no_grad()
-    def centres(self) -> Tensor:
+    def centers(self) -> Tensor:
         """Mean latent of each person, (P, K)."""
         latents = self.latents.weight
         sums = latents.new_zeros(int(self.identity.max()) + 1, latents.shape[1])
@@ -88,29 +108,34 @@ class ScanDecoder(lightning.LightningModule):
         known = torch.ones_like(person, dtype=torch.bool)
         terms = {
             "vertex": vertex_loss(self(latents, expression), batch["scores"] - self.shift, self.vertices),
-            "center": center_loss(latents, self.centres(), known, person),
+            "center": center_loss(latents, self.centers(), known, person),
             "orthogonality": orthogonality_loss(self.basis),
             "smoothness": smoothness_loss(self.basis, self.roughness, self.vertices),
             "symmetry": symmetry_loss(self.basis, self.reflection, self.vertices),
             "expression": (expression / self.expression_spread).square().mean(),
         }
-        if not self.sphere:
+        if self.directions is None:
             return terms | {"prior": prior_loss(latents)}
-        scale, margin = self.settings["softmax_scale"], self.settings["margin"]
+        softmax_scale, margin = self.settings["softmax_scale"], self.settings["margin"]
         return terms | {
             "sphere": sphere_loss(latents, self.radius),
-            "separation": cosface_loss(latents, self.directions, person, scale, margin),
+            "separation": cosface_loss(latents, self.directions, person, softmax_scale, margin),
         }
 
+    def both_optimizers(self) -> list[Any]:
+        """The two optimizers of `configure_optimizers`."""
+        found = self.optimizers()
+        return found if isinstance(found, list) else [found]
+
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> dict[str, Tensor]:
-        """One step of both optimisers, at a rate that falls to zero over the stage."""
+        """One step of both optimizers, at a rate that falls to zero over the stage."""
         total, values = weighted_sum(self.terms(batch), self.weights, step=self.step)
-        for optimizer in self.optimizers():
+        for optimizer in self.both_optimizers():
             for group in optimizer.param_groups:
                 group["lr"] = group["full_rate"] * (1 - self.step / self.steps)
             optimizer.zero_grad()
         self.manual_backward(total)
-        for optimizer in self.optimizers():
+        for optimizer in self.both_optimizers():
             optimizer.step()
         self.step += 1
         return {"loss": total.detach(), **{f"loss/{name}": value for name, value in values.items()}}
@@ -118,31 +143,153 @@ class ScanDecoder(lightning.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for the bases and the people's directions, sparse Adam for the latents."""
         rates, betas = self.settings["rates"], (0.9, 0.99)
-        groups = [{"params": [self.basis], "lr": rates["basis"], "full_rate": rates["basis"]}]
+
+        def group(parameter: Tensor, rate: str) -> dict[str, Any]:
+            return {"params": [parameter], "lr": rates[rate], "full_rate": rates[rate]}
+
+        dense = [group(self.basis, "basis")]
         if self.blend.requires_grad:
-            groups.append({"params": [self.blend], "lr": rates["basis"], "full_rate": rates["basis"]})
+            dense.append(group(self.blend, "basis"))
         if self.directions is not None:
-            groups.append({"params": [self.directions], "lr": rates["latents"], "full_rate": rates["latents"]})
-        own = [
-            {"params": [self.latents.weight], "lr": rates["latents"], "full_rate": rates["latents"]},
-            {"params": [self.expression.weight], "lr": rates["expression"], "full_rate": rates["expression"]},
-        ]
-        optimizers = [torch.optim.Adam(groups, betas=betas), torch.optim.SparseAdam(own, betas=betas)]
+            dense.append(group(self.directions, "latents"))
+        sparse = [group(self.latents.weight, "latents"), group(self.expression.weight, "expression")]
+        optimizers = [torch.optim.Adam(dense, betas=betas), torch.optim.SparseAdam(sparse, betas=betas)]
         if self.resumed is not None:
             for optimizer, state in zip(optimizers, self.resumed["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
         return optimizers
 
     def checkpoint(self) -> dict[str, Any]:
-        """All that a killed run needs to go on, plain."""
-        states = [optimizer.optimizer.state_dict() for optimizer in self.optimizers()]
+        """The state from which a killed run resumes, plain."""
+        states = [optimizer.optimizer.state_dict() for optimizer in self.both_optimizers()]
         return {"step": self.step, "state": self.state_dict(), "optimizers": states}
 
     def resume(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from what `checkpoint` gave."""
+        """Continue from the state that `checkpoint` returned."""
         self.load_state_dict(checkpoint["state"])
         self.step, self.resumed = checkpoint["step"], checkpoint
 
 
 def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+
+def scan_counts(settings: Config, face_model: FaceModel) -> tuple[int, int, np.ndarray | None]:
+    """Identity modes, expression modes, and the known expression basis (3V, E) unless one is learned."""
+    modes = settings["modes"] or face_model.num_identity
+    if settings["expression"] == "learned":
+        return modes, settings["expression_modes"], None
+    return modes, face_model.num_expressions, face_model.arrays()["expression_basis"]
+
+
+def train_scan_model(
+    settings: Config,
+    face_model: FaceModel,
+    scans: ScanSet,
+    seed: int,
+    folder: RunFolder,
+    follow: RunFolder,
+    principal: Principal | None,
+) -> None:
+    """Start from PCA, train, and write the model and the latents.
+
+    Args:
+        settings: The configuration's `sfm.scan`.
+        face_model: Gives topology, landmarks, mirror and, unless one is learned, the expression basis.
+        scans: The training scans.
+        seed: Seed of the order of batches and of random draws.
+        folder: Where to write.
+        follow: The run that shows the progress.
+        principal: The scans in principal coordinates, where already known.
+
+    Raises:
+        RecfaceError: As `check_scans`.
+    """
+    modes, units, blend = scan_counts(settings, face_model)
+    learned = blend is None
+    check_scans(scans, modes, units if learned else 0)
+    if principal is None:
+        principal = principal_scores(scans, modes + units + SPARE, seed)
+    start = two_part_start(principal, scans.identity, modes, units, blend)
+    source = face_model.arrays()
+    roughness, reflection = principal.roughness(source["triangles"]), principal.reflection(source["mirror"])
+    torch.manual_seed(seed)
+    decoder = ScanDecoder(settings, start, scans.identity, roughness, reflection, face_model.num_vertices, learned)
+    batches = ScanBatches(principal.scores, scans.identity, settings["batch_size"], seed, 0, settings["steps"])
+    fit_scans(decoder, batches, folder, follow)
+    model, latents = export_model(decoder, face_model, principal, start)
+    save(model, folder.path / LEARNED_FILE)
+    arrays = {
+        "identity": scans.identity,
+        "latents": latents.astype(np.float32),
+        "expression": decoder.expression.weight.detach().numpy(),
+    }
+    save_arrays(arrays, folder.path / LATENTS_FILE)
+
+
+def fit_scans(decoder: ScanDecoder, batches: ScanBatches, folder: RunFolder, follow: RunFolder) -> None:
+    """Train the auto-decoder, from the last checkpoint of a killed run where there is one."""
+    last = folder.path / "checkpoints" / "scans-last.ckpt"
+    if last.exists():
+        decoder.resume(load_state(last))
+    batches.start = decoder.step
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    trainer = quiet_trainer(
+        folder.path,
+        accelerator="cpu",  # a step is small linear algebra
+        max_epochs=1,
+        callbacks=[ScanProgress(folder, follow, last)],
+        logger=False,
+    )
+    fit_quietly(trainer, decoder, torch.utils.data.DataLoader(batches, batch_size=None))
+    last.unlink(missing_ok=True)
+
+
+class ScanProgress(lightning.Callback):
+    """Shows progress, and every hundred steps writes a line of metrics and a checkpoint.
+
+    Args:
+        folder: Where metrics.jsonl grows.
+        run: The run that shows the progress.
+        last: File of the checkpoint.
+    """
+
+    def __init__(self, folder: RunFolder, run: RunFolder, last: Path) -> None:
+        self.folder, self.run, self.last = folder, run, last
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Show, log and save."""
+        module = pl_module
+        self.run.progress(module.step, module.steps, phase="scans", loss=float(outputs["loss"]))
+        if module.step % CHECKPOINT_STEPS == 0 or module.step == module.steps:
+            self.folder.log_metrics({"step": module.step} | {key: float(value) for key, value in outputs.items()})
+            save_state(module.checkpoint(), self.last)
+
+
+def export_model(
+    decoder: ScanDecoder, face_model: FaceModel, principal: Principal, start: ScanStart
+) -> tuple[FaceModel, np.ndarray]:
+    """The trained decoder in the face-model schema, and its latents (N, K) in that schema's convention."""
+    basis, latents = decoder.basis.detach().numpy(), decoder.latents.weight.detach().numpy()
+    columns, sigma, parameters = export_basis(basis, latents, principal.axes)
+    source, learned = face_model.arrays(), decoder.blend.requires_grad
+    blend, names = source["expression_basis"], face_model.expression_names
+    if learned:
+        blend = principal.axes @ decoder.blend.detach().numpy()
+        names = [f"learned{k:02d}" for k in range(blend.shape[1])]
+    model = FaceModel(
+        mean=start.mean.reshape(-1, 3),
+        triangles=source["triangles"],
+        identity_basis=columns,
+        identity_sigma=sigma,
+        expression_basis=blend,
+        expression_names=names,
+        landmarks68=source["landmarks68"],
+        mirror=source["mirror"],
+        face_mask=source["face_mask"],
+        name="sfm",
+        source=f"Sphere Face Model learned from scans, topology of {face_model.name}: {face_model.source}",
+        licence=face_model.licence,
+        latent_radius=decoder.radius if decoder.sphere else None,
+    )
+    return model, parameters

@@ -1,7 +1,4 @@
-"""Scans in the coordinates of their principal components, found in blocks of rows: what stage 1 computes in.
-
-Where the scan stage starts: a PCA of people and one of what varies within a person.
-"""
+"""Principal coordinates of scans, in which stage 1 computes, and its start from PCAs between and within people."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ class Principal:
         mean: (3V,) mean scan in mm.
         axes: (3V, M) orthonormal, principal components in descending order.
         scores: (N, M) in mm.
-        rest: Variance per coordinate of what the components leave, mm^2.
+        rest: Residual variance per coordinate, mm^2.
     """
 
     mean: np.ndarray
@@ -44,18 +41,18 @@ class Principal:
         return rough.T @ rough
 
     def reflection(self, mirror: np.ndarray) -> np.ndarray:
-        """(M, M) matrix R: `axes @ R @ c` is the part in the span of the mirror image of the offset `axes @ c`."""
+        """(M, M) matrix R: `axes @ R @ c` is the projection of the mirror image of the offset `axes @ c`."""
         fields = self.axes.T.reshape(-1, self.num_vertices, 3)
         return self.axes.T @ reflect(fields, mirror).reshape(self.axes.shape[1], -1).T
 
 
 def principal_scores(scans: ScanSet, modes: int, seed: int) -> Principal:
-    """PCA by random projections and subspace iteration; reads the scans once for the mean and three times more.
+    """PCA by random projections and subspace iteration, which reads the scans four times.
 
     Args:
         scans: N scans; only a block of them is in memory at a time.
-        modes: Components M wanted; fewer where the scans have fewer.
-        seed: Of the projections.
+        modes: Components M wanted; at most those that the scans have.
+        seed: Seed of the projections.
 
     Returns:
         The components.
@@ -90,7 +87,7 @@ def principal_scores(scans: ScanSet, modes: int, seed: int) -> Principal:
 
 ROUNDS = 4
 UNIT_SPREAD = 0.3  # prior standard deviation of a known unit's coefficient, which lies in 0..1
-SPARE = 40  # components kept beside those of identity and expression: what a start is computed in
+SPARE = 40  # components beyond those of identity and expression
 
 
 @dataclass
@@ -125,7 +122,7 @@ def leading(rows: np.ndarray, modes: int, freedom: int) -> tuple[np.ndarray, flo
     """Leading principal axes (D, modes) of rows about their origin, each as long as its standard deviation.
 
     Returns:
-        The axes, and the variance that they leave.
+        The axes, and the residual variance.
     """
     _, singular, axes = np.linalg.svd(rows, full_matrices=False)
     return axes[:modes].T * (singular[:modes] / np.sqrt(freedom)), float((singular[modes:] ** 2).sum() / freedom)
@@ -134,13 +131,13 @@ def leading(rows: np.ndarray, modes: int, freedom: int) -> tuple[np.ndarray, flo
 def two_part_start(
     principal: Principal, identity: np.ndarray, modes: int, expression_modes: int, blend: np.ndarray | None
 ) -> ScanStart:
-    """PCA of the person means and, where no expression basis is known, of the residuals within a person.
+    """PCA of the person means and, unless an expression basis is known, of the residuals within people.
 
-    What a person's scans have in common may hold some of their expressions too. So means and expressions are refined in
-    turn: expressions are fitted jointly with identity, taken off, and the means taken again.
+    The mean of a person's scans may contain some expression. Means and expressions are therefore refined in turn:
+    expressions are fitted jointly with identity and subtracted, and the means computed again.
 
     Args:
-        principal: The scans in principal coordinates, computed with modes enough.
+        principal: The scans in principal coordinates, with enough modes.
         identity: (N,) person of each scan.
         modes: Identity modes K, fewer than people.
         expression_modes: Expression modes E of a learned basis.
@@ -161,7 +158,7 @@ def two_part_start(
     for _ in range(ROUNDS):
         means = person_means(scores - expression @ axes.T, identity)
         shape, left = leading(means - means.mean(axis=0), modes, people - 1)
-        # What differs between people and has no mode is noise to the fit, else expressions would take it up.
+        # Differences between people beyond the modes are noise to the fit; otherwise expressions would absorb them.
         noise = max(principal.rest, left / scores.shape[1], 1e-6)
         both = fit_coefficients(
             scores, np.concatenate([shape, axes], axis=1), noise / np.concatenate([np.ones(modes), spread]) ** 2
@@ -169,8 +166,7 @@ def two_part_start(
         latents, expression = both[:, :modes], both[:, modes:]
     mean, shift = principal.mean.astype(np.float64), np.zeros(scores.shape[1])
     if blend is not None:
-        # Few scans move a given unit, and all others leave it at rest: the median is the unit's zero, where the mean of
-        # the scans is a face that moves every unit a little.
+        # Few scans move a given unit, so the median of its coefficients is its rest; the mean moves all a little.
         rest = np.median(expression, axis=0)
         mean, shift, expression = mean + blend @ rest, axes @ rest, expression - rest
     return ScanStart(mean, shift, shape, axes, latents, expression)

@@ -1,15 +1,4 @@
-"""Registered scans with identity labels, for the first stage of SFM.
-
-What a set of registered scans is: people, and meshes in correspondence that are read or decoded when asked for.
-
-What stage 1 of SFM asks of scans before it trains.
-
-Batches of scans in an order that depends on seed and step alone, so that a killed run goes on as if it had not.
-
-Scans decoded from a face model on demand: parameters, an expression and a seed of the noise each. Ours.
-
-Scans from a folder of meshes in one topology, and a CSV that names their people.
-"""
+"""Registered scans of people: decoded from a face model or read from a folder of meshes, checked, split, in batches."""
 
 from __future__ import annotations
 
@@ -37,7 +26,7 @@ BLOCK = 128  # scans decoded at a time: 77 MB at 50,000 vertices
 
 
 class ScanSet(ABC):
-    """N registered meshes with identity labels; only those asked for are in memory.
+    """N registered meshes with identity labels, read or decoded on demand.
 
     Attributes:
         identity: (N,) int64 number of the person of each scan, 0 .. P-1.
@@ -73,7 +62,7 @@ class ScanSet(ABC):
 
 
 class PeopleSubset(ScanSet):
-    """The scans of some people of a set, who are numbered anew.
+    """The scans of some people of a set, renumbered.
 
     Args:
         scans: The whole set.
@@ -90,7 +79,7 @@ class PeopleSubset(ScanSet):
 
 
 def split_people(scans: ScanSet, sizes: tuple[int, int], seed: int) -> tuple[ScanSet, ScanSet, ScanSet]:
-    """Split a set into training, validation and test people, nobody in two of them.
+    """Split a set into disjoint training, validation and test people.
 
     Args:
         scans: The whole set.
@@ -114,7 +103,7 @@ def split_people(scans: ScanSet, sizes: tuple[int, int], seed: int) -> tuple[Sca
 
 
 def check_scans(scans: ScanSet, modes: int, expression_modes: int) -> None:
-    """Check that identities can be told from expressions, and that there are more scans than modes.
+    """Check that scans separate identity from expression, and outnumber the modes.
 
     Args:
         scans: The training scans.
@@ -122,7 +111,7 @@ def check_scans(scans: ScanSet, modes: int, expression_modes: int) -> None:
         expression_modes: Expression modes asked for.
 
     Raises:
-        RecfaceError: One person only, one scan per person only, or too few people or scans; in one line.
+        RecfaceError: One person only, one scan per person only, or too few people or scans.
     """
     counts = np.bincount(scans.identity)
     if len(counts) < 2:
@@ -143,13 +132,15 @@ def check_scans(scans: ScanSet, modes: int, expression_modes: int) -> None:
 
 
 class ScanBatches(IterableDataset):
-    """Shuffled batches: every scan at most once an epoch; what is left of an epoch and fills no batch is left out.
+    """Shuffled batches in an order that depends on seed and step alone, so that a killed run resumes unchanged.
+
+    Each scan comes at most once an epoch; an epoch's incomplete last batch is dropped.
 
     Args:
         scores: (N, M) the scans in principal coordinates, mm; may be memory-mapped.
         identity: (N,) person of each.
-        batch_size: Scans a batch B; all of them where there are fewer.
-        seed: Of the order.
+        batch_size: Scans a batch B, at most all of them.
+        seed: Seed of the order.
         start: First step.
         stop: Step before which it ends.
     """
@@ -181,14 +172,14 @@ class ScanBatches(IterableDataset):
 
 
 class DecodedScans(ScanSet):
-    """Scans that take no room on disk: a face model's shapes, with the noise of a scanner.
+    """A face model's shapes with a scanner's noise, decoded on demand. Ours.
 
     Args:
         model: Face model that the scans are decoded with.
         identity: (N,) person of each scan.
         parameters: (N, K) whitened identity parameters.
         expression: (N, E) coefficients.
-        noise_seed: (N,) seed of each scan's noise: a scan is the same whenever it is decoded.
+        noise_seed: (N,) seed of each scan's noise, so that it is the same whenever decoded.
         noise_mm: Standard deviation of the noise of every coordinate, in mm.
     """
 
@@ -210,7 +201,7 @@ class DecodedScans(ScanSet):
         self._blend = arrays["expression_basis"].T.copy()
 
     def clean(self, rows: np.ndarray | slice, expression: bool = True) -> np.ndarray:
-        """Scans without noise (B, V, 3); also without expression, where asked: the person's true neutral face."""
+        """Scans without noise (B, V, 3), or without expression too: the person's true neutral face."""
         flat = self._mean + self.parameters[rows] @ self._basis
         if expression:
             flat += self.expression[rows] @ self._blend
@@ -252,7 +243,7 @@ def draw_scans(model: FaceModel, people: int, scans_each: int, noise_mm: float, 
         scans_each: Scans of each.
         noise_mm: Noise of every coordinate, in mm.
         seed: Seed of everything that is drawn.
-        part: Name of the set, such as "train": sets of one seed share nobody.
+        part: Name of the set, such as "train"; sets of one seed have different people.
 
     Returns:
         P * scans_each scans. Expressions are calm, as in the embedded benchmark's scans.
@@ -271,10 +262,10 @@ SMALLEST_MM, LARGEST_MM = 50.0, 1000.0  # of a face or head, from end to end
 
 
 class MappedScans(ScanSet):
-    """Scans in a memory-mapped array, so that more of them fit than memory holds.
+    """Scans in an array, memory-mapped where memory cannot hold them.
 
     Args:
-        vertices: (N, V, 3) float32 in mm, usually memory-mapped.
+        vertices: (N, V, 3) float32 in mm.
         identity: (N,) person of each.
     """
 
@@ -287,20 +278,19 @@ class MappedScans(ScanSet):
 
 
 def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> MappedScans:
-    """Read a folder of meshes once, and keep them as a memory-mapped array in the cache.
+    """Read a folder of meshes once, and cache them as a memory-mapped array.
 
     Args:
         model: Face model whose topology the meshes have; it gives triangles, landmarks and mirror.
         folder: Holds `scans.csv` with the columns file and identity, and the meshes (OBJ, PLY, or npz with `vertices`)
             that it names.
-        cache: Folder for the array; a change of any file makes another.
+        cache: Folder of the array; any change of a file makes a new one.
 
     Returns:
         The scans, in the order of the CSV.
 
     Raises:
-        RecfaceError: A file or column is missing; a mesh has another topology, NaN vertices, or a unit that is plainly
-            not the millimetre. In one line that names the file.
+        RecfaceError: A file or column is missing; a mesh has another topology, NaN vertices, or a unit other than mm.
     """
     if folder is None:
         raise RecfaceError("sfm.scan.path: source 'folder' needs the folder with scans.csv; set sfm.scan.path")
@@ -349,7 +339,7 @@ def check_mesh(
         The vertices.
 
     Raises:
-        RecfaceError: Another topology, numbers that are not finite, or a size no face has in mm.
+        RecfaceError: Another topology, a vertex that is not finite, or a size that no face has in mm.
     """
     if vertices.ndim != 2 or vertices.shape != (count, 3):
         raise RecfaceError(

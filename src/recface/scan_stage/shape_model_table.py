@@ -1,10 +1,10 @@
-"""The evaluation of shape models themselves: SFM, its Gaussian variant and classical baselines on unseen people.
+"""The table sfm_model: generalisation, compactness, specificity and clusters of shape models on unseen people.
 
-What a linear shape model can and cannot represent: generalisation, compactness and specificity.
+Its rows are SFM, its Gaussian variant and classical baselines.
 
 Source: Davies, *Learning shape: optimal models for analysing natural variability*, PhD thesis, Manchester 2002, and
 Styner et al., "Evaluation of 3D correspondence methods for model building", IPMI 2003. Distances in mm per vertex are
-ours, as is fitting by least squares where modes are not orthogonal.
+ours, as is the fit by least squares of modes that are not orthogonal.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from recface.data.benchmark import Benchmark
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.metrics.functional.clustering import clustering
-from recface.run.identity import Config
 from recface.scan_stage import shape_models
+from recface.scan_stage.decoder import scan_counts
 from recface.scan_stage.principal import SPARE, Principal, principal_scores
 from recface.scan_stage.scans import DecodedScans, MappedScans, ScanSet, check_scans, draw_scans, split_people
 from recface.scan_stage.shape_models import ShapeModel
 from recface.scan_stage.stage import open_scans, scan_hash, scan_model
-from recface.scan_stage.training import scan_counts
+from recface.settings import Config
 from recface.tracking import RunFolder, config_hash, new_record, run_path
 from recface.versions import SCAN_VERSION, SHAPE_MODEL_VERSION
 
@@ -38,7 +38,7 @@ def nested_axes(basis: Array) -> Array:
     """Orthonormal columns (D, M) whose first m span what the first m columns of a basis (D, M) span.
 
     Raises:
-        RecfaceError: Columns that are linearly dependent, or not finite.
+        RecfaceError: The columns are linearly dependent or not finite.
     """
     if not np.isfinite(basis).all():
         raise RecfaceError("the basis is not finite; did training diverge?")
@@ -62,7 +62,7 @@ def generalisation(offsets: Array, axes: Array, sizes: Sequence[int], truth: Arr
         offsets: (N, D) unseen shapes without the model's mean, mm.
         axes: (D, M) of `nested_axes`; the fit is by least squares over all coordinates, without a prior.
         sizes: Numbers of modes, each at most M.
-        truth: (N, D) what the error is measured against; the fitted shapes themselves unless given.
+        truth: (N, D) shapes that the error is measured against; by default the fitted shapes.
 
     Returns:
         Size to mm, mean over shapes.
@@ -100,16 +100,16 @@ def compactness(offsets: Iterable[Array], axes: Array, sizes: Sequence[int]) -> 
 
 
 def specificity(samples: Array, scans: Iterable[Array]) -> float:
-    """Mean per-vertex distance of random shapes of a model to the true scan nearest to each.
+    """Mean per-vertex distance of a model's random shapes to the nearest true scan of each.
 
-    The nearest is found by root mean square distance, which is one matrix product; reported is the mean distance to it.
+    The nearest is by root mean square distance, which is one matrix product; the result is the mean distance to it.
 
     Args:
         samples: (S, D) random shapes, mm.
         scans: Blocks (B, D) of true scans, mm.
 
     Returns:
-        mm; small means that the model's random shapes look like real ones.
+        mm; small where random shapes look real.
     """
     nearest, best = np.empty_like(samples), np.full(len(samples), np.inf)
     energy = np.square(samples, dtype=np.float64).sum(axis=1)
@@ -129,14 +129,14 @@ KEEP_BYTES = 1_000_000_000
 
 @dataclass(frozen=True)
 class ScanSplits:
-    """Training, validation and test scans of different people; the last two in memory, (N, 3V) in mm.
+    """Scans of disjoint people: training; validation and test (N, 3V) in mm, in memory.
 
     Attributes:
         train: Training scans.
-        validation: Scans on which the encoder's strength is chosen.
-        validation_identity: Their people.
-        test: Scans for the table.
-        test_identity: Their people.
+        validation: Scans that choose the encoder's strength.
+        validation_identity: People of the validation scans.
+        test: Scans that the table measures.
+        test_identity: People of the test scans.
         truth: The test scans without the scanner's noise, where known.
     """
 
@@ -149,7 +149,7 @@ class ScanSplits:
 
 
 def open_splits(config: Config, face_model: FaceModel, benchmark: Benchmark | None) -> ScanSplits:
-    """Scans of a configuration and of people seen nowhere in training, decided by the seed."""
+    """Training scans of a configuration, and those of people outside training; the seed decides who."""
     settings, sizes, seed = config["sfm"]["scan"], config["sfm_model"], config["seed"]
     train = open_scans(config, face_model, benchmark)
     if settings["source"] == "model":
@@ -164,7 +164,7 @@ def open_splits(config: Config, face_model: FaceModel, benchmark: Benchmark | No
         train, validation, test = split_people(train, (sizes["validation_people"], sizes["test_people"]), seed)
     truth = test.clean(slice(None)).reshape(len(test), -1) if isinstance(test, DecodedScans) else None
     if 12 * len(train) * train.num_vertices <= KEEP_BYTES:
-        train = MappedScans(train[:], train.identity)  # every row reads them all: decode them once
+        train = MappedScans(train[:], train.identity)  # each row of the table reads all of them
     return ScanSplits(train, _flat(validation), validation.identity, _flat(test), test.identity, truth)
 
 
@@ -173,7 +173,7 @@ def _flat(scans: ScanSet) -> Array:
 
 
 def evaluate_scan_models(config: Config, face_model: FaceModel, benchmark: Benchmark | None = None) -> RunFolder:
-    """Train and measure every row of the table sfm_model for one seed; what is finished is not done again.
+    """Train and measure every row of the table sfm_model for one seed; finished work is skipped.
 
     Args:
         config: Resolved, with the groups `sfm` and `sfm_model`.
@@ -190,7 +190,7 @@ def evaluate_scan_models(config: Config, face_model: FaceModel, benchmark: Bench
     digest = config_hash(own)
     folder = RunFolder.open(run_path(config["paths"]["runs"], EXPERIMENT, digest, config["seed"]))
     with folder.lock():
-        if folder.is_finished and folder.record.versions == VERSIONS:
+        if folder.finished_with(VERSIONS):
             return folder
         kept = {key: config[key] for key in ("seed", "face_model", "sfm_model")}
         kept["sfm"] = {"scan": config["sfm"]["scan"]}
@@ -205,7 +205,7 @@ def evaluate_scan_models(config: Config, face_model: FaceModel, benchmark: Bench
 def build_rows(
     config: Config, face_model: FaceModel, splits: ScanSplits, principal: Principal, folder: RunFolder
 ) -> dict[str, Callable[[], ShapeModel]]:
-    """How to make the model of each row of the table; all have the same number of modes in total."""
+    """Row of the table to the function that makes its model; all have the same total number of modes."""
     modes, units, blend = scan_counts(config["sfm"]["scan"], face_model)
     scans, person, total = splits.train, splits.train.identity, modes + units
 
@@ -244,7 +244,7 @@ def _measure(
 
 
 def measure_model(model: ShapeModel, splits: ScanSplits, settings: dict[str, Any], seed: int) -> dict[str, float]:
-    """All numbers of one row; those that depend on the number of modes are named `<metric>@<modes>`."""
+    """All numbers of a row; those for a number of modes are named `<metric>@<modes>`."""
     axes = nested_axes(model.ordered_basis())
     sizes = sorted({size for size in settings["sizes"] if size < axes.shape[1]} | {axes.shape[1]})
     blocks = (block - model.mean for _, block in splits.train.blocks())
@@ -264,7 +264,7 @@ def measure_model(model: ShapeModel, splits: ScanSplits, settings: dict[str, Any
 
 
 def choose_strength(model: ShapeModel, splits: ScanSplits, strengths: list[float]) -> float:
-    """The strength of the encoder with the lowest NMCD on validation people; the smallest of equal ones."""
+    """The encoder's strength with the lowest NMCD on validation people; the smallest on ties."""
     person = torch.from_numpy(splits.validation_identity)
 
     def score(strength: float) -> float:

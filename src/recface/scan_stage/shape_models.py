@@ -1,4 +1,4 @@
-"""Linear shape models learned from scans, in one form, so that SFM and its baselines are fitted and measured alike."""
+"""Linear shape models learned from scans in one form, in which SFM and its baselines are fitted and measured alike."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def _same(latents: Array) -> Array:
 
 @dataclass(frozen=True)
 class ShapeModel:
-    """Shapes mean + basis z with a Gaussian prior on z, and what of z is taken as a scan's latent.
+    """Shapes mean + basis z with a Gaussian prior on z, and the map from z to a scan's latent.
 
     Attributes:
-        mean: (D,) mm, the shape at z = centre.
+        mean: (D,) mm, the shape at z = center.
         basis: (D, M) mm per unit of z; identity modes first.
-        centre: (M,) prior mean of z.
+        center: (M,) prior mean of z.
         spread: (M,) prior standard deviation of z.
-        noise: Variance of a coordinate that the model leaves in its training scans, mm^2; see `measured`.
-        identity: Number of modes K that are identity; M where the model has no expression part.
+        identity: Number of identity modes K; M for models without an expression part.
         to_latent: From the identity part of z (N, K) to latents (N, d).
         radius: Of the sphere on which latents lie, or None.
+        noise: Residual variance of a coordinate of the training scans, mm^2.
     """
 
     mean: Array
     basis: Array
-    centre: Array
+    center: Array
     spread: Array
     identity: int
     to_latent: Callable[[Array], Array] = _same
@@ -52,15 +52,15 @@ class ShapeModel:
 
         Args:
             shapes: In mm.
-            strength: Factor on the noise variance: what a model leaves is no white noise, so its effect on z is larger
-                than its variance tells. 0 is least squares.
+            strength: Factor on the noise variance: residuals are correlated, so they affect z more than their variance
+                tells. 0 is least squares.
         """
-        offsets = shapes - (self.mean + self.basis @ self.centre)
+        offsets = shapes - (self.mean + self.basis @ self.center)
         precision = strength * self.noise / self.spread**2
-        return self.centre + fit_coefficients(offsets, self.basis, precision)
+        return self.center + fit_coefficients(offsets, self.basis, precision)
 
     def encode(self, shapes: Array, strength: float = 1.0) -> Array:
-        """Latents (N, d) of shapes (N, D) from the posterior mean; in a hyperspherical model moved to its sphere."""
+        """Latents (N, d) of shapes (N, D) from the posterior mean, on the sphere of a hyperspherical model."""
         latents = self.to_latent(self.fit(shapes, strength)[:, : self.identity])
         if self.radius is not None:
             latents = latents * (self.radius / np.maximum(np.linalg.norm(latents, axis=1, keepdims=True), 1e-9))
@@ -80,7 +80,7 @@ class ShapeModel:
             z[:, self.identity :] *= self.spread[self.identity :]
         else:
             z *= self.spread
-        return self.mean + (self.centre + z) @ self.basis.T
+        return self.mean + (self.center + z) @ self.basis.T
 
 
 def deviations(principal: Principal, modes: int) -> Array:
@@ -89,21 +89,21 @@ def deviations(principal: Principal, modes: int) -> Array:
 
 
 def pca(principal: Principal, modes: int) -> ShapeModel:
-    """PCA of all scans, whatever varies; latents are the whitened coefficients."""
+    """PCA of all scans; latents are the whitened coefficients."""
     spread = deviations(principal, modes)
     basis = principal.axes[:, :modes] * spread
     return ShapeModel(principal.mean, basis, np.zeros(modes), np.ones(modes), modes)
 
 
 def pca_mm(principal: Principal, modes: int) -> ShapeModel:
-    """The same, with coefficients in mm as latents: their distances are distances between shapes."""
+    """PCA of all scans with coefficients in mm as latents, whose distances are distances between shapes."""
     model = pca(principal, modes)
     spread = deviations(principal, modes)
     return replace(model, to_latent=lambda latents: latents * spread)
 
 
 def pca_lda(principal: Principal, modes: int, identity: Array, kept: int) -> ShapeModel:
-    """PCA followed by linear discriminant analysis of its coefficients: `kept` directions that tell people apart."""
+    """PCA followed by linear discriminant analysis of its coefficients, in `kept` directions."""
     model = pca(principal, modes)
     spread = deviations(principal, modes)
     lda = LinearDiscriminantAnalysis(solver="eigen", n_components=min(kept, modes))
@@ -130,7 +130,7 @@ def factor_analysis(scans: ScanSet, modes: int, seed: int) -> ShapeModel:
     shapes = scans[:].reshape(len(scans), -1)
     factors = FactorAnalysis(modes, max_iter=FACTOR_ITERATIONS, iterated_power=2, random_state=seed, tol=1e-3)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a few iterations serve: the noise of a scanner is nearly even
+        warnings.simplefilter("ignore")  # few iterations suffice: a scanner's noise is nearly even
         factors.fit(shapes)
     return ShapeModel(factors.mean_, factors.components_.T, np.zeros(modes), np.ones(modes), modes)
 
@@ -148,19 +148,19 @@ def two_part_pca(
     start = two_part_start(principal, identity, modes, expression_modes, blend)
     basis = np.concatenate([start.identity_basis, start.expression_basis], axis=1)
     basis = principal.axes.astype(np.float64) @ basis
-    centre, spread = whitened_identity(modes, start.expression)
-    return ShapeModel(start.mean, basis, centre, spread, modes)
+    center, spread = whitened_identity(modes, start.expression)
+    return ShapeModel(start.mean, basis, center, spread, modes)
 
 
 def learned_model(model: FaceModel, expression: Array) -> ShapeModel:
     """A scan model of the suite (SFM or its Gaussian variant) with the training scans' spread of expressions."""
     arrays, modes = model.arrays(), model.num_identity
     basis = np.concatenate([arrays["identity_basis"] * arrays["identity_sigma"], arrays["expression_basis"]], axis=1)
-    centre, spread = whitened_identity(modes, expression)
+    center, spread = whitened_identity(modes, expression)
     return ShapeModel(
         arrays["mean"].ravel().astype(np.float64),
         basis.astype(np.float64),
-        centre,
+        center,
         spread,
         modes,
         radius=model.latent_radius,

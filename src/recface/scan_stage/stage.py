@@ -1,4 +1,4 @@
-"""SFM's stage 1: a shape model learned from scans, trained once under a hash of its own and shared. See docs/sfm.md."""
+"""SFM's stage 1: a shape model learned from scans, trained once under its own hash and shared. See docs/sfm.md."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from recface.data.benchmark import Benchmark
 from recface.data.workbench import Workbench, open_workbench
 from recface.face_model import FaceModel, get, load
 from recface.face_model.npz import LEARNED_FILE
-from recface.run.identity import Config
+from recface.scan_stage.decoder import LATENTS_FILE, train_scan_model
 from recface.scan_stage.principal import Principal
 from recface.scan_stage.scans import ScanSet, benchmark_scans, draw_scans, folder_scans
-from recface.scan_stage.training import LATENTS_FILE, train_scan_model
+from recface.settings import Config
 from recface.tracking import RunFolder, config_hash, new_record, run_path
 from recface.versions import SCAN_VERSION
 
 
 @dataclass(frozen=True)
 class ScanModel:
-    """A shape model learned from scans, and what it was learned from.
+    """A shape model with the scans that it was learned from.
 
     Attributes:
         face_model: The model, named "sfm", in the suite's schema.
@@ -42,7 +42,7 @@ class ScanModel:
 
     @property
     def model_path(self) -> Path:
-        """The face model's file, which any run takes as face_model=npz."""
+        """The face model's file, for face_model=npz face_model.path=..."""
         return self.path / LEARNED_FILE
 
 
@@ -51,7 +51,7 @@ def shared_scan_model(bench: Workbench, run: RunFolder) -> ScanModel:
 
     Args:
         bench: Face model, benchmark, configuration with the group `sfm`.
-        run: The run that asks; it shows the progress.
+        run: The run that shows the progress.
 
     Returns:
         The trained model.
@@ -72,16 +72,16 @@ def scan_model(
     principal: Principal | None = None,
     part: str | None = None,
 ) -> ScanModel:
-    """As `shared_scan_model`, without a benchmark: face model and scans are given.
+    """As `shared_scan_model`, from a face model and scans, with or without a benchmark.
 
     Args:
         config: Resolved configuration with the group `sfm`.
         face_model: Gives topology, landmarks, mirror and, unless one is learned, the expression basis.
-        scans: What `open_scans` gave for this configuration.
-        follow: The run that asks and shows the progress, or None.
+        scans: From `open_scans` for this configuration.
+        follow: The run that shows the progress, or None.
         manifest: Hash of the benchmark, for the record.
-        principal: The scans in principal coordinates, where they are known already.
-        part: Says which part of the configuration's scans these are, where they are not all.
+        principal: The scans in principal coordinates, where already known.
+        part: Name of the part of the configuration's scans, where these are not all.
     """
     settings, digest = config["sfm"]["scan"], scan_hash(config, face_model, manifest, part)
     folder = RunFolder.open(run_path(config["paths"]["runs"], "scans", digest, config["seed"]))
@@ -106,7 +106,7 @@ def scan_model(
 
 
 def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None, part: str | None = None) -> str:
-    """Hash over all that determines the scan stage: its keys, the face model, and the benchmark where it is read."""
+    """Hash over the scan stage's settings, the face model, and the benchmark where its scans are read."""
     settings = dict(config["sfm"]["scan"])
     own = {"scan": settings, "face_model": face_model.checksum, "version": SCAN_VERSION}
     own |= {"benchmark": manifest} if settings["source"] == "benchmark" else {}
@@ -115,13 +115,13 @@ def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None
 
 
 def is_scan_trained(folder: RunFolder) -> bool:
-    """Whether a folder holds a finished scan model of this code's version."""
-    done = folder.is_finished and folder.record.versions == {"scan": SCAN_VERSION}
+    """Whether a folder holds a finished scan model of the current version."""
+    done = folder.finished_with({"scan": SCAN_VERSION})
     return done and (folder.path / LEARNED_FILE).exists() and (folder.path / LATENTS_FILE).exists()
 
 
 def open_scan_bench(config: Config) -> tuple[FaceModel, Benchmark | None]:
-    """The face model of a configuration, and the benchmark where the scans are its own: photos are not needed."""
+    """The face model of a configuration, and the benchmark where the scans come from it."""
     if config["sfm"]["scan"]["source"] == "benchmark":
         bench = open_workbench(config)
         return bench.face_model, bench.benchmark
