@@ -72,7 +72,18 @@ def _recompute(options: argparse.Namespace) -> None:
     if not entries:
         raise RecfaceError(f"no runs in {options.runs} or {options.records}; `recface run +experiment=sir` makes one")
     name, path = split_model(options.face_model) if options.face_model else ("", None)
-    result = compare_runs(entries, {name: path} if path else None)
+    paths = {name: path} if path else None
+    if options.write:
+        from recface.results.backfill import backfill
+
+        written, skipped = backfill(entries, paths)
+        print(
+            "\n".join(
+                [*(f"completed: {stem}" for stem in written), *(f"left: {n} x {why}" for why, n in skipped.items())]
+            )
+        )
+        return
+    result = compare_runs(entries, paths)
     _print_comparisons(result)
     off = [item for item in result.comparisons.values() if item.off]
     if options.json:
@@ -183,6 +194,7 @@ def _declare_evaluate(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--list", action="store_true", help="every protocol: id, source, unit, what it needs")
     what.add_argument("--all", action="store_true", help="recompute the metrics of all runs, compare with the records")
     what.add_argument("--predictions", type=Path, metavar="DIR", help="npz, npy, OBJ or PLY of any method; or a run")
+    add("--write", action="store_true", help="with --all: complete archived records with influences and conditions")
     add("--markdown", action="store_true", help="with --list: the table of docs/protocols.md")
     add("--protocol", metavar="ID", help="such as lfw-10fold-cos/v1")
     add("--data", type=Path, metavar="MANIFEST", help="CSV, pair list, or folder; a run needs none")

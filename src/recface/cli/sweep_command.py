@@ -99,8 +99,8 @@ def run(options: argparse.Namespace) -> int:
 def look(options: argparse.Namespace, action: str) -> int:
     """Show how far the points are, or remove what is not finished."""
     spec = checked_spec(options)
-    from recface.sweeps.points import sweep_folder
     from recface.sweeps.display import prune, show
+    from recface.sweeps.points import sweep_folder
 
     if is_search(spec) and not (sweep_folder(spec) / "study.journal").exists():
         print("not started yet: no points are drawn")  # and looking draws none
