@@ -1,8 +1,8 @@
 """Speed of the renderer against PyTorch3D on the CPU, and of the render part of a training step.
 
-    python benchmarks/bench_render.py [--threads 1] [--sizes 64 112 224] [--skip-peer]
+    python benchmarks/bench_render.py [--threads 1] [--sizes 64 112 224] [--skip-reference]
 
-Times are the best of several runs after one to compile; the peer, which takes seconds, runs once after a small one.
+Times are the best of several runs after one to compile; the reference, which takes seconds, runs once after a small one.
 """
 
 import argparse
@@ -67,20 +67,22 @@ def batch_of(points: Tensor, batch: int) -> dict[str, Tensor]:
     return {name: value.requires_grad_() for name, value in inputs.items()}
 
 
-def compare(console: Console, points: Tensor, triangles: Tensor, sizes: list[int], peer: bool, repeats: int) -> None:
+def compare(
+    console: Console, points: Tensor, triangles: Tensor, sizes: list[int], reference: bool, repeats: int
+) -> None:
     """Rasterise 16 meshes with both backends."""
     inputs = batch_of(points, 16)
     with torch.no_grad():
         projected = project(*(inputs[name] for name in ("vertices", "rotation", "scale", "translation")))
     rasterize(projected[:2], triangles, 8, "numba")
-    if peer:
+    if reference:
         rasterize(projected[:1], triangles, 8, "pytorch3d")
     console.print("\nrasterise 16 meshes")
     table = Table("pixels", "ours, ms", "PyTorch3D CPU, ms", "ratio", "same face")
     for size in sizes:
         ours = best(lambda size=size: rasterize(projected, triangles, size, "numba"), repeats)
         row = [str(size), f"{ours:.2f}", "-", "-", "-"]
-        if peer:
+        if reference:
             start = time.perf_counter()
             theirs = rasterize(projected, triangles, size, "pytorch3d")
             elapsed = 1000 * (time.perf_counter() - start)
@@ -131,13 +133,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="of the training step")
     parser.add_argument("--train-size", type=int, default=64, help="pixels of the training step")
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--skip-peer", action="store_true", help="leave out PyTorch3D, which takes about 20 s")
+    parser.add_argument("--skip-reference", action="store_true", help="leave out PyTorch3D, which takes about 20 s")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     name, points, triangles = head(options.face_model)
     console = Console()
     console.print(f"{name}: {len(points):,} vertices, {len(triangles):,} triangles; {options.threads} thread(s)")
-    compare(console, points, triangles, options.sizes, not options.skip_peer, options.repeats)
+    compare(console, points, triangles, options.sizes, not options.skip_reference, options.repeats)
     training_step(console, points, triangles, options.batch, options.train_size, options.repeats)
 
 

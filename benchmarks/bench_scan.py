@@ -1,9 +1,9 @@
 """Speed of the scan-to-mesh distance against trimesh's closest point, and of the alignment that comes before it.
 
-    python benchmarks/bench_scan.py [--points 100000] [--vertices 50000] [--skip-peer]
+    python benchmarks/bench_scan.py [--points 100000] [--vertices 50000] [--skip-reference]
 
 A head, and scan points a given distance (standard deviation, mm) off its surface. The distance is timed with the tree
-built anew each time, as is trimesh's; ours is the best of several runs, the peer, which takes seconds, runs once after
+built anew each time, as is trimesh's; ours is the best of several runs, the reference, which takes seconds, runs once after
 a small one. libigl takes all cores, or as many as the environment variable IGL_NUM_THREADS says; trimesh takes one.
 """
 
@@ -32,13 +32,13 @@ def head_and_scan(vertices: int, points: int, off: float) -> tuple[trimesh.Trime
 
 
 def distances(console: Console, options: argparse.Namespace) -> None:
-    """Scan-to-mesh distances, ours beside the peer's."""
+    """Scan-to-mesh distances, ours beside the reference's."""
     table = Table("points off by, mm", "ours, s", "trimesh, s", "ratio", "largest difference, mm")
     for off in options.off:
         head, points = head_and_scan(options.vertices, options.points, off)
         ours = best(lambda head=head, points=points: scan_to_mesh(points, head.vertices, head.faces), options.repeats)
         row = [f"{off:g}", f"{ours / 1000:.2f}", "-", "-", "-"]
-        if not options.skip_peer:
+        if not options.skip_reference:
             trimesh.proximity.closest_point(head, points[:100])
             head = trimesh.Trimesh(head.vertices, head.faces, process=False)  # forgets its tree, as ours does
             start = time.perf_counter()
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--vertices", type=int, default=50_000)
     parser.add_argument("--off", type=float, nargs="+", default=[1.0, 10.0], help="distance of the points, mm")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--skip-peer", action="store_true", help="leave out trimesh, which takes about 10 s each")
+    parser.add_argument("--skip-reference", action="store_true", help="leave out trimesh, which takes about 10 s each")
     options = parser.parse_args()
     console = Console()
     head, points = head_and_scan(options.vertices, options.points, 1.0)

@@ -1,6 +1,6 @@
 """Speed of ten-fold verification beside a plain NumPy reference, and of all metrics of a test set.
 
-    python benchmarks/bench_verification.py [--threads 2] [--skip-peer]
+    python benchmarks/bench_verification.py [--threads 2] [--skip-reference]
 
 Times are the best of several runs after one to warm up; the reference, which takes seconds, runs once. CPU seconds
 stand beside them, as they tell on a machine that does other things, too.
@@ -66,7 +66,7 @@ def reference(predictions: Predictions, truth: Truth) -> float:
     return float(np.mean(accuracies))
 
 
-def verification(console: Console, repeats: int, peer: bool) -> None:
+def verification(console: Console, repeats: int, reference: bool) -> None:
     """Ten-fold verification of 6,000 pairs."""
     predictions, truth = lfw_like()
     protocol = BENCHMARKS["lfw-10fold-cos/v1"]
@@ -76,7 +76,7 @@ def verification(console: Console, repeats: int, peer: bool) -> None:
     table.add_row(
         "ours: accuracy, VAL at FAR 1e-3, AUC (target 0.2 s)", f"{wall:.3f}", f"{processor:.3f}", f"{found:.6f}"
     )
-    if peer:
+    if reference:
         start, used = time.perf_counter(), time.process_time()
         accuracy = reference(predictions, truth)
         wall, processor = time.perf_counter() - start, time.process_time() - used
@@ -107,12 +107,14 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--vertices", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--skip-peer", action="store_true", help="leave out the plain reference, which takes seconds")
+    parser.add_argument(
+        "--skip-reference", action="store_true", help="leave out the plain reference, which takes seconds"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     console = Console()
     console.print(f"{options.threads} thread(s)")
-    verification(console, options.repeats, not options.skip_peer)
+    verification(console, options.repeats, not options.skip_reference)
     all_metrics(console, options.photos, options.vertices, max(1, options.repeats // 2))
 
 
