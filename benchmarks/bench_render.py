@@ -2,7 +2,8 @@
 
     python benchmarks/bench_render.py [--threads 1] [--sizes 64 112 224] [--skip-reference]
 
-Times are the best of several runs after one to compile; the reference, which takes seconds, runs once after a small one.
+Times are the best of several runs after one to compile; the reference, which takes seconds, runs once
+after a small one.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python benchmarks/bench_scan.py [--points 100000] [--vertices 50000] [--skip-reference]
 
 A head, and scan points a given distance (standard deviation, mm) off its surface. The distance is timed with the tree
-built anew each time, as is trimesh's; ours is the best of several runs, the reference, which takes seconds, runs once after
-a small one. libigl takes all cores, or as many as the environment variable IGL_NUM_THREADS says; trimesh takes one.
+built anew each time, as is trimesh's; ours is the best of several runs, the reference, which takes seconds, runs
+once after a small one. libigl takes all cores, or as many as the environment variable IGL_NUM_THREADS says; trimesh takes one.
 """
 
 import argparse
