@@ -43,7 +43,7 @@ def eos_model(face_model: FaceModel, expression: str) -> Any:
     try:
         import eos
     except ImportError:
-        raise RecfaceError("eos: the package eos-py is not installed; `make setup` installs it") from None
+        raise RecfaceError("eos: the package eos-py is not installed: pip install 'eos-py>=1.5,<2'") from None
     kinds, rows, unused = eos.morphablemodel, face_model.landmark_rows.numpy(), [[0, 1, 2]]
     mean = face_model.mean.numpy().reshape(-1)[rows]
     variance = face_model.identity_sigma.numpy() ** 2
