@@ -4,7 +4,8 @@
 
 A head, and scan points a given distance (standard deviation, mm) off its surface. The distance is timed with the tree
 built anew each time, as is trimesh's; ours is the best of several runs, the reference, which takes seconds, runs
-once after a small one. libigl takes all cores, or as many as the environment variable IGL_NUM_THREADS says; trimesh takes one.
+once after a small one. libigl takes all cores, or as many as the environment variable IGL_NUM_THREADS says;
+trimesh takes one.
 """
 
 import argparse
