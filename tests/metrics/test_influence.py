@@ -128,7 +128,7 @@ def test_first_order_values_of_bootstrap_draws(people, shapes) -> None:
         for name, influence in influences.items():
             assert abs(errors[0.005][name]) <= 0.26 * abs(errors[0.01][name]) + 1e-9, name
             spread = float(influence.square().mean().sqrt()) / PEOPLE**0.5
-            if "prior_kl" not in name:  # so few people leave its variances, and their logarithms, far from linear
+            if not name.endswith(("prior_kl", "_acc")):  # so few people leave variances and folds far from linear
                 assert abs(errors[1.0][name]) < 2 * spread + 1e-9, name
 
 

@@ -89,7 +89,7 @@ def test_a_copy_without_the_model_is_left_out_with_the_reason(learned, tmp_path,
     archive(learned[1], tmp_path / "records")
     monkeypatch.setattr("recface.results.recompute.read_region", lambda *key: pytest.fail("read another model"))
     code, content, said = computed(tmp_path, capsys)
-    assert code == 1 and "no run could be computed again" in said
+    assert code == 1 and "no run could be recomputed" in said
     assert content["values"] == {} and content["comparisons"] == []
     assert f"not compared: 1 x runs of which the run's own face model is not there ({LEARNED_FILE}" in said
 

@@ -106,7 +106,7 @@ class MeasuredShapes:
     seed: int = 0
 
     def checked(self) -> "MeasuredShapes":
-        """The same in single precision, with the shape errors.
+        """The same in single precision, with the shape errors where `true` tells them.
 
         Raises:
             RecfaceError: for mismatched sizes, values that are not finite, or unknown people.
@@ -127,6 +127,8 @@ class MeasuredShapes:
         shapes = replace(self, **given)
         if self.joint is None:
             check_basis(given["true"], given["basis"], "true parameters")
+        if self.errors is not None:
+            return shapes
         placed, true, basis = shapes._in_space_of_truth
         return replace(shapes, errors=shape_errors(placed, true, basis, given["mean"]))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from recface.errors import RecfaceError
 from recface.face_model.npz import LEARNED_FILE
 from recface.metrics.protocols import (
     BENCHMARKS,
+    CONDITION_PROTOCOLS,
     PHOTO_PROTOCOLS,
     PROTOCOLS,
     BenchmarkProtocol,
@@ -29,7 +30,16 @@ from recface.results.records import Entry
 from recface.tracking.archive import read_arrays
 from recface.tracking.record import RunRecord, read_record
 
-BLOCKS = {"benchmark": PROTOCOLS, "photos": PHOTO_PROTOCOLS}
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from recface.metrics import MeasuredShapes
+
+BLOCKS = {"benchmark": PROTOCOLS, "conditions": CONDITION_PROTOCOLS, "photos": PHOTO_PROTOCOLS}
+FLAG = "condition_"
+"""Beginning of the names of arrays that say which test photos are under a condition."""
+TWICE = {"truth_rank1": "rank1"}
+"""Metrics that older records hold under a second name."""
 PARTS = {
     "test": ("benchmark", "benchmark-shapes/v1"),
     "control_shape": ("benchmark", "benchmark-control-shape/v1"),
@@ -53,7 +63,9 @@ def rows_of_people(people: np.ndarray, identity: np.ndarray) -> np.ndarray:
 def has_own_model(record: RunRecord) -> bool:
     """Whether stored parameters are of a face model that belongs to the run alone: learned, or spanning vertices."""
     baseline = record.config.get("baselines", {}).get("method")
-    return "sfm" in record.config or (baseline == "imported" and "param_energy" not in record.metrics.get("benchmark", {}))
+    return "sfm" in record.config or (
+        baseline == "imported" and "param_energy" not in record.metrics.get("benchmark", {})
+    )
 
 
 def run_model(record: RunRecord, folder: Path) -> tuple[str, str | None]:
@@ -115,6 +127,42 @@ def run_predictions(
     return predictions, Truth(pd.DataFrame(columns), where=where)
 
 
+def read_test_set(
+    arrays: Mapping[str, np.ndarray], basis: Tensor, sigma: Tensor, mean: np.ndarray | None = None
+) -> MeasuredShapes:
+    """The test set of stored predictions, with the errors as they are stored.
+
+    Args:
+        arrays: Content of predictions.npz.
+        basis: (M, 3, K) mm of the face region.
+        sigma: (K,) mm.
+        mean: (M, 3) mm of the region, where the stored truth is of its face model; None measures nothing against it.
+    """
+    import torch
+
+    from recface.metrics import MeasuredShapes
+
+    def column(name: str) -> Tensor | None:
+        return torch.from_numpy(arrays[name].astype(np.float32)) if name in arrays else None
+
+    identity, true = arrays["test_identity"].astype(np.int64), None
+    if mean is not None and "test_true" in arrays:
+        rows = rows_of_people(arrays["test_people"].astype(np.int64), identity)
+        true = torch.from_numpy(arrays["test_true"][rows].astype(np.float32))
+    return MeasuredShapes(
+        torch.from_numpy(arrays["test_parameters"].astype(np.float32)),
+        torch.from_numpy(identity),
+        sigma,
+        basis,
+        None if mean is None else torch.from_numpy(mean),
+        true,
+        yaw_abs=column("test_yaw_abs"),
+        expression_norm=column("test_expression_norm"),
+        errors=column("test_shape_error"),
+        nme=column("test_nme"),
+    ).checked()
+
+
 def recompute(
     arrays: Mapping[str, np.ndarray], region: Region, where: str, learned: bool = False
 ) -> dict[str, dict[str, float]]:
@@ -140,7 +188,19 @@ def recompute(
         blocks.setdefault(block, {}).update(BENCHMARKS[protocol].evaluate(matched.predictions, matched.truth))
     if "test_nme" in arrays:  # landmarks are not stored, only each photo's error
         blocks.setdefault("benchmark", {})["nme"] = float(arrays["test_nme"].astype(np.float64).mean())
+    flags = {name.removeprefix(FLAG): array for name, array in arrays.items() if name.startswith(FLAG)}
+    if flags and "test_shape_error" in arrays:
+        blocks["conditions"] = _under(arrays, flags, region)
     return blocks
+
+
+def _under(arrays: Mapping[str, np.ndarray], flags: Mapping[str, np.ndarray], region: Region) -> dict[str, float]:
+    """Metrics of the test photos under each condition."""
+    import torch
+
+    shapes = read_test_set(arrays, torch.from_numpy(region.basis), torch.from_numpy(region.sigma))
+    values = shapes.under({name: torch.from_numpy(chosen) for name, chosen in flags.items()})
+    return {key: float(value) for key, value in values.items()}
 
 
 def read_run(folder: Path, protocol: BenchmarkProtocol, region: Region | None) -> tuple[Predictions, Truth, Region]:
@@ -282,6 +342,7 @@ def _compare(
     stored: str,
 ) -> None:
     for metric, recorded in entry.record.metrics.get(block, {}).items():
+        metric = TWICE.get(metric, metric) if metric not in columns else metric
         if metric not in values:
             _skip(
                 result,
