@@ -1,12 +1,15 @@
-"""Hydra's command line with one-line errors. Imports nothing heavy: it runs before every start.
+"""Configurations of runs: how Hydra composes them, and the experiments they can be of. Imports nothing heavy.
 
-Configurations of this project's runs, from the words of a command line.
+Experiments and further configurations may also lie in a folder of your own, laid out as configs/ (experiment/NAME.yaml
+and so on), which the environment variable RECFACE_CONFIGS names; so a variant needs no clone of this project.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +18,73 @@ from typing import Any
 import yaml
 
 from recface.errors import RecfaceError
+from recface.settings import Config
 from recface.settings.overrides import ADDED
 
-Config = dict[str, Any]
+_PACKAGED = Path(__file__).resolve().parents[1] / "share"
+HOME = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[3]
+"""Folder of configs/, sweeps/ and external/: inside the package where a wheel was installed, else the clone."""
+CONFIGS = HOME / "configs"
+APPENDABLE = ("experiment", ADDED, "hydra.launcher.")
+"""Keys that `+key=value` may add: an experiment, training sources of your own, and further settings of a launcher."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as the number that Hydra takes it for; YAML 1.1 alone reads text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def config_folders() -> list[Path]:
+    """The project's configurations, and the user's own folder where RECFACE_CONFIGS names one.
+
+    Raises:
+        RecfaceError: It names none.
+    """
+    own = os.environ.get("RECFACE_CONFIGS")
+    if own and not Path(own).is_dir():
+        raise RecfaceError(f"RECFACE_CONFIGS: {own} is no folder")
+    return [CONFIGS, *([Path(own).resolve()] if own else [])]
+
+
+def group_options(group: str) -> list[str]:
+    """Configurations of a group, such as those that `scale=` takes; [] for anything but a group."""
+    return sorted({path.stem for folder in config_folders() for path in (folder / group).glob("*.yaml")})
+
+
+def known_experiments() -> list[str]:
+    """Names that `+experiment=` takes."""
+    return group_options("experiment")
+
+
+def _experiment(name: str) -> Config:
+    """Content of an experiment's file."""
+    files = [folder / "experiment" / f"{name}.yaml" for folder in config_folders()]
+    return yaml.load(next(file for file in files if file.is_file()).read_text(), _Loader)
+
+
+def compose_config(*overrides: str, missing: bool = False) -> Config:
+    """Resolve a run's configuration as `recface run` would, from overrides such as "+experiment=sir".
+
+    Args:
+        overrides: As on the command line.
+        missing: Whether keys may be without a value; they are "???" then.
+    """
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    config_folders()  # the user's own is found by hydra_plugins.recface_configs
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("run", overrides=list(overrides))
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=not missing)
+    return plain
 
 
 def compose(arguments: Sequence[str], missing: bool = False) -> Config:
-    """A run's configuration from its command line; a `RecfaceError` where Hydra refuses it."""
+    """As `compose_config`; a `RecfaceError` of one line where Hydra refuses the overrides."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -57,9 +120,8 @@ def _composed(arguments: tuple[str, ...]) -> Config:
 
 
 def experiment_layers(name: str) -> list[Config] | None:
-    """What an experiment and those that it builds on set, the root's first; None where only Hydra can tell."""
-    content = yaml.safe_load((CONFIGS / "experiment" / f"{name}.yaml").read_text())
-    layers = []
+    """The settings of an experiment and of those it builds on, the root's first; None where only Hydra can tell."""
+    content, layers = _experiment(name), []
     for parent in content.pop("defaults", []):
         above = experiment_layers(parent) if parent in known_experiments() else None
         if above is None:
@@ -74,14 +136,6 @@ def _merged(config: Config, layer: Config) -> Config:
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = _merged(result[key], value) if both else value
     return result
-
-
-_PACKAGED = Path(__file__).resolve().parents[1] / "share"
-HOME = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[3]
-"""Folder of configs/, sweeps/ and external/: inside the package where a wheel was installed, else the clone."""
-CONFIGS = HOME / "configs"
-APPENDABLE = ("experiment", ADDED, "hydra.launcher.")
-"""What `+key=value` may add: an experiment, training sources of one's own, and further settings of a launcher."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +181,7 @@ def experiment_rows() -> list[ExperimentRow]:
 
 def _inherited(experiment: str) -> Config:
     """Keys of an experiment's file, and those of the experiments in its `defaults:` but for their titles."""
-    content = yaml.safe_load((CONFIGS / "experiment" / f"{experiment}.yaml").read_text())
+    content = _experiment(experiment)
     above: Config = {}
     for parent in content.pop("defaults", []):
         if isinstance(parent, str) and parent in known_experiments():
@@ -136,28 +190,8 @@ def _inherited(experiment: str) -> Config:
     return _merged(above, content)
 
 
-def known_experiments() -> list[str]:
-    """Names that `+experiment=` takes."""
-    return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
-
-
-def compose_config(*overrides: str, missing: bool = False) -> dict[str, Any]:
-    """Resolve a run's configuration as src/run.py would, from overrides such as "+experiment=sir".
-
-    Args:
-        overrides: As on the command line.
-        missing: Whether keys may be without a value; they are "???" then.
-    """
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("run", overrides=list(overrides))
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=not missing)
-
-
 def check_overrides(arguments: Sequence[str]) -> None:
-    """Reject what Hydra would accept in silence or explain at length.
+    """Refuse overrides that Hydra would accept in silence or explain at length.
 
     Raises:
         RecfaceError: An unknown experiment, or a key that nothing reads.

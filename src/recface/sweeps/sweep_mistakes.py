@@ -17,7 +17,15 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.settings import declared
-from recface.settings.compose import APPENDABLE, CONFIGS, Config, known_experiments, message, quick_config
+from recface.settings.compose import (
+    APPENDABLE,
+    CONFIGS,
+    Config,
+    group_options,
+    known_experiments,
+    message,
+    quick_config,
+)
 from recface.settings.overrides import normalise_arguments
 from recface.settings.run_settings import MISSING, config_mistakes
 from recface.settings.yaml_lines import Lines, Mistake
@@ -54,11 +62,7 @@ def is_own(program: str) -> bool:
 
 def options_of(group: str) -> list[str] | None:
     """Configurations of a group; None for a key that is no group."""
-    if group == "experiment":
-        return known_experiments()
-    if not group or group == "table" or not (CONFIGS / group).is_dir():
-        return None
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    return None if group in ("", "table") else group_options(group) or None
 
 
 class SweepFile:
@@ -97,13 +101,28 @@ class SweepFile:
                 if not found:
                     self.forms[name] = form_of(form)
             checked["parameters"] = self.forms
-        for place, text in [*declared.mistakes(Sweep, checked), *_rules(self.content, self.forms)]:
+        for place, text in declared.mistakes(Sweep, checked):
             known = f"; known are {', '.join(Sweep.model_fields)}" if text == "is no known key" else ""
             self.tell(f"{'.'.join(map(str, place))} {text}{known}", *place)
+        self._check_method()
 
     def tell(self, text: str, *place: Any) -> None:
         """Note a mistake at a path of keys; one in an override has line 0, which is shown as such."""
         self.mistakes.add(Mistake(self.lines.of(*place), text))
+
+    def _check_method(self) -> None:
+        """Find what the methods need of other keys."""
+        method, metric, stop = (self.content.get(key) for key in ("method", "metric", "early_terminate"))
+        if self.content.get("parameters") == {}:
+            self.tell("parameters must hold at least one parameter", "parameters")
+        if metric is None and (method == "bayes" or stop is not None):
+            self.tell(f"metric is missing: {'method bayes' if method == 'bayes' else 'early_terminate'} needs one")
+        if method in ("random", "bayes") and self.content.get("run_cap") is None:
+            self.tell(f"method {method} would never end: add run_cap, the number of points", "method")
+        for name, form in self.forms.items():
+            if method == "grid" and form.distribution not in LISTED:
+                text = f"parameter {name} has distribution {form.distribution}, but method grid needs a list of values"
+                self.tell(text, "parameters", name)
 
     def _override(self, parameters: dict[str, Any], overrides: Sequence[str]) -> None:
         places = {}
@@ -135,24 +154,6 @@ def form_mistakes(form: Any) -> list[declared.Mistake]:
     return declared.mistakes(FORMS[name], {**form, "distribution": name})
 
 
-def _rules(content: Mapping[str, Any], forms: Mapping[str, Form]) -> Iterator[declared.Mistake]:
-    """What the methods need of each other's keys."""
-    method = content.get("method")
-    if content.get("parameters") == {}:
-        yield ("parameters",), "must hold at least one parameter"
-    if content.get("metric") is None and (method == "bayes" or content.get("early_terminate") is not None):
-        yield ("metric",), f"is missing: {'method bayes' if method == 'bayes' else 'early_terminate'} needs one"
-    if method in ("random", "bayes") and content.get("run_cap") is None:
-        yield ("method",), f"{method} would never end: add run_cap, the number of points"
-    if method == "grid":
-        for name, form in forms.items():
-            if form.distribution not in LISTED:
-                yield (
-                    ("parameters", name),
-                    f"has distribution {form.distribution}, but method grid needs a list of values",
-                )
-
-
 def _check_parameters(file: SweepFile) -> None:
     """Find parameters that are no configuration keys, and values that a run refuses.
 
@@ -160,9 +161,8 @@ def _check_parameters(file: SweepFile) -> None:
     thousands, are not composed.
     """
     metric = file.content.get("metric")
-    name = metric.get("name") if isinstance(metric, dict) else None
-    if isinstance(name, str) and "/" not in name:
-        text = f"metric.name must be block/metric, such as validation/geometry_auc, not {name}"
+    if isinstance(metric, dict) and "/" not in str(metric.get("name", "/")):
+        text = f"metric.name must be block/metric, such as validation/geometry_auc, not {metric['name']}"
         file.tell(text, "metric", "name")
     keys, chosen = [], {}
     for name, form in file.forms.items():
@@ -182,15 +182,15 @@ def _check_parameters(file: SweepFile) -> None:
         if values
     ]
     configs: dict[str, Config] = {}
-    for arguments in itertools.product(*choices):
+    for choice in itertools.product(*choices):
         try:
-            configs[" ".join(arguments)] = quick_config(arguments)
+            configs[" ".join(choice)] = quick_config(choice)
         except RecfaceError as error:
-            file.tell(f"{' '.join(arguments)}: {error}", "parameters")
+            file.tell(f"{' '.join(choice)}: {error}", "parameters")
     known = {arguments: dict(_flat(config, "")) for arguments, config in configs.items()}
-    wrong = {name: text for name in keys if (text := _key_mistake(name, known, lenient))}
-    for name, text in wrong.items():
-        file.tell(f"parameter {name}{text}", "parameters", name)
+    wrong = {name: mistake for name in keys if (mistake := _key_mistake(name, known, lenient))}
+    for name, mistake in wrong.items():
+        file.tell(f"parameter {name}{mistake}", "parameters", name)
     given = {name.lstrip("+") for name in file.content["parameters"]}
     for arguments, config in configs.items():
         names = [name for name in keys if name not in wrong and (name[0] == "+" or name in known[arguments])]
