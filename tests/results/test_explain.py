@@ -57,7 +57,7 @@ def test_seeds_alone_and_targets_are_told(made, table_configs):
     text = explain(table_configs, *made, "no_kl", "geometry_acc")
     assert "Student's t over per-seed differences" in text and "over pairs of seeds alone" in text
     text = explain(table_configs, "none", "none", "sir", "param_energy")
-    assert "no finished run: python src/sweep.py sweeps/ablation.yaml" in text
+    assert "no finished run: recface sweep sweeps/ablation.yaml" in text
     assert "share no seed with a value" in text
 
 

@@ -142,11 +142,11 @@ def test_grid_columns_line_up():
 def test_empty_tables_say_what_to_run(table_configs, tmp_path):
     write_tables(table_configs, tmp_path / "runs", tmp_path)
     text = (tmp_path / "ablation.md").read_text()
-    assert "No finished runs: `python src/sweep.py sweeps/ablation.yaml`" in text
+    assert "No finished runs: `recface sweep sweeps/ablation.yaml`" in text
     assert "Provenance: no records" in text
     assert not (tmp_path / "ablation.png").exists()
     index = (tmp_path / "README.md").read_text()
-    assert "to fill it: `python src/sweep.py sweeps/ablation.yaml`" in index and "ablation.png" not in index
+    assert "to fill it: `recface sweep sweeps/ablation.yaml`" in index and "ablation.png" not in index
 
 
 def test_check_sees_new_results_but_not_new_dates(made, table_configs, tmp_path):

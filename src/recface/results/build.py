@@ -134,7 +134,7 @@ def check_tables(configs: str | Path, runs: str | Path, results: str | Path) -> 
         if not path.is_file() or _lasting(path.read_text()) != _lasting(content.decode()):
             stale.append(name)
     if stale:
-        raise RecfaceError(f"{results}: older than the runs ({', '.join(stale)}); run `python src/tables.py`")
+        raise RecfaceError(f"{results}: older than the runs ({', '.join(stale)}); run `recface tables`")
 
 
 def _used(specs: Iterable[TableSpec], entries: list[Entry]) -> list[Entry]:

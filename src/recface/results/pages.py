@@ -31,9 +31,9 @@ def to_index(tables: Sequence[Table], pages: Mapping[str, str], published: bool 
     """
     parts = [
         "# Results",
-        "Written by `python src/tables.py` from the records of finished runs in [records](records); "
+        "Written by `recface tables` from the records of finished runs in [records](records); "
         "`--check` tells whether it is up to date. Which runs made a cell: "
-        f"`python src/tables.py --explain {_example(tables)}`.",
+        f"`recface tables --explain {_example(tables)}`.",
     ]
     for table in tables:
         name = table.spec.name

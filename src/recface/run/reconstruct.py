@@ -78,7 +78,7 @@ def reconstruct_photos(
     meshes: bool = False,
     watch: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Reconstruct photos and write what `src/evaluate.py --predictions` reads.
+    """Reconstruct photos and write what `recface evaluate --predictions` reads.
 
     Args:
         bench: Of the run.
