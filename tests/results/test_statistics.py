@@ -172,5 +172,6 @@ def test_improvement_against_a_loop_and_mann_whitney(generator):
     row, parent = generator.integers(0, 4, (3, 6)).astype(float), generator.integers(0, 4, (4, 6)).astype(float)
     wins = [(a > b) + 0.5 * (a == b) for mine in row for theirs in parent for a, b in zip(mine, theirs, strict=True)]
     assert probability_of_improvement(row, parent) == pytest.approx(np.mean(wins))
+    assert probability_of_improvement(row + 1e-4 * generator.random((3, 6)), parent, 1e-3) == np.mean(wins)  # rounding
     u = scipy.stats.mannwhitneyu(row[:, 0], parent[:, 0]).statistic
     assert probability_of_improvement(row[:, :1], parent[:, :1]) == pytest.approx(u / 12)

@@ -120,12 +120,15 @@ def goodness(values: Value, direction: str, target: float | None = None) -> Valu
     return values if direction == "higher" else -values
 
 
-def probability_of_improvement(row: Array, parent: Array) -> float:
+def probability_of_improvement(row: Array, parent: Array, rounding: float = 0.0) -> float:
     """Share of all pairs of seeds, and of people, in which the row (S, P) beats the parent (T, P); ties count half.
 
     Source: P(X > Y) of Agarwal et al., *Deep Reinforcement Learning at the Edge of the Statistical Precipice*, NeurIPS
     2021, section 4.3: the Mann-Whitney statistic of all pairs of runs, averaged over tasks, which are people here.
-    Values are `goodness` of each seed on each person; P = 1 for values of whole runs.
+
+    Values are `goodness` of each seed on each person; P = 1 for values of whole runs. Those that differ by no more than
+    `rounding` are ties.
     """
-    wins = sum(np.count_nonzero(own > parent) + 0.5 * np.count_nonzero(own == parent) for own in row)
+    gaps = (own - parent for own in row)
+    wins = sum(np.count_nonzero(gap > rounding) + 0.5 * np.count_nonzero(abs(gap) <= rounding) for gap in gaps)
     return float(wins / (len(row) * parent.size))

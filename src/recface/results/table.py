@@ -24,6 +24,10 @@ from recface.results.statistics import (
     probability_of_improvement,
 )
 
+TIED = 2.0**-8
+"""People's values that differ by less than this share of the largest influence are ties: predictions and influences are
+archived as float16."""
+
 
 @dataclass
 class Cell:
@@ -161,32 +165,34 @@ def _difference(table: BlockTable, row: str, parent: str, column: Column) -> Dif
     seeds = sorted(set(own.per_seed) & set(its.per_seed)) if own and its else []
     if not seeds or own is None or its is None:
         return None
-    values = [np.array([cell.per_seed[seed] for seed in seeds]) for cell in (own, its)]
+    first, second = (np.array([cell.per_seed[seed] for seed in seeds]) for cell in (own, its))
     sides = [[table.runs.finished[name][seed] for seed in seeds] for name in (row, parent)]
     influences = _influences(sides, table.block.metrics, key)
-    # In % of the parent's value where the column asks for it; the influence of a ratio follows by the quotient rule.
-    scale = 100 / values[1] if column.relative else np.ones(len(seeds))
-    deltas = (values[0] - values[1]) * scale
-    people = None
+    # In % of the parent's value where the column asks for it; the influence on a ratio follows by the quotient rule.
+    scale = 100 / second if column.relative else np.ones(len(seeds))
+    ratio = first / second if column.relative else np.ones(len(seeds))
+    deltas = (first - second) * scale
+    on_delta, rounding, first, second = None, 0.0, first[:, None], second[:, None]
     if influences is not None:
-        ratio = values[0] / values[1] if column.relative else np.ones(len(seeds))
-        people = (influences[0] - influences[1] * ratio[:, None]) * scale[:, None]
-    tasks = [side[:, None] if influences is None else side[:, None] + influences[i] for i, side in enumerate(values)]
-    good = [goodness(side, column.direction, column.target) for side in tasks]
+        on_delta = (influences[0] - influences[1] * ratio[:, None]) * scale[:, None]
+        rounding = TIED * float(np.abs(influences).max())
+        # A person's value: exact for means over people, which most metrics are; linear for the others.
+        first, second = first + influences[0], second + influences[1]
+    good, other = (goodness(values, column.direction, column.target) for values in (first, second))
     better = None
-    if good[0] is not None and good[1] is not None and good[0].size > 1:
-        better = probability_of_improvement(good[0], good[1])
+    if good is not None and other is not None and good.size > 1:
+        better = probability_of_improvement(good, other, rounding)
     return Difference(
         float(deltas.mean()),
         dict(zip(seeds, deltas.tolist(), strict=True)),
-        compare(deltas.tolist(), people),
+        compare(deltas.tolist(), on_delta),
         better,
-        0 if influences is None else influences[0].shape[1],
+        0 if influences is None else influences.shape[2],
     )
 
 
-def _influences(sides: Sequence[Sequence[Entry]], block: str, metric: str) -> list[np.ndarray] | None:
-    """(S, P) influences of both rows; None unless all runs stored them, of the same people in the same data."""
+def _influences(sides: Sequence[Sequence[Entry]], block: str, metric: str) -> np.ndarray | None:
+    """(2, S, P) influences of both rows; None unless all runs stored them, of the same people in the same data."""
     entries = [entry for side in sides for entry in side]
     found = [entry.influence(block, metric) for entry in entries]
     stored = [influence for influence in found if influence is not None]
@@ -195,8 +201,7 @@ def _influences(sides: Sequence[Sequence[Entry]], block: str, metric: str) -> li
     people = stored[0][1]
     if any(not np.array_equal(people, other) for _, other in stored):
         return None
-    values = np.stack([influence for influence, _ in stored]).astype(np.float64)
-    return [values[: len(sides[0])], values[len(sides[0]) :]]
+    return np.stack([influence for influence, _ in stored]).astype(np.float64).reshape(2, len(sides[0]), len(people))
 
 
 def _correct(differences: dict[str, Difference]) -> dict[str, Difference]:
