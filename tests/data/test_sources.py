@@ -36,7 +36,7 @@ def test_mixed_batch_says_what_each_sample_lacks():
     also = Source("also", photos(2, 3), identity=np.array([0, 1]))
     data = MixedDataset([named, marked, also], num_parameters=5)
     batch = data[[8, 2, 5, 0]]
-    assert data.num_identities == 4 and len(data) == 9
+    assert data.first_identity[-1] == 4 and len(data) == 9
     assert batch["identity"].tolist() == [1, 0, NO_IDENTITY, 3]  # people of two sources do not collide
     assert batch["image"][:, 0, 0, 0].tolist() == [1, 1, 2, 3]
     assert batch["source"].tolist() == [0, 0, 1, 2] and batch["record"].tolist() == [2, 0, 1, 1]

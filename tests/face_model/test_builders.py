@@ -7,7 +7,7 @@ from toy_face_model import toy_arrays
 
 from recface.errors import RecfaceError
 from recface.face_model import BUILDERS, FaceModel, builders, get, save
-from recface.face_model.builders import Builder, default_cache_dir
+from recface.face_model.builders import default_cache_dir
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def counted(monkeypatch):
         return FaceModel(**toy_arrays())
 
     module = SimpleNamespace(VERSION=1, sources=lambda path: "abc", build=build, calls=calls)
-    monkeypatch.setitem(BUILDERS, "toy", Builder("toy_module", "for tests"))
+    monkeypatch.setitem(BUILDERS, "toy", "toy_module")
     monkeypatch.setattr(builders, "import_module", lambda name: module)
     return module
 

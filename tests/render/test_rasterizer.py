@@ -106,7 +106,6 @@ def test_gives_no_gradient(scene) -> None:
 @pytest.mark.parametrize(
     ("size", "backend", "message"),
     [
-        ((64, 32), "auto", "must be square"),
         (0, "auto", ">= 1"),
         (64, "opengl", "not 'opengl'"),
     ],

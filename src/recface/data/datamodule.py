@@ -20,11 +20,6 @@ class MixedDataset(Dataset):
         self.ends = np.cumsum([len(source) for source in sources])
         self.first_identity = np.concatenate([[0], np.cumsum([source.num_identities for source in sources])])
 
-    @property
-    def num_identities(self) -> int:
-        """Number of named people over all sources."""
-        return int(self.first_identity[-1])
-
     def __len__(self) -> int:
         return int(self.ends[-1])
 
@@ -91,13 +86,12 @@ class MixedDataModule(lightning.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
-        pin = torch.cuda.is_available()
         return DataLoader(
             self.dataset,
             sampler=sampler,  # as `sampler`, since Lightning tells no `batch_sampler` the epoch
             batch_size=None,
             num_workers=self.workers,
-            pin_memory=pin,
+            pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )
 

@@ -16,6 +16,8 @@ from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 
 LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
+HALF_WIDTH_MM = 90.0
+"""Half of the crop's width, at the mean face's size."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,8 @@ def load_photos(table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: 
             turn[row], shift[row] = 2 / photo.width, -1 + 1j
             images[row] = np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
         else:
-            raise RecfaceError(
-                f"{where}: {photo.width} x {photo.height} pixels, and no landmarks to frame it by; "
-                "add landmarks or crop it to a square"
-            )
+            size_now = f"{photo.width} x {photo.height} pixels"
+            raise RecfaceError(f"{where}: {size_now}, and no landmarks to frame it by; add them, or crop to a square")
     return Photos(table, images, None if pixels is None else landmarks, turn, shift)
 
 
@@ -136,10 +136,6 @@ def _open_photo(path: Path, name: str, row: int) -> Image.Image:
     except (OSError, UnidentifiedImageError) as error:
         what = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
         raise RecfaceError(f"{name}, row {row + 2}: {path}: {what}; correct or remove the row") from None
-
-
-HALF_WIDTH_MM = 90.0
-"""Half of the crop's width, at the mean face's size."""
 
 
 def canonical_landmarks(model: FaceModel) -> np.ndarray:

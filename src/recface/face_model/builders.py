@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -12,28 +12,9 @@ from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
 from recface.face_model.npz import load, save
 
-
-@dataclass(frozen=True)
-class Builder:
-    """A source of one kind of face model; its module is imported when it is first used.
-
-    Attributes:
-        module: Module with `build(path) -> FaceModel`; if cached also `VERSION` and `sources(path) -> str`, a checksum
-            of its inputs.
-        help: One line for the user: the model, and the path that it needs.
-        cached: Whether to keep the built model; a file in our schema is its own cache.
-    """
-
-    module: str
-    help: str
-    cached: bool = True
-
-
-BUILDERS: dict[str, Builder] = {
-    "makehuman": Builder("recface.face_model.makehuman", "embedded CC0 MakeHuman head; needs no path"),
-    "ict": Builder("recface.face_model.ict", "ICT-FaceKit; path of ict_face.npz or its folder"),
-    "npz": Builder("recface.face_model.npz", "path of a file in our schema", cached=False),
-}
+BUILDERS = {name: f"recface.face_model.{name}" for name in ("makehuman", "ict", "npz")}
+"""Modules with `build(path) -> FaceModel`, imported when first used. Where they also have `VERSION` and
+`sources(path) -> str`, a checksum of the inputs, the built model is cached."""
 
 
 def default_cache_dir() -> Path:
@@ -60,9 +41,10 @@ def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None 
     """
     if name not in BUILDERS:
         raise RecfaceError(f"no face model '{name}': set face_model.name to one of {', '.join(BUILDERS)}")
-    builder = import_module(BUILDERS[name].module)
-    if not BUILDERS[name].cached:
-        return builder.build(path)
+    builder: Any = import_module(BUILDERS[name])
+    if not hasattr(builder, "sources"):
+        built: FaceModel = builder.build(path)
+        return built
     folder = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     target = folder / "face_model" / f"{name}-v{builder.VERSION}-{builder.sources(path)}.npz"
     if target.exists():

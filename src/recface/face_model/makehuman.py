@@ -10,7 +10,6 @@ import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,14 +67,15 @@ def build(path: str | Path | None = None) -> FaceModel:
     keep, triangles = cut_head(template)
     base = template.vertices[keep]
     mirror = find_mirror(base, MIRROR_TOLERANCE_MM)
-    landmarks = np.searchsorted(keep, read_landmarks())
+    landmarks = np.searchsorted(keep, json.loads(LANDMARKS_FILE.read_text())["vertices"])
     skin = ~np.isin(keep, template.quads[np.isin(template.groups, _EYES)])
     mask = face_region(base, triangles, landmarks, mirror, skin)
 
     sliders = [
         Slider(s.name, s.positive[keep], None if s.negative is None else s.negative[keep]) for s in read_sliders(count)
     ]
-    macros = np.stack([read_macro(name, count)[keep] for name in macro_names()])
+    macro_folder = locate() / "mpfb2" / "targets" / "macrodetails"
+    macros = np.stack([read_target(macro_folder / f"{name}.target.gz", count)[keep] for name in macro_names()])
     traits = sample_traits(PEOPLE, len(sliders), np.random.default_rng(SEED))
     people = align_population(symmetrise(assemble(base, macros, sliders, traits), mirror), mask)
     weights = np.where(mask, 1.0, OFF_FACE_WEIGHT)
@@ -138,12 +138,6 @@ def triangulate(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     return triangles[distinct]
 
 
-@cache
-def read_landmarks() -> np.ndarray:
-    """The 68 landmark vertices, as indices into the template's vertices, (68,) int64."""
-    return np.array(json.loads(LANDMARKS_FILE.read_text())["vertices"], dtype=np.int64)
-
-
 @dataclass(frozen=True)
 class Traits:
     """Traits of B people; every row of the first five arrays sums to 1.
@@ -198,7 +192,7 @@ def interpolate_anchors(values: np.ndarray) -> np.ndarray:
 
 
 def macro_names() -> list[str]:
-    """Names of the macro targets, in the order of `macro_weights`."""
+    """Names of the macro targets, such as "asian-female-young", in the order of `macro_weights`."""
     ethnic = [f"{e}-{s}-{a}" for e in ETHNICITIES for s in SEXES for a in AGES]
     body = [f"universal-{s}-{a}-{m}muscle-{w}weight" for s in SEXES for a in AGES for m in LEVELS for w in LEVELS]
     return ethnic + body
@@ -313,11 +307,6 @@ def read_target(file: Path, count: int) -> np.ndarray:
     field = np.zeros((count, 3))
     field[table[:, 0].astype(np.int64)] = MM_PER_UNIT * table[:, 1:]
     return field
-
-
-def read_macro(name: str, count: int) -> np.ndarray:
-    """Read a macro target, e.g. "asian-female-young" or "universal-male-old-averagemuscle-maxweight", (N, 3) mm."""
-    return read_target(locate() / "mpfb2" / "targets" / "macrodetails" / f"{name}.target.gz", count)
 
 
 def read_sliders(count: int) -> list[Slider]:

@@ -35,22 +35,16 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         vertices, triangles = readers[path.suffix.lower()](path)
         vertices = np.asarray(vertices, np.float64)
-        triangles = None if triangles is None or not len(triangles) else _whole(triangles)
+        triangles = None if triangles is None or not len(triangles) else np.asarray(triangles)
+        if triangles is not None and (triangles.shape[1:] != (3,) or triangles.dtype.kind not in "iu"):
+            raise ValueError(f"triangles are {triangles.dtype} {triangles.shape}, expected integers (F, 3)")
     except Exception as error:  # a mesh format fails in as many ways as there are parsers
         raise RecfaceError(f"{path}: not a readable mesh ({' '.join(str(error).split())[:80]})") from None
     if vertices.ndim != 2 or vertices.shape[1:] != (3,) or not len(vertices):
         raise RecfaceError(f"{path}: a mesh must hold vertices (V, 3)")
     if triangles is not None and not 0 <= triangles.min() <= triangles.max() < len(vertices):
         raise RecfaceError(f"{path}: triangles must name vertices of the file, which holds {len(vertices):,}")
-    return vertices, triangles
-
-
-def _whole(triangles: np.ndarray) -> np.ndarray:
-    """Triangles (F, 3) as int64."""
-    triangles = np.asarray(triangles)
-    if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
-        raise ValueError(f"triangles are {triangles.dtype} {triangles.shape}, expected integers (F, 3)")
-    return triangles.astype(np.int64)
+    return vertices, None if triangles is None else triangles.astype(np.int64)
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:

@@ -102,24 +102,17 @@ def to_pixels(normalised: Tensor, size: int) -> Tensor:
     Returns:
         The same shape; x right and y down from the top-left corner of the image.
     """
-    half = size / 2
-    rest = normalised.shape[-1] - 2
-    factor = normalised.new_tensor([half, -half] + [1.0] * rest)
-    return torch.addcmul(normalised.new_tensor([half, half] + [0.0] * rest), normalised, factor)
+    return _stretch(normalised, (size / 2, -size / 2), (size / 2, size / 2))
 
 
 @full_precision
 def from_pixels(pixels: Tensor, size: int) -> Tensor:
-    """Pixels to normalised image coordinates: the inverse of `to_pixels`.
+    """Pixels to normalised image coordinates: the inverse of `to_pixels`, with the same arguments."""
+    return _stretch(pixels, (2 / size, -2 / size), (-1.0, 1.0))
 
-    Args:
-        pixels: (..., 2 or more); coordinates after the second pass unchanged.
-        size: Side of the square image in pixels.
 
-    Returns:
-        The same shape; x right and y up, both in [-1, 1] inside the image.
-    """
-    inverse = 2 / size
-    rest = pixels.shape[-1] - 2
-    factor = pixels.new_tensor([inverse, -inverse] + [1.0] * rest)
-    return torch.addcmul(pixels.new_tensor([-1.0, 1.0] + [0.0] * rest), pixels, factor)
+def _stretch(points: Tensor, factor: tuple[float, float], offset: tuple[float, float]) -> Tensor:
+    rest = points.shape[-1] - 2
+    return torch.addcmul(
+        points.new_tensor([*offset] + [0.0] * rest), points, points.new_tensor([*factor] + [1.0] * rest)
+    )

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -75,23 +75,6 @@ def full_precision(function: Callable[P, T]) -> Callable[P, T]:
             return function(*map(raised, args), **{name: raised(value) for name, value in kwargs.items()})
 
     return wrapped
-
-
-def check_size(size: int | Sequence[int]) -> int:
-    """Side in pixels of a square image.
-
-    Args:
-        size: The side, or (height, width).
-
-    Raises:
-        RecfaceError: The image is not square or has no pixel.
-    """
-    sides = list(size) if isinstance(size, Sequence) else [size, size]
-    if len(sides) != 2 or sides[0] != sides[1]:
-        raise RecfaceError(f"render: the image must be square, not {size}; give one side, for example size=64")
-    if int(sides[0]) != sides[0] or sides[0] < 1:
-        raise RecfaceError(f"render: the image size must be a whole number of pixels >= 1, not {size}")
-    return int(sides[0])
 
 
 def check_mesh(vertices: Tensor, triangles: Tensor) -> None:

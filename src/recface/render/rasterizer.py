@@ -3,8 +3,6 @@
 On the CPU by z-buffer scan conversion, on CUDA by PyTorch3D, which is also the reference of the parity tests.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numba import njit
@@ -13,26 +11,15 @@ from torch import Tensor
 
 from recface.errors import RecfaceError
 from recface.render.camera import to_pixels
-from recface.render.kernels import check_mesh, check_size, over_batch
+from recface.render.kernels import check_mesh, over_batch
 
 BACKENDS = ("auto", "numba", "pytorch3d")
 # PyTorch3D drops triangles whose doubled area is below this, in normalised units; so do we.
 DEGENERATE = 1e-8
 
 
-def check_backend(backend: str) -> str:
-    """Return `backend` if it is known.
-
-    Raises:
-        RecfaceError: It is not one of `BACKENDS`.
-    """
-    if backend not in BACKENDS:
-        raise RecfaceError(f"render: the backend must be one of {', '.join(BACKENDS)}, not '{backend}'")
-    return backend
-
-
 @torch.no_grad()
-def rasterize(projected: Tensor, triangles: Tensor, size: int | Sequence[int], backend: str = "auto") -> Tensor:
+def rasterize(projected: Tensor, triangles: Tensor, size: int, backend: str = "auto") -> Tensor:
     """Index of the nearest face at every pixel center.
 
     Both sides of a face are seen. The backends agree but for pixel centers within rounding of an edge.
@@ -47,14 +34,16 @@ def rasterize(projected: Tensor, triangles: Tensor, size: int | Sequence[int], b
         (B, size, size) int64 on the device of `projected`; -1 is background.
 
     Raises:
-        RecfaceError: A size that is not square, an unknown backend, one that is not installed, or triangles that do not
-            fit the vertices.
+        RecfaceError: A size of no pixels, an unknown backend, one that is not installed, or triangles that do not fit
+            the vertices.
     """
-    check_backend(backend)
-    side = check_size(size)
+    if backend not in BACKENDS:
+        raise RecfaceError(f"render: the backend must be one of {', '.join(BACKENDS)}, not '{backend}'")
+    if size < 1:
+        raise RecfaceError(f"render: the image size must be >= 1 pixel, not {size}")
     check_mesh(projected, triangles)
     by_pytorch3d = backend == "pytorch3d" or (backend == "auto" and projected.is_cuda)
-    return (rasterize_pytorch3d if by_pytorch3d else rasterize_numba)(projected, triangles, side)
+    return (rasterize_pytorch3d if by_pytorch3d else rasterize_numba)(projected, triangles, size)
 
 
 def rasterize_numba(projected: Tensor, triangles: Tensor, size: int) -> Tensor:

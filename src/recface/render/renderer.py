@@ -1,6 +1,5 @@
 """Pictures of textured, lit meshes: rasterise, shade the vertices, interpolate."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -8,10 +7,10 @@ from torch import Tensor, nn
 from recface.errors import RecfaceError
 from recface.render.camera import project
 from recface.render.interpolation import interpolate
-from recface.render.kernels import check_size, full_precision
+from recface.render.kernels import full_precision
 from recface.render.light import irradiance
 from recface.render.normals import vertex_normals
-from recface.render.rasterizer import check_backend, rasterize
+from recface.render.rasterizer import rasterize
 
 
 class Rendering(NamedTuple):
@@ -40,19 +39,16 @@ class Renderer(nn.Module):
 
     triangles: Tensor
 
-    def __init__(self, triangles: Tensor, size: int | Sequence[int], backend: str = "auto") -> None:
+    def __init__(self, triangles: Tensor, size: int, backend: str = "auto") -> None:
         """Keep the topology.
 
         Args:
             triangles: (F, 3) int64, anticlockwise seen from outside.
-            size: side of the square image in pixels.
-            backend: as in `rasterize`.
-
-        Raises:
-            RecfaceError: A size that is not square or an unknown backend.
+            size: Side of the square image in pixels.
+            backend: As in `rasterize`.
         """
         super().__init__()
-        self.size, self.backend = check_size(size), check_backend(backend)
+        self.size, self.backend = size, backend
         # Belongs to the face model, so it stays out of checkpoints.
         self.register_buffer("triangles", triangles.long().contiguous(), persistent=False)
 
@@ -83,7 +79,7 @@ class Renderer(nn.Module):
             A `Rendering`.
 
         Raises:
-            RecfaceError: Tensors that do not fit one another.
+            RecfaceError: Tensors that do not fit one another, or a size or backend that `rasterize` refuses.
         """
         if albedo.ndim not in (3, 4) or albedo.shape[-2:] != vertices.shape[-2:]:
             raise RecfaceError(

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from recface.data.benchmark.paint import FaceRegions, face_regions, paint_person
-from recface.data.benchmark.scene import Scenes, draw_expressions, draw_scenes
+from recface.data.benchmark.scene import draw_expressions, draw_scenes
 from recface.data.benchmark.store import PHOTO_SPLITS, Benchmark, BenchmarkConfig
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel, fit_albedo_model
@@ -82,85 +82,22 @@ def _write(folder: Path, model: FaceModel, config: BenchmarkConfig) -> None:
     scans = _scan_split(model, config)
     write_arrays(folder / "scan_labels.npz", scans)
     digest.update(b"".join(scans[key].tobytes() for key in sorted(scans)))
-    torch.save(sample_albedo_model(model, config).state_dict(), folder / "albedo_model.pt")
+    generator = _generator(config, "albedo")  # of people outside all splits
+    albedos = np.stack([paint_person(regions, generator).astype(np.float32) for _ in range(ALBEDO_SAMPLES)])
+    torch.save(fit_albedo_model(albedos, config.albedo_modes).state_dict(), folder / "albedo_model.pt")
     meta = {"version": BENCHMARK_VERSION, "face_model": model.checksum, "manifest_hash": digest.hexdigest()[:16]}
     (folder / "meta.json").write_text(json.dumps(meta | {"config": asdict(config)}, indent=2))
-
-
-def sample_albedo_model(model: FaceModel, config: BenchmarkConfig) -> AlbedoModel:
-    """Fit the linear albedo model to procedural albedos of people outside all splits."""
-    generator, regions = _generator(config, "albedo"), face_regions(model)
-    samples = np.stack([paint_person(regions, generator).astype(np.float32) for _ in range(ALBEDO_SAMPLES)])
-    return fit_albedo_model(samples, config.albedo_modes)
-
-
-def _scan_split(model: FaceModel, config: BenchmarkConfig) -> dict[str, np.ndarray]:
-    """Registered scans as parameters and a noise seed each: decoded on demand, they need no room on disk."""
-    generator = _generator(config, "scan")
-    person = np.repeat(np.arange(config.scan_people), config.scans_each)
-    parameters = generator.normal(size=(config.scan_people, model.num_identity))[person]
-    expression = SCAN_MAX_EXPRESSION * draw_expressions(model.expression_names, len(person), generator)
-    noise_seed = generator.integers(2**31, size=len(person))
-    return {
-        "identity": person,
-        "identity_parameters": parameters.astype(np.float32),
-        "expression": expression.astype(np.float32),
-        "noise_seed": noise_seed,
-    }
 
 
 def _photo_split(
     model: FaceModel, renderer: Renderer, regions: FaceRegions, config: BenchmarkConfig, split: str, progress: Progress
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Draw the people and scenes of one split and photograph them."""
+    """Draw the people and scenes of one split, render them at twice the photos' size, and photograph them."""
     generator = _generator(config, split)
-    people, photos = config.people_and_photos(split)
-    person = np.repeat(np.arange(people), photos)
+    people, photos_each = config.people_and_photos(split)
+    person = np.repeat(np.arange(people), photos_each)
     scenes = draw_scenes(model, generator.normal(size=(people, model.num_identity))[person], generator)
     albedo = albedo_of_photo(split, person)
-    images, occluded = render_photos(model, renderer, regions, scenes, albedo, generator, progress)
-    labels = {key: value.astype(np.float32) for key, value in vars(scenes).items()}
-    return images, labels | {"identity": person, "albedo": albedo, "occluded": occluded}
-
-
-def albedo_of_photo(split: str, person: np.ndarray) -> np.ndarray:
-    """Number of the painted albedo of each photo, (N,) ascending: the person's own except in the control sets.
-
-    In `control_shape` every photo of a shape has another albedo; in `control_albedo` ten shapes share one.
-    """
-    if split == "control_shape":
-        return np.arange(len(person))
-    return person // ALBEDO_GROUP if split == "control_albedo" else person
-
-
-def _generator(config: BenchmarkConfig, name: str) -> np.random.Generator:
-    """One independent stream a split, so that a larger split leaves the others as they are."""
-    return np.random.default_rng([config.seed, *hashlib.sha256(name.encode()).digest()[:8]])
-
-
-def render_photos(
-    model: FaceModel,
-    renderer: Renderer,
-    regions: FaceRegions,
-    scenes: Scenes,
-    albedo: np.ndarray,
-    generator: np.random.Generator,
-    progress: Progress | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Render scenes and photograph them.
-
-    Args:
-        model: Face model of the scenes' shape parameters.
-        renderer: Renderer at twice the photos' size S.
-        regions: Parts of the face, to paint albedos.
-        scenes: N scenes.
-        albedo: (N,) ascending number of the albedo that each photo wears.
-        generator: Source of all randomness.
-        progress: Advanced by the number of photos made.
-
-    Returns:
-        (N, 3, S, S) uint8 photos; occluded (N,) bool.
-    """
     images, occluded = [], []
     painted: dict[int, Tensor] = {}
     for start in range(0, len(scenes), CHUNK):
@@ -183,9 +120,40 @@ def render_photos(
         photos, hidden = compose_photos(rendering.image, rendering.mask, generator)
         images.append(photos)
         occluded.append(hidden)
-        if progress is not None:
-            progress.advance(progress.task_ids[0], len(photos))
-    return np.concatenate(images), np.concatenate(occluded)
+        progress.advance(progress.task_ids[0], len(photos))
+    labels = {key: value.astype(np.float32) for key, value in vars(scenes).items()}
+    labels |= {"identity": person, "albedo": albedo, "occluded": np.concatenate(occluded)}
+    return np.concatenate(images), labels
+
+
+def albedo_of_photo(split: str, person: np.ndarray) -> np.ndarray:
+    """Number of the painted albedo of each photo, (N,) ascending: the person's own except in the control sets.
+
+    In `control_shape` every photo of a shape has another albedo; in `control_albedo` ten shapes share one.
+    """
+    if split == "control_shape":
+        return np.arange(len(person))
+    return person // ALBEDO_GROUP if split == "control_albedo" else person
+
+
+def _scan_split(model: FaceModel, config: BenchmarkConfig) -> dict[str, np.ndarray]:
+    """Registered scans as parameters and a noise seed each: decoded on demand, they need no room on disk."""
+    generator = _generator(config, "scan")
+    person = np.repeat(np.arange(config.scan_people), config.scans_each)
+    parameters = generator.normal(size=(config.scan_people, model.num_identity))[person]
+    expression = SCAN_MAX_EXPRESSION * draw_expressions(model.expression_names, len(person), generator)
+    noise_seed = generator.integers(2**31, size=len(person))
+    return {
+        "identity": person,
+        "identity_parameters": parameters.astype(np.float32),
+        "expression": expression.astype(np.float32),
+        "noise_seed": noise_seed,
+    }
+
+
+def _generator(config: BenchmarkConfig, name: str) -> np.random.Generator:
+    """One independent stream a split, so that a larger split leaves the others as they are."""
+    return np.random.default_rng([config.seed, *hashlib.sha256(name.encode()).digest()[:8]])
 
 
 def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
