@@ -32,7 +32,8 @@ def tables(options: argparse.Namespace) -> None:
 
     configs = options.configs or CONFIGS / "table"
     if options.explain:
-        print(explain(configs, options.runs, options.results, *options.explain, options.table, options.block))
+        row, column = options.explain
+        print(explain(configs, options.runs, options.results, row, column, options.table, options.block))
     elif options.check:
         check_tables(configs, options.runs, options.results)
         print(f"{options.results} is up to date")

@@ -43,7 +43,7 @@ def past_hydra() -> Iterator[None]:
         raise RecfaceError(explain(error)) from None
 
 
-def train(config: DictConfig) -> float:
+def train(config: DictConfig) -> float | None:
     """Hydra's task: run one configuration and print where its record is. Launchers pickle it by its name."""
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
@@ -56,7 +56,8 @@ def train(config: DictConfig) -> float:
 
         folder = run_experiment(plain, overrides=own_overrides(HydraConfig.get().overrides.task))
         print(folder.record_path)
-        return folder.record.metrics["validation"]["geometry_auc"] or 0.0
+        assert folder.record is not None  # a finished run has one
+        return folder.record.metrics["validation"]["geometry_auc"]
 
 
 def hydra_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
