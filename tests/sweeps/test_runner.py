@@ -194,7 +194,8 @@ def test_duration():
 def test_live_table_can_be_drawn(monkeypatch, capsys):
     from recface.sweeps.display import Live
 
-    jobs = [Job("experiment=sir,seed=0", [], Path("a.log"), "running", progress={"step": 1, "total": 4, "loss": 0.25})]
+    progress = {"step": 1, "total": 4, "loss": 0.25}
+    jobs = [Job("experiment=sir,seed=0", [], Path("a.log"), state="running", progress=progress)]
     with Live(jobs) as display:
         display.note("a line [not markup]")
         display.tick()

@@ -42,7 +42,11 @@ class Point:
     def __call__(self) -> JobReturn:
         """Run it. Errors are part of the answer, so that they arrive from any machine."""
         try:
-            enter(self.folder)
+            os.chdir(self.folder)
+        except OSError as error:
+            place = f"machine {socket.gethostname()} cannot enter {self.folder} ({error.strerror})"
+            return failed(self, RecfaceError(f"{place}: start in a folder that all machines share under the same path"))
+        try:
             Singleton.set_state(self.singletons)
             setup_globals()
             HydraConfig.instance().set_config(self.config)
@@ -75,21 +79,6 @@ def points_of(
         name = " ".join(filter_overrides(given))
         points.append(Point(name, one, context, task, Singleton.get_state(), os.getcwd()))
     return points
-
-
-def enter(folder: str) -> None:
-    """Go to the folder that the runs were started from, so that relative paths keep their meaning.
-
-    Raises:
-        RecfaceError: This machine does not have it.
-    """
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise RecfaceError(
-            f"machine {socket.gethostname()} cannot enter {folder} ({error.strerror}): start the runs from a folder "
-            "that all machines share under the same path"
-        ) from None
 
 
 def failed(point: Point, error: Exception) -> JobReturn:

@@ -35,7 +35,7 @@ def run_on_ray(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator
     Raises:
         RecfaceError: Ray does not start, no cluster answers, or none of its machines is large enough.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no statistics
     import ray
 
     start(settings["init"])
@@ -55,7 +55,9 @@ def run_on_ray(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator
             try:
                 yield index, ray.get(done)
             except ray.exceptions.RayError as error:
-                yield index, failed(points[index], RecfaceError(lost(error)))
+                cause = getattr(error, "cause", None) or error
+                text = f"its Ray worker ended: {type(cause).__name__}: {first_line(str(cause))}"
+                yield index, failed(points[index], RecfaceError(text))
     finally:
         ray.shutdown()
 
@@ -111,11 +113,7 @@ def carried(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_size(options: Mapping[str, Any], machines: Sequence[Mapping[str, float]]) -> None:
-    """Check that a run fits on some machine; Ray would wait for one forever.
-
-    Args:
-        options: num_cpus and num_gpus of a run.
-        machines: Resources of each machine of the cluster.
+    """Check that a run with num_cpus and num_gpus fits on a machine of these resources; Ray would wait for one forever.
 
     Raises:
         RecfaceError: It fits on none.
@@ -128,9 +126,3 @@ def check_size(options: Mapping[str, Any], machines: Sequence[Mapping[str, float
         f"a run asks for {cpus:g} CPUs and {gpus:g} GPUs, and the machines of this Ray cluster have at most "
         f"{' and '.join(most)}: set hydra.launcher.remote.num_cpus and num_gpus, or trainer.threads and trainer"
     )
-
-
-def lost(error: Exception) -> str:
-    """Why a task has no answer, in one line."""
-    cause = getattr(error, "cause", None) or error
-    return f"its Ray worker ended: {type(cause).__name__}: {first_line(str(cause))}"

@@ -23,14 +23,9 @@ COLORS = {"running": "cyan", "finished": "green", "failed": "red", "stopped": "y
 
 
 def remaining(jobs: Sequence[Job], elapsed: float) -> float | None:
-    """Seconds left over the whole sweep, by the pace so far.
+    """Seconds left for the whole sweep at the pace since it began; None before there is any pace.
 
-    Args:
-        jobs: All jobs.
-        elapsed: Seconds since the sweep began.
-
-    Returns:
-        Seconds; None before there is any pace. Points that were finished before count neither as work nor as done.
+    Points that were finished before count neither as work nor as done.
     """
     counted = [job for job in jobs if not job.skipped]
     done = sum(job.fraction for job in counted)
@@ -132,11 +127,7 @@ class Live:
 
 
 def show(points: Points) -> int:
-    """Print a line for each point, and how many there are of each state.
-
-    Returns:
-        Exit code: 1 if a point has failed, 0 otherwise.
-    """
+    """Print a line for each point, and the count of each state; returns the exit code, 1 if a point has failed."""
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     for title in ("point", "state", "time", "run", "reason"):
         table.add_column(title, overflow="fold")
@@ -145,12 +136,10 @@ def show(points: Points) -> int:
         state = points.state_on_disk(job) if job.key else "waiting"
         states[state] += 1
         if job.key:
-            written = points.outcome(job)
-            run = points.run_of(job)[0]
-            seconds = float(written.get("seconds") or 0.0)
+            written, run = points.outcome(job), points.run_of(job)[0]
+            seconds = duration(written["seconds"]) if written.get("seconds") else ""
             reason = written.get("reason") or job.reason if state == "failed" else ""
-            place = str(run) if run is not None and run.is_dir() else ""
-            table.add_row(job.name, state, duration(seconds) if seconds else "", place, reason)
+            table.add_row(job.name, state, seconds, str(run) if run is not None and run.is_dir() else "", reason)
     # Into a file or a pipe each point is one line, however long; a terminal folds it.
     Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False).print(table)
     print(f"{len(points.jobs)} points: {', '.join(f'{count} {state}' for state, count in states.items())}")
@@ -171,16 +160,12 @@ def incomplete_runs(points: Points) -> list[Path]:
 
 
 def prune(points: Points, yes: bool = False) -> int:
-    """List the incomplete runs of a sweep's points, ask, and remove them.
+    """List the incomplete runs of a sweep's points, ask unless `yes`, and remove them.
 
     A point's file stays: one that failed is still not tried again without --retry-failed.
 
-    Args:
-        points: The points.
-        yes: Do not ask.
-
     Returns:
-        Exit code: 0, also if there was nothing to remove; 1 if the answer was no.
+        Exit code: 1 if the answer was no.
     """
     runs = incomplete_runs(points)
     if not runs:
@@ -188,9 +173,11 @@ def prune(points: Points, yes: bool = False) -> int:
         return 0
     for run in runs:
         print(run)
-    if not yes and not _agreed(f"Remove {'this folder' if len(runs) == 1 else f'these {len(runs)} folders'}? [y/N] "):
-        print("nothing removed")
-        return 1
+    if not yes:
+        print(f"Remove {'this folder' if len(runs) == 1 else f'these {len(runs)} folders'}? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("nothing removed")
+            return 1
     top = runs_folder(points.sweep).resolve()
     for run in runs:
         shutil.rmtree(run)
@@ -199,11 +186,3 @@ def prune(points: Points, yes: bool = False) -> int:
                 parent.rmdir()
     print(f"{len(runs)} removed")
     return 0
-
-
-def _agreed(question: str) -> bool:
-    try:
-        return input(question).strip().lower() in ("y", "yes")
-    except EOFError:
-        print()
-        return False

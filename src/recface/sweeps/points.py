@@ -88,34 +88,22 @@ def is_claimed(path: Path) -> bool:
 class Job:
     """One point as it is run.
 
-    Attributes:
-        name: Name of the point.
-        command: Its command line.
-        log: File that takes its output.
-        state: "waiting", "running", "elsewhere" (another process runs it), "finished", "failed", "pruned" (stopped
-            early as hopeless) or "stopped".
-        reason: Why it failed, in one line.
-        progress: As `RunFolder.progress` writes it.
-        started: Time of start (monotonic seconds).
-        seconds: How long it ran.
-        here: Whether this process ran it.
-        key: Name of its files in the sweep's folder.
-        parameters: Its parameters with their values.
-        claim: Held while this process runs it.
+    Its state is "waiting", "running", "elsewhere" (another process runs it), "finished", "failed", "pruned" (stopped
+    early as hopeless) or "stopped".
     """
 
     name: str
     command: list[str]
     log: Path
-    state: str = "waiting"
-    reason: str = ""
-    progress: dict[str, Any] = field(default_factory=dict)
-    started: float = 0.0
-    seconds: float = 0.0
-    here: bool = False
-    key: str = ""
+    key: str = ""  # name of its files in the sweep's folder; "" for one that is still to be drawn
     parameters: dict[str, Any] = field(default_factory=dict)
-    claim: Claim | None = None
+    state: str = "waiting"
+    reason: str = ""  # of its failure, in one line
+    progress: dict[str, Any] = field(default_factory=dict)  # as `RunFolder.progress` writes it
+    started: float = 0.0  # monotonic seconds
+    seconds: float = 0.0
+    here: bool = False  # whether this process ran it
+    claim: Claim | None = None  # held while this process runs it
 
     @property
     def progress_path(self) -> Path:
@@ -147,8 +135,6 @@ class Points(ABC):
     A point is settled if its file says so and, for this project's own runs, if the run's record says the same: what was
     finished by hand or by a W&B agent is not run again, and what was deleted or is outdated is.
 
-    A point's file holds name, parameters, state, reason, run (its folder), digest, seconds, updated.
-
     Attributes:
         jobs: All points, for display; the list may grow.
     """
@@ -173,7 +159,7 @@ class Points(ABC):
     def job(self, name: str, key: str, parameters: Mapping[str, Any]) -> Job:
         """A point's job."""
         log = runs_folder(self.sweep) / "logs" / f"{self.sweep.name}-{name}.log"
-        return Job(name, expand(self.sweep, parameters), log, key=key, parameters=dict(parameters))
+        return Job(name, expand(self.sweep, parameters), log, key, dict(parameters))
 
     def lock_path(self, job: Job) -> Path:
         """File that the point's worker holds."""
@@ -229,16 +215,12 @@ class Points(ABC):
     def begin(self, job: Job) -> None:
         """Write down that a point has been started, and where an earlier attempt that was killed had its run."""
         job.state, job.progress = "waiting", read_progress(job.progress_path)
-        self._write(job, "running")
+        self.note(job, "running")
         job.progress = {}
 
-    def found(self, job: Job) -> None:
-        """Write down where a point's run is: the process that started it may be killed."""
-        self._write(job, "running")
-
     def end(self, job: Job) -> None:
-        """Write down how a point ended, and give it up."""
-        self._write(job, job.state)
+        """Write down how a point ended, and give it up; "stopped" ones are run again by the next call."""
+        self.note(job, job.state)
         if job.claim is not None:
             job.claim.release()
             job.claim = None
@@ -254,21 +236,14 @@ class Points(ABC):
         job.state, job.reason = state, written.get("reason") or ""
         job.seconds = float(written.get("seconds") or 0.0)
 
-    def _write(self, job: Job, state: str) -> None:
-        run, digest = self.run_of(job)
-        write_json(
-            self.folder / f"{job.key}.json",
-            {
-                "name": job.name,
-                "parameters": job.parameters,
-                "state": state,
-                "reason": job.reason or None,
-                "run": str(job.run or run) if job.run or run else None,
-                "digest": digest,
-                "seconds": round(job.seconds, 1),
-                "updated": now(),
-            },
-        )
+    def note(self, job: Job, state: str) -> None:
+        """Write a point's file: its state and where its run is, since the process that started it may be killed."""
+        folder, digest = self.run_of(job)
+        run = job.run or folder
+        written: dict[str, Any] = {"name": job.name, "parameters": job.parameters, "state": state, "digest": digest}
+        written |= {"reason": job.reason or None, "run": run and str(run)}
+        written |= {"seconds": round(job.seconds, 1), "updated": now()}
+        write_json(self.folder / f"{job.key}.json", written)
 
 
 class Grid(Points):

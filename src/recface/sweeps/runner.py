@@ -77,11 +77,8 @@ class Runner:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.progress_path.unlink(missing_ok=True)
         threads = str(max(1, cores() // self.workers))
-        environment = os.environ | {
-            PROGRESS_VARIABLE: str(job.progress_path.resolve()),
-            "OMP_NUM_THREADS": threads,
-            "NUMBA_NUM_THREADS": threads,
-        }
+        variables = {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
+        variables[PROGRESS_VARIABLE] = str(job.progress_path.resolve())
         with open(job.log, "wb") as log:
             try:
                 # A session of its own, so that Ctrl-C reaches it once, from here. It inherits the claim on its point.
@@ -90,7 +87,7 @@ class Runner:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=environment,
+                    env=os.environ | variables,
                     start_new_session=True,
                     pass_fds=[job.claim.descriptor] if job.claim else [],
                 )
@@ -107,7 +104,7 @@ class Runner:
         known = job.run
         job.progress = read_progress(job.progress_path) or job.progress
         if job.run != known:
-            self.points.found(job)
+            self.points.note(job, "running")
         if code is None:
             if id(job) not in self._stopping and self.points.hopeless(job):
                 self._stopping[id(job)] = time.monotonic()

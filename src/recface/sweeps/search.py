@@ -13,7 +13,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -122,10 +122,10 @@ def open_study(sweep: Sweep, folder: Path) -> optuna.Study:
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     backend = JournalFileBackend(str(folder / "study.journal"), _JournalLock(folder / "study.journal.lock"))
-    parts = sweep.model_dump(include={"program", "method", "parameters", "metric", "early_terminate"})
+    definition = sweep.model_dump(include={"program", "method", "parameters", "metric", "early_terminate"})
     return optuna.create_study(
         storage=optuna.storages.JournalStorage(backend),
-        study_name=digest_of(parts),
+        study_name=digest_of(definition),
         direction=sweep.metric.goal if sweep.metric else "minimize",
         pruner=pruner(sweep.early_terminate),
         load_if_exists=True,
@@ -157,15 +157,10 @@ def pruner(stop: EarlyTerminate | None) -> optuna.pruners.BasePruner:
 
 
 def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
-    """The values by which a run is compared with others on its way.
-
-    Args:
-        run: Its folder, with metrics.jsonl.
-        metric: Name of the sweep's metric.
-        goal: "minimize" or "maximize".
+    """The values by which a run is compared with others before it ends: one for each line of its metrics.jsonl.
 
     Returns:
-        One value a line, better in the direction of `goal`; NaN where the run wrote that it was no number.
+        Values that are better in the direction of `goal`; NaN where the run noted that it was no number.
     """
     try:
         lines = (run / "metrics.jsonl").read_text().splitlines()
@@ -277,7 +272,7 @@ class Search(Points):
         super().end(job)  # first the point's file: whoever finds the trial open again learns from it
         for state, word in _STATES.items():
             if job.state == word:
-                self.study.tell(self._number(job), value, state=state)
+                self.study.tell(_number(job), value, state=state)
         if claim is not None:
             claim.release()
 
@@ -310,7 +305,7 @@ class Search(Points):
         metric = self.sweep.metric
         if self.sweep.early_terminate is None or metric is None or job.run is None:
             return False
-        stored = self.study.get_trials(deepcopy=False)[self._number(job)]
+        stored = self.study.get_trials(deepcopy=False)[_number(job)]
         trial = optuna.trial.Trial(self.study, stored._trial_id)
         for step, value in enumerate(intermediate_values(job.run, metric.name, metric.goal), start=1):
             if step not in stored.intermediate_values:
@@ -320,11 +315,8 @@ class Search(Points):
         return False
 
     def _alone(self) -> Claim:
-        """Hold the whole sweep for a moment: asking for a point and claiming it must be one step."""
+        """Hold the whole sweep for a moment, so that asking for a point and claiming it are one step."""
         return Claim.wait(self.folder / "sweep.lock")
-
-    def _number(self, job: Job) -> int:
-        return int(job.key.rpartition("-")[2])
 
     def _refresh(self) -> list[FrozenTrial]:
         """Read the study: jobs for all trials that count, and placeholders for those that are still to be drawn."""
@@ -335,11 +327,8 @@ class Search(Points):
             job = self._jobs.get(trial.number) or self._new_job(trial)
             if job.state != "running" and trial.state in _STATES and job.state != _STATES[trial.state]:
                 self.take_over(job, _STATES[trial.state])
-        known = [self._jobs[trial.number] for trial in counted]
-        blank = [job for job in self.jobs if not job.key][: max(0, self.cap - len(known))]
-        while len(known) + len(blank) < self.cap:
-            blank.append(Job("to be drawn", [], self.folder / "none.log"))
-        self.jobs[:] = known + blank
+        blank = [Job("to be drawn", [], self.folder / "none.log")] * max(0, self.cap - len(counted))
+        self.jobs[:] = [*(self._jobs[trial.number] for trial in counted), *blank]
         return counted
 
     def _new_job(self, trial: FrozenTrial) -> Job:
@@ -351,14 +340,17 @@ class Search(Points):
         return self._jobs[trial.number]
 
 
+def _number(job: Job) -> int:
+    return int(job.key.rpartition("-")[2])
+
+
 def _drawn(trial: FrozenTrial) -> dict[str, Any]:
     """What was drawn for a trial, or given to it when it was enqueued."""
     return trial.system_attrs.get("fixed_params", {}) | trial.params
 
 
-def _without_retried(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials but for the failed ones that another one has taken the place of."""
-    trials = list(trials)
+def _without_retried(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """All trials but the failed ones that have been replaced by another."""
     retried = {trial.user_attrs.get("retry_of") for trial in trials}
     return [trial for trial in trials if trial.number not in retried]
 

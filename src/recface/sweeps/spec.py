@@ -219,16 +219,10 @@ class Point:
 
 
 def grid_points(sweep: Sweep) -> list[Point]:
-    """Enumerate a grid as W&B does: names sorted, the last one changing fastest, equal values once.
+    """Enumerate a grid as W&B does: names sorted, the last one changing fastest, equal values once, `run_cap` at most.
 
     W&B sorts parameter names whatever their order in the file (package `sweeps`, `HyperParameterSet.from_config`), so
     neighbors in an ablation differ by seed, and two workers seldom wait for the same shared first stage.
-
-    Args:
-        sweep: A sweep of method grid.
-
-    Returns:
-        The points, at most `run_cap`.
 
     Raises:
         RecfaceError: Another method, or a parameter without a finite list of values.
@@ -266,14 +260,7 @@ def point_name(parameters: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def expand(sweep: Sweep, parameters: Mapping[str, Any]) -> list[str]:
-    """Fill in the command template as W&B's agent does (`wandb.sdk.launch.sweeps.utils`), but with this Python.
-
-    Args:
-        sweep: The sweep.
-        parameters: Values of the point.
-
-    Returns:
-        The command, one argument an item.
+    """A point's command: the template as W&B's agent fills it in (`wandb.sdk.launch.sweeps.utils`), with this Python.
 
     Raises:
         RecfaceError: An unknown macro.

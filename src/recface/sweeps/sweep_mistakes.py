@@ -219,7 +219,7 @@ def _key_mistake(name: str, known: Mapping[str, Mapping[str, Any]], lenient: boo
     without = [arguments for arguments, keys in known.items() if key not in keys]
     if len(without) == len(known):
         near = difflib.get_close_matches(key, sorted({key for keys in known.values() for key in keys}), 1)
-        advice = f"; did you mean {near[0]}?" if near else ": see configs/ or `python src/run.py --cfg job`"
+        advice = f"; did you mean {near[0]}?" if near else ": see configs/ or `recface run --cfg job`"
         return f" is no configuration key{advice}"
     if without and not lenient:
         return f" is no key with {', '.join(without)}"
