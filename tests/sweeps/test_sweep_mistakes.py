@@ -114,6 +114,7 @@ def test_a_mistake_of_a_grid_has_its_line(tmp_path, text, line, words):
         ("    min: 0.5\n    max: big\n", 9, "max must be a number, not 'big'"),
         ("    min: 0.5\n    max: 1.0\n    mu: 1\n", 10, "parameter loss.pixel: mu is no known key"),
         ("    distribution: log_uniform_values\n    min: 0.0\n    max: 1.0\n", 9, "min must be a number > 0, not 0.0"),
+        ("    distribution: log_uniform_values\n    min: 1e-3\n    max: 1.0\n", 9, "YAML takes 1e-3 for text"),
         ("    distribution: int_uniform\n    min: 0.5\n    max: 2\n", 9, "min must be a whole number, not 0.5"),
         ("    distribution: q_uniform\n    min: 0\n    max: 2\n    q: 0\n", 11, "q must be a number > 0, not 0"),
         (

@@ -89,7 +89,7 @@ class WholeInterval(Interval):
 class PositiveInterval(Interval):
     """A number between two bounds above 0, drawn evenly by its logarithm."""
 
-    min: Positive
+    min: Annotated[Number, Field(gt=0.0)]
 
 
 class SteppedInterval(Interval):
