@@ -10,7 +10,7 @@ from recface.baselines.run_baseline import run_baseline
 from recface.errors import RecfaceError
 from recface.metrics import PROTOCOLS
 from recface.results.records import find_records
-from recface.tracking import archive
+from recface.tracking import archive, read_record
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +102,11 @@ def test_noise_of_another_seed_is_other_noise(finished, cache_dir, benchmark, tm
     first, other = finished["eos_noisy"].record, run_baseline(config).record
     assert other.hash == first.hash and other.seed == 1
     assert other.metrics["benchmark"]["nme"] != first.metrics["benchmark"]["nme"]
+
+
+def test_records_under_the_former_name_are_read_by_todays(tmp_path, finished):
+    content = json.loads(finished["eos"].record_path.read_text())
+    content["config"]["peer"] = content["config"].pop("baselines")
+    content["versions"]["peer"] = content["versions"].pop("baselines")
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    assert read_record(tmp_path) == finished["eos"].record

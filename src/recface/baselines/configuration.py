@@ -46,21 +46,13 @@ PREDICTIONS, CARD = "predictions", "card.yaml"
 
 
 class MeanFaceSettings(Settings):
-    """The mean face takes no settings."""
+    """The mean face; configs/baselines/ says what each setting of this and the following methods means."""
 
     method: Literal["mean_face"]
 
 
 class EosSettings(Settings):
-    """Settings of eos.
-
-    Attributes:
-        noise: Standard deviation of the landmarks' noise in half images; see `given_landmarks.noisy`.
-        expression: See `eos_fitting.eos_model`.
-        iterations: Alternations of pose and shape.
-        identity_weight: Of the prior on shape coefficients.
-        expression_weight: Of the prior on expressions, where they are linear.
-    """
+    """eos on landmarks."""
 
     method: Literal["eos"]
     noise: NonNegative
@@ -71,20 +63,7 @@ class EosSettings(Settings):
 
 
 class FitSettings(Settings):
-    """Settings of the fit by synthesis.
-
-    Attributes:
-        noise: As for eos.
-        landmark_steps: Steps on landmarks and priors alone.
-        pixel_steps: Steps with pixels as well.
-        rate: Of Adam; `fit.RATES` has the multiple for each kind of parameter.
-        batch: Photos at a time.
-        landmark: Weight of the landmark term.
-        pixel: Weight of the pixel term.
-        tikhonov_identity: Weight of the prior on shape parameters.
-        tikhonov_expression: Weight of the prior on expressions.
-        tikhonov_albedo: Weight of the prior on albedo.
-    """
+    """The fit by synthesis, on landmarks and pixels."""
 
     method: Literal["fit"]
     noise: NonNegative
@@ -100,7 +79,7 @@ class FitSettings(Settings):
 
 
 class ImportedSettings(Settings):
-    """Where the predictions of a method run elsewhere lie."""
+    """Predictions of a method run elsewhere."""
 
     method: Literal["imported"]
     folder: str

@@ -20,13 +20,13 @@ from recface.tracking.atomic import require_empty, write_bytes
 NO_LANDMARK = -1
 ITERATIONS, STILL_MM = 40, 0.01
 VERTICES = 1000
-"""Of the face region that look for the mesh: more make it slower, and no better by a hundredth of a millimetre."""
+"""Vertices of the face region that are matched to the mesh; more cost time and gain less than 0.01 mm."""
 MARK_WEIGHT = 0.02
-"""Of a landmark beside a vertex: landmarks of two topologies agree to millimetres only; they lead, surfaces decide."""
+"""Weight of landmarks against surfaces: landmarks of two topologies agree only to millimetres."""
 PRIOR = 1e-3
-"""mm^2 of mean squared distance that a unit of squared parameters costs."""
+"""Cost of a unit of squared parameters, in mm^2 of mean squared distance."""
 FAR = 3.0
-"""Vertices count up to this multiple of the median distance, or up to FAR mm."""
+"""Vertices count up to this multiple of the median distance, or of 1 mm where that is more."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Registered:
     Attributes:
         parameters: (K,) whitened shape parameters.
         pose: From the face model's frame to the mesh's.
-        rms_mm: Root mean square distance in mm, in the face model's size, of the vertices that counted.
-        share: Share of the face region that counted: the rest lies beyond the mesh or far from it.
+        rms_mm: Root mean square distance of the matched vertices in mm, at the face model's size.
+        share: Matched share of the face region; the rest lies beyond the mesh or far from it.
     """
 
     parameters: np.ndarray
@@ -47,24 +47,25 @@ class Registered:
 
     @property
     def parameter_rms(self) -> float:
-        """Root mean square of the parameters; near 1 for a person of the face model's population."""
+        """Root mean square of the parameters, near 1 for a person of the face model's population."""
         return float(np.sqrt(np.mean(self.parameters**2)))
 
 
 class Registration:
-    """Finds the shape of a face model whose face region lies nearest to a mesh.
+    """Finds the shape of a face model whose face region is closest to a mesh.
 
-    Gauss-Newton on pose and shape parameters together, vertex to plane, as ICP (`metrics.scan.icp`) with the shape
-    free; a weak prior on the parameters; vertices beyond the mesh's rim or far from it are left out. After Amberg et
-    al. 2008, "Expression invariant 3D face recognition with a morphable model"; the weights are ours. Meshes must be
-    neutral: what expression they show is taken for shape. Size is free, since face models hold shapes of one size.
+    Gauss-Newton on pose and shape parameters jointly, vertex to plane, like ICP (`metrics.scan.icp`) with free shape
+    and a weak prior on the parameters; vertices beyond the mesh's rim or far from it are left out. Meshes must be
+    neutral, since expression is taken for shape. Scale is free, since a face model's shapes have one size.
+
+    Source: after Amberg et al. 2008, "Expression invariant 3D face recognition with a morphable model"; our weights.
 
     Args:
         face_model: The suite's.
-        landmarks: (68,) rows of the meshes' vertices, in the order of iBUG 68; -1 for landmarks that they lack.
+        landmarks: (68,) vertices of the meshes in the order of iBUG 68; -1 for missing landmarks.
 
     Raises:
-        RecfaceError: Another number of landmarks, or fewer than six of them.
+        RecfaceError: The number of landmarks is not 68, or fewer than six are known.
     """
 
     def __init__(self, face_model: FaceModel, landmarks: np.ndarray) -> None:
@@ -73,7 +74,7 @@ class Registration:
             raise RecfaceError(f"landmarks: {self.landmarks.shape} {self.landmarks.dtype}, expected 68 whole numbers")
         self._known = self.landmarks != NO_LANDMARK
         if self._known.sum() < 6:
-            raise RecfaceError(f"landmarks: {self._known.sum()} of 68 are known; six at least lead a registration")
+            raise RecfaceError(f"landmarks: {self._known.sum()} of 68 are known; registration needs at least six")
         region = thin(np.flatnonzero(face_model.face_mask.numpy()), VERTICES)
         marks = face_model.landmarks68.numpy()[self._known]
         rows = np.concatenate([region, marks])
@@ -90,7 +91,7 @@ class Registration:
             triangles: (F, 3).
 
         Raises:
-            RecfaceError: As `SearchMesh`, a landmark that is no vertex, or too little of the face under the mesh.
+            RecfaceError: As `SearchMesh`, a landmark is no vertex, or too little of the face lies over the mesh.
         """
         if self.landmarks.max() >= len(vertices) or self.landmarks.min() < NO_LANDMARK:
             raise RecfaceError(f"landmarks: rows {self.landmarks.min()} to {self.landmarks.max()} of {len(vertices)}")
@@ -125,7 +126,7 @@ class Registration:
         return Registered(parameters, pose, rms, float(counts.mean()))
 
     def _planes(self, mesh: SearchMesh, placed: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Signed distances (M,) along unit directions (M, 3) to the mesh, and which of them count."""
+        """Signed distances (M,) along unit directions (M, 3) to the mesh, and which vertices are matched."""
         nearest = mesh.nearest(placed)
         counts = ~mesh.on_rim(nearest)
         counts &= nearest.distance <= FAR * max(scale, float(np.median(nearest.distance)))
@@ -146,12 +147,12 @@ class Registration:
         counts: np.ndarray,
         marks: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Linear equations for (rotation, translation, scale, parameters): of vertices, and of landmarks."""
+        """Linear equations of vertices and landmarks for (rotation, translation, scale, parameters)."""
         arm, n = placed[: self.count][counts] - center, direction[counts]
         surface = [np.cross(arm, n), n]
         points = placed[self.count :]
         away = points - center
-        cross = np.cross(np.eye(3), away[:, None]).transpose(0, 2, 1)  # column i: what turning about axis i does
+        cross = np.cross(np.eye(3), away[:, None]).transpose(0, 2, 1)  # column i: motion under rotation about axis i
         named = [cross.reshape(-1, 3), np.tile(np.eye(3), (len(away), 1))]
         surface.append(np.einsum("ij,ij->i", arm, n)[:, None])
         named.append(away.reshape(-1, 1))
@@ -179,13 +180,13 @@ def register_predictions(
         predictions: With vertices and triangles.
         face_model: The suite's.
         landmarks: As `Registration`.
-        watch: Called with the meshes done and their number.
+        watch: Called with the number of meshes done, and of all.
 
     Returns:
-        Vertices (N, V, 3) float32 in mm, in the face model's topology, and how each mesh was met.
+        Vertices (N, V, 3) float32 in mm, in the face model's topology, and the fit of each mesh.
 
     Raises:
-        RecfaceError: No vertices or triangles, or as `Registration`, with the id.
+        RecfaceError: Vertices or triangles are missing, or as `Registration`, with the id.
     """
     if predictions.vertices is None or predictions.triangles is None:
         raise RecfaceError(f"{predictions.where}: registration needs vertices and triangles")
@@ -205,40 +206,39 @@ def register_predictions(
 
 
 def read_landmark_rows(path: Path) -> np.ndarray:
-    """Rows (68,) of a topology's landmarks from a text file of 68 whole numbers, apart by blanks, commas or lines.
+    """Read the 68 landmarks' vertices of a topology: whole numbers separated by blanks, commas or lines.
 
     Raises:
-        RecfaceError: It cannot be read, or holds anything else.
+        RecfaceError: The file cannot be read, or has other content.
     """
     try:
         rows = np.array(path.read_text().replace(",", " ").split(), np.int64)
     except (OSError, ValueError, OverflowError) as error:
-        raise RecfaceError(f"{path}: not a list of 68 whole numbers ({' '.join(str(error).split())[:80]})") from None
-    if len(rows) != 68:
         raise RecfaceError(
-            f"{path}: holds {len(rows)} numbers; the rows of 68 landmarks are needed, -1 for unknown ones"
-        )
+            f"{path}: must be a list of 68 whole numbers ({' '.join(str(error).split())[:80]})"
+        ) from None
+    if len(rows) != 68:
+        raise RecfaceError(f"{path}: holds {len(rows)} numbers; give the vertices of 68 landmarks, -1 for missing ones")
     return rows
 
 
 def write_registered(
     folder: Path, predictions: Predictions, vertices: np.ndarray, registered: Sequence[Registered]
 ) -> Path:
-    """Write shapes as predictions that `baselines.run_elsewhere` reads, and how well each mesh was met.
+    """Write shapes as predictions for `run_elsewhere`, and a report of each mesh's fit.
 
     Args:
         folder: New or empty; gets vertices.npy, landmarks.npy where the method predicted them, ids.csv and
             registration.csv.
-        predictions: As they came.
+        predictions: As read.
         vertices: (N, V, 3) mm, registered.
-        registered: How each mesh was met.
+        registered: The fit of each mesh.
 
     Returns:
-        Path of registration.csv: distance, share of the face region that lies over the mesh, and the root mean square
-        of the parameters, which is near 1 for a person of the face model's population.
+        Path of registration.csv: distance, matched share, and root mean square of the parameters.
 
     Raises:
-        RecfaceError: The folder holds something already.
+        RecfaceError: The folder is not empty.
     """
     require_empty(folder)
     rows = [(one.rms_mm, one.share, one.parameter_rms) for one in registered]
@@ -251,8 +251,8 @@ def write_registered(
 
 
 def doubtful(registered: Sequence[Registered]) -> int:
-    """Meshes that were hardly met: much of the face lies beyond them, or no person has such a shape.
+    """Number of meshes with a doubtful fit: much of the face lies beyond them, or the shape is no person's.
 
-    Wrong landmarks still give small distances, since the shape bends to whatever lies near.
+    Distances alone would not tell, since a shape bends to whatever lies near wrong landmarks.
     """
     return sum(one.share < LEAST_SHARE or one.parameter_rms > LARGEST_RMS for one in registered)

@@ -1,7 +1,4 @@
-"""Methods run elsewhere: the evaluation photos as files, and their predictions read back by the same ids.
-
-external/README.md has the whole way.
-"""
+"""Methods run elsewhere: evaluation photos out, predictions in, matched by id; external/README.md has the steps."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ from recface.render.camera import from_pixels, to_pixels
 from recface.tracking.atomic import require_empty, write_bytes
 
 EXPORTED = ("validation", "test", "control_shape", "control_albedo")
-"""Splits of the embedded benchmark that metrics are computed on."""
+"""Splits of the embedded benchmark that are evaluated."""
 TABLE, MODEL, MEAN = "photos.csv", "face_model.npz", "mean_face.obj"
 LOST_MM = 1e-3
 """Root mean square distance that truncating the modes of the predicted shapes may cost."""
@@ -40,21 +37,20 @@ LOST_MM = 1e-3
 def export_benchmark(
     benchmark: Benchmark, face_model: FaceModel, folder: Path, watch: Callable[[int, int], None] | None = None
 ) -> Path:
-    """Write what an outside method needs; who is in a photo and the true shapes stay here.
+    """Write the photos, landmarks and face model that another method needs, without identities and true shapes.
 
     Args:
         benchmark: The embedded benchmark.
         face_model: Its face model.
         folder: New or empty; gets `images/<id>.png`, `photos.csv` (id, file, split and 68 landmarks x1, y1, ..., x68,
-            y68 in pixels), the face model in the suite's schema, and its mean as OBJ, whose order of vertices
-            predictions keep.
-        watch: Called with the photos written and their number.
+            y68 in pixels), the face model in the suite's schema, and its mean as OBJ for the order of vertices.
+        watch: Called with the number of photos written, and of all.
 
     Returns:
         Path of the table.
 
     Raises:
-        RecfaceError: The folder holds something already: photos of another benchmark would stay among these.
+        RecfaceError: The folder is not empty: photos of another benchmark would mix with these.
     """
     require_empty(folder)
     (folder / "images").mkdir(parents=True)
@@ -116,7 +112,7 @@ class Imported:
         """Look up the photos of a source.
 
         Returns:
-            identity (N, K) and, where they were predicted, landmarks (N, 68, 2) normalised.
+            identity (N, K), and landmarks (N, 68, 2) normalised where predicted.
 
         Raises:
             RecfaceError: A photo lacks a prediction.
