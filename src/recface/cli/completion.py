@@ -32,15 +32,19 @@ complete -o default -F _recface recface
 """,
     "zsh": """#compdef recface
 _recface() {
-  local -a found
-  found=("${(@f)$(recface --candidates "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  [[ -n "$found" ]] && compadd -S '' -- "${found[@]}" || _files
+  local -a found=("${(@f)$(recface --candidates "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  local -a begun=(${(M)found:#*=}) whole=(${found:#*=})
+  [[ -n "$found" ]] || { _files; return }
+  compadd -S '' -a begun
+  compadd -a whole
 }
-compdef _recface recface
+if [[ "${funcstack[1]}" == _recface ]]; then _recface "$@"; else compdef _recface recface; fi
 """,
     "fish": """function __recface
-  set -l words (commandline -opc) (commandline -ct)
-  recface --candidates $words[2..-1] 2>/dev/null
+  set -l words (commandline -opc)
+  set -l token (commandline -ct)
+  set -e words[1]
+  recface --candidates $words "$token" 2>/dev/null
 end
 complete -c recface -a '(__recface)'
 """,
