@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recface.losses.weights import masked_mean
+from recface.losses.total_loss import masked_mean
 from recface.render import full_precision
 
 EXPRESSION_SCALE = 3.0

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recface.errors import RecfaceError
-from recface.losses.weights import masked_mean
+from recface.losses.total_loss import masked_mean
 from recface.render import full_precision
 
 PERCENT = 100.0  # of half an image

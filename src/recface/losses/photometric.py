@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recface.losses.weights import masked_mean
+from recface.losses.total_loss import masked_mean
 from recface.render import full_precision
 
 SMALLEST_SCALE = 1e-2  # 2.5 grey levels of 255: below the noise of a photo no confidence is justified

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recface.losses.weights import masked_mean
+from recface.losses.total_loss import masked_mean
 from recface.render import full_precision
 
 SMALLEST_NORM = 1e-3  # in the embedding's unit; keeps the gradient finite where a prediction is exactly the mean face
