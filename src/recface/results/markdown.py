@@ -82,7 +82,7 @@ def heading(column: Column) -> str:
 def number(cell: Cell, digits: int) -> str:
     """Mean ± standard error, without any mark."""
     error = "" if cell.error is None else f" ± {cell.error:.{digits}f}"
-    return f"{cell.mean:.{digits}f}{error}"
+    return f"{cell.mean:z.{digits}f}{error}"
 
 
 def hole(block: BlockTable, experiment: str) -> str:

@@ -28,7 +28,7 @@ def to_csv(table: Table) -> str:
             line = [block.block.name, row.experiment, str(len(block.runs.finished[row.experiment]))]
             for column in table.spec.columns:
                 cell = block.cells.get((row.experiment, column.metric))
-                line.append(hole(block, row.experiment) if cell is None else f"{cell.mean:.{column.digits}f}")
+                line.append(hole(block, row.experiment) if cell is None else f"{cell.mean:z.{column.digits}f}")
             lines.append(line)
     return csv_text(lines)
 
