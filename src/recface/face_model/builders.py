@@ -12,7 +12,11 @@ from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
 from recface.face_model.npz import load, save
 
-BUILDERS = {name: f"recface.face_model.{name}" for name in ("makehuman", "ict", "npz")}
+BUILDERS = {
+    "makehuman": "recface.face_model.makehuman",
+    "ict": "recface.face_model.ict",
+    "npz": "recface.face_model.npz",
+}
 """Modules with `build(path) -> FaceModel`, imported when first used. Where they also have `VERSION` and
 `sources(path) -> str`, a checksum of the inputs, the built model is cached."""
 
