@@ -166,11 +166,11 @@ def test_check_sees_new_results_but_not_new_dates(made, table_configs, tmp_path)
         check_tables(table_configs, runs, results)
 
 
-def test_command_line(made, tmp_path):
+def test_command_line(made, table_configs, tmp_path):
     shutil.copytree(made[1] / "records", tmp_path / "results/records")
 
     def tables(*arguments):
-        command = [sys.executable, str(ENTRY), *arguments]
+        command = [sys.executable, str(ENTRY), "--configs", str(table_configs), *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
 
     stale = tables("--check")
