@@ -2,6 +2,7 @@
 
     python docs/figures.py            # writes the present values into README.md and docs/
     python docs/figures.py --check    # writes nothing; exits with 1 and names what differs
+    python docs/figures.py --results DIR    # of tables that lie elsewhere
 
 A comment after a paragraph, a list item or a table names the source of each decimal number in it, in order:
 
@@ -10,13 +11,15 @@ A comment after a paragraph, a list item or a table names the source of each dec
 
 A source is `[TABLE:][BLOCK/]ROW.METRIC`, by default of table `ablation` and block `embedded`; rows and metrics may be
 lists (`baseline,sir.nme,sir`), which stand for all their combinations row by row. `.diff`, `.low` and `.high` are the
-difference to the parent row and its 95% interval. A leading `-` turns the sign: "falls by 0.006". `_` is a number that
-no table holds, `_3` are three of them. `?ROW.METRIC` asserts that the interval of the difference holds 0, `!ROW.METRIC`
-that it does not; both stand for no number. A number keeps its digits, and its plus sign if it has one.
+difference to the parent row and its 95% interval, `.p` is its p value after Holm's correction. A leading `-` turns the
+sign: "falls by 0.006". `_` is a number that no table holds, `_3` are three of them. `?ROW.METRIC` asserts that the
+interval of the difference holds 0, `!ROW.METRIC` that it does not; both stand for no number. A number keeps its digits,
+and its plus sign if it has one.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import functools
 import re
@@ -25,11 +28,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+results = ROOT / "results"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "findings.md")
 COMMENT = re.compile(r"<!-- figures:(.*?)-->", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d+\.\d+(?![\w]|\.\d)")
 SOURCE = re.compile(r"(?P<sign>[-?!]?)(?:(?P<table>\w+):)?(?:(?P<block>[^/]+)/)?(?P<rows>[\w,]+)\.(?P<metrics>[\w,]+)")
-PARTS = {"diff": "difference", "low": "low", "high": "high"}
+PARTS = {"diff": "difference", "low": "low", "high": "high", "p": "p_holm"}
 
 
 class FigureError(ValueError):
@@ -39,7 +43,7 @@ class FigureError(ValueError):
 @functools.cache
 def values(table: str) -> dict[tuple[str, str, str], float]:
     """Block, row and metric to the number that the table prints."""
-    with open(ROOT / "results" / f"{table}.csv") as file:
+    with open(results / f"{table}.csv") as file:
         rows = list(csv.DictReader(file))
     found = {}
     for row in rows:
@@ -52,7 +56,7 @@ def values(table: str) -> dict[tuple[str, str, str], float]:
 @functools.cache
 def differences(table: str) -> dict[tuple[str, str, str], dict[str, float]]:
     """Block, row and metric to the difference to the parent row and its interval."""
-    with open(ROOT / "results" / f"{table}.differences.csv") as file:
+    with open(results / f"{table}.differences.csv") as file:
         rows = list(csv.DictReader(file))
     return {
         (row["block"], row["experiment"], row["metric"]): {
@@ -132,7 +136,12 @@ def refreshed(text: str, where: str = "page") -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Refresh or check the pages; returns the exit code."""
-    check = "--check" in (sys.argv[1:] if arguments is None else arguments)
+    global results
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a number is out of date")
+    parser.add_argument("--results", type=Path, default=results, metavar="DIR", help="folder of the tables (results)")
+    options = parser.parse_args(arguments)
+    results, check = options.results, options.check
     outdated = []
     for page in PAGES:
         text = page.read_text()
