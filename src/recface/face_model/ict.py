@@ -179,7 +179,7 @@ def eyeball(points: np.ndarray, rim: np.ndarray, radius: float = 12.5) -> np.nda
     Args:
         points: (N, 3) in mm.
         rim: (R, 3) edge of the lids.
-        radius: Of the eyeball in mm; a human eye has 12 mm.
+        radius: Radius of the eyeball in mm; a human eye has 12 mm.
 
     Returns:
         (N,) heights.
@@ -208,7 +208,7 @@ def make_cap(vertices: np.ndarray, rim: np.ndarray, rings: int, surface: Surface
         moves: See `Cap`.
 
     Returns:
-        The cap, with rings * R + 1 new vertices. Ours.
+        The cap, with rings * R + 1 new vertices. Source: ours.
     """
     size = len(rim)
     shrink = np.arange(1, rings + 1) / (rings + 1)

@@ -164,7 +164,7 @@ def sample_traits(count: int, num_sliders: int, rng: np.random.Generator) -> Tra
         rng: Random generator.
 
     Returns:
-        The traits. Ours.
+        The traits. Source: ours.
     """
     sex = rng.beta(0.5, 0.5, count)
     years = np.where(rng.random(count) < 0.1, rng.uniform(-0.4, 0.0, count), rng.beta(1.2, 2.0, count))
@@ -199,10 +199,10 @@ def macro_names() -> list[str]:
 
 
 def macro_weights(traits: Traits) -> np.ndarray:
-    """Weight of every macro target: the product of the traits it stands for.
+    """Weight of every macro target: the product of its traits.
 
     Args:
-        traits: Of B people.
+        traits: Traits of B people.
 
     Returns:
         (B, M) weights in 0..1. Source: MakeHuman's macro modifiers.
@@ -220,7 +220,7 @@ def assemble(template: np.ndarray, macros: np.ndarray, sliders: Sequence[Slider]
         template: (V, 3) base mesh in mm.
         macros: (M, V, 3) macro targets, in the order of `macro_names`.
         sliders: S sliders, restricted to the same V vertices.
-        traits: Of B people.
+        traits: Traits of B people.
 
     Returns:
         (B, V, 3) in mm. A one-way slider takes the absolute value.
@@ -237,7 +237,7 @@ class Template:
     """The MakeHuman base mesh.
 
     Attributes:
-        vertices: (N, 3) mm; y up, z out of the face, +x to the body's left: already our axes.
+        vertices: (N, 3) mm; y up, z out of the face, +x to the body's left: the axes of the suite.
         quads: (Q, 4) vertex indices.
         groups: (Q,) name of each quad's group, e.g. "body" or "helper-l-eye".
     """
@@ -335,7 +335,7 @@ def read_sliders(count: int) -> list[Slider]:
 def read_expressions(count: int) -> dict[str, np.ndarray]:
     """Read the ARKit-named facial units (Face Units asset pack by Mika Suominen, CC0), sorted by name.
 
-    Left out is `tongueOut`: the head has no tongue.
+    `tongueOut` is left out: the head has no tongue.
 
     Args:
         count: Number of vertices N of the template.

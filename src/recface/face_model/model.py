@@ -61,7 +61,7 @@ class FaceModel(nn.Module):
         name: Short name of the model.
         source: Where the data comes from.
         licence: Licence of the data.
-        latent_radius: Of a hyperspherical model, the norm of its population's parameters: a lies near that sphere
+        latent_radius: Norm of the parameters in the population of a hyperspherical model, where a lies near a sphere
             instead of following N(0, I). None for every other model.
 
     Source: Blanz and Vetter, "A morphable model for the synthesis of 3D faces", SIGGRAPH 1999, section 3; the

@@ -1,9 +1,9 @@
 """The one .npz schema of face models: reading, writing and checking files."""
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -36,7 +36,6 @@ LEARNED_FILE = "sfm.npz"
 """Under this name a run's folder keeps a face model that it learned."""
 RADIUS_TOLERANCE = 0.01
 SMALLEST_MM, LARGEST_MM = 40.0, 2000.0  # of a face or head, from end to end
-Failure = Callable[[str, str, str], None]
 
 
 def build(path: str | Path | None) -> FaceModel:
@@ -111,7 +110,7 @@ def validate(content: Mapping[str, np.ndarray], where: str) -> None:
         RecfaceError: A field breaks the schema.
     """
 
-    def fail(field: str, expected: str, found: str) -> None:
+    def fail(field: str, expected: str, found: str) -> NoReturn:
         raise RecfaceError(f"{where}: field '{field}' expected {expected}, found {found}; {_REMEDY}")
 
     sizes = {"V": len(content["mean"])} if np.ndim(content.get("mean", 0)) == 2 else {}
@@ -132,8 +131,20 @@ def validate(content: Mapping[str, np.ndarray], where: str) -> None:
     extent = float(np.ptp(np.asarray(content["mean"]), axis=0).max(initial=0.0))
     if not SMALLEST_MM <= extent <= LARGEST_MM:
         fail("mean", f"millimetres ({SMALLEST_MM:g} to {LARGEST_MM:g} from end to end)", f"{extent:.3g}")
-    _check_indices(content, sizes["V"], fail)
-    _check_identity(content, fail)
+    for field in ("triangles", "landmarks68", "mirror"):
+        array = np.asarray(content[field])
+        if array.size and (array.min() < 0 or array.max() >= sizes["V"]):
+            fail(field, f"indices in 0..{sizes['V'] - 1}", f"{array.min()}..{array.max()}")
+    mirror = np.asarray(content["mirror"])
+    if breaks := (mirror[mirror] != np.arange(sizes["V"])).sum():
+        fail("mirror", "an involution (mirror[mirror[v]] == v)", f"{breaks} breaks")
+    sigma = np.asarray(content["identity_sigma"])
+    if (sigma <= 0).any() or (np.diff(sigma) > 0).any():
+        fail("identity_sigma", "positive values in descending order", np.array2string(sigma[:5], precision=3))
+    basis = np.asarray(content["identity_basis"], dtype=np.float64)
+    error = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max(initial=0.0)
+    if error > ORTHONORMAL_TOLERANCE:
+        fail("identity_basis", f"orthonormal columns (to {ORTHONORMAL_TOLERANCE:g})", f"an error of {error:.3g}")
     if present:  # whitened parameters have a mean square of 1: the sphere that they lie on has the radius sqrt(K)
         radius, expected_radius = float(content["latent_radius"]), np.sqrt(len(content["identity_sigma"]))
         if abs(radius / expected_radius - 1) > RADIUS_TOLERANCE:
@@ -152,23 +163,3 @@ def _resolve(
             dimension = 3 * sizes["V"]
         resolved.append(dimension if isinstance(dimension, int) else sizes.setdefault(dimension, size))
     return tuple(resolved)
-
-
-def _check_indices(content: Mapping[str, np.ndarray], count: int, fail: Failure) -> None:
-    for field in ("triangles", "landmarks68", "mirror"):
-        array = np.asarray(content[field])
-        if array.size and (array.min() < 0 or array.max() >= count):
-            fail(field, f"indices in 0..{count - 1}", f"{array.min()}..{array.max()}")
-    mirror = np.asarray(content["mirror"])
-    if (mirror[mirror] != np.arange(count)).any():
-        fail("mirror", "an involution (mirror[mirror[v]] == v)", f"{(mirror[mirror] != np.arange(count)).sum()} breaks")
-
-
-def _check_identity(content: Mapping[str, np.ndarray], fail: Failure) -> None:
-    sigma = np.asarray(content["identity_sigma"])
-    if (sigma <= 0).any() or (np.diff(sigma) > 0).any():
-        fail("identity_sigma", "positive values in descending order", np.array2string(sigma[:5], precision=3))
-    basis = np.asarray(content["identity_basis"], dtype=np.float64)
-    error = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max(initial=0.0)
-    if error > ORTHONORMAL_TOLERANCE:
-        fail("identity_basis", f"orthonormal columns (to {ORTHONORMAL_TOLERANCE:g})", f"an error of {error:.3g}")

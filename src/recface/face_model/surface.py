@@ -21,7 +21,7 @@ def find_mirror(vertices: np.ndarray, tolerance: float) -> np.ndarray:
         (V,) int64, an involution.
 
     Raises:
-        RecfaceError: The mesh is not symmetric to the tolerance. Ours.
+        RecfaceError: The mesh is not symmetric to the tolerance.
     """
     distance, mirror = cKDTree(vertices).query(vertices * REFLECTION)
     broken = (mirror[mirror] != np.arange(len(vertices))).sum()
@@ -93,7 +93,7 @@ def face_region(
         forehead: Height of the forehead.
 
     Returns:
-        (V,) bool. Ours.
+        (V,) bool. Source: ours.
     """
     points = mean[landmarks]
     jaw = points[:17, :2]
@@ -130,7 +130,7 @@ def exposed(
         margin: A surface hides a vertex if it lies this much nearer, in mm.
 
     Returns:
-        (N,) bool. Ours.
+        (N,) bool. Source: ours.
     """
     seen = np.zeros(len(candidates), dtype=bool)
     for view in views:

@@ -102,7 +102,7 @@ def _photo_split(
     painted: dict[int, Tensor] = {}
     for start in range(0, len(scenes), CHUNK):
         rows = slice(start, start + CHUNK)
-        # Numbers ascend, so an albedo that this chunk does not wear is not needed again.
+        # Numbers ascend, so an albedo missing from this chunk is not needed again.
         painted = {
             number: painted[number] if number in painted else torch.from_numpy(paint_person(regions, generator)).float()
             for number in np.unique(albedo[rows]).tolist()
