@@ -36,7 +36,7 @@ def test_readme_s_table_has_the_rows_of_the_ablation():
 def tables(monkeypatch):
     """Tables of round numbers in place of results/."""
     monkeypatch.setattr(figures, "values", lambda table: {("embedded", "sir", "auc"): 0.7777, ("x", "sir", "auc"): 2.0})
-    bounds = {"difference": -0.5, "low": -1.0, "high": 0.25}
+    bounds = {"difference": -0.5, "low": -1.0, "high": 0.25, "p_holm": 0.5}
     parts = {part: bounds[column] for part, column in figures.PARTS.items()}
     monkeypatch.setattr(figures, "differences", lambda table: {("embedded", "sir", "auc"): parts})
 
