@@ -57,6 +57,8 @@ def test_the_command_works_outside_of_the_clone(wheel, tmp_path):
     assert "usage: recface COMMAND" in python("-m", "recface", "--help")
     assert "+experiment=no_kl" in python("-m", "recface", "--candidates", "run", "+experiment=")
     assert "name: no_kl" in python("-m", "recface", "run", "+experiment=no_kl", "--cfg", "job")
+    lines = python("-m", "recface", "sweep", "sweeps/ablation.yaml", "seed=0", "--dry-run").splitlines()
+    assert lines and all("-m recface run +experiment=" in line for line in lines)
     code = "from recface.settings.compose import HOME; from recface.tracking import git_state; print(HOME, git_state())"
     told = python("-c", code)
     assert told.startswith(str(wheel / "recface" / "share")) and "'commit': None" in told

@@ -69,11 +69,14 @@ def rebuild(runs: Path, results: Path, say: Callable[[str], object]) -> None:
 
 def checked_spec(options: argparse.Namespace) -> Sweep:
     """The sweep file with its overrides, all mistakes in it found."""
+    from recface.settings.compose import HOME
     from recface.sweeps.sweep_mistakes import checked_sweep
 
     if options.run_cap is not None and options.run_cap < 1:
         raise RecfaceError(f"--run-cap is {options.run_cap}, it must be at least 1")
-    return checked_sweep(options.file, options.overrides, options.run_cap)
+    shipped = HOME / options.file  # such as sweeps/ablation.yaml outside of the clone
+    path = shipped if shipped.is_file() and not options.file.exists() else options.file
+    return checked_sweep(path, options.overrides, options.run_cap)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
@@ -269,7 +270,7 @@ def expand(sweep: Sweep, parameters: Mapping[str, Any]) -> list[str]:
     macros: dict[str, list[str]] = {
         "env": ["/usr/bin/env"] if os.name != "nt" else [],
         "interpreter": [sys.executable],
-        "program": [sweep.program],
+        "program": installed_program(sweep.program) or [sweep.program],
         "args": [f"--{flag}" for flag in flags],
         "args_no_hyphens": flags,
         "args_append_hydra": [f"+{flag}" for flag in flags],
@@ -292,6 +293,11 @@ def expand(sweep: Sweep, parameters: Mapping[str, Any]) -> list[str]:
         else:
             raise RecfaceError(f"sweep {sweep.name}: command holds unknown {part}; known are {', '.join(macros)}")
     return command
+
+
+def installed_program(program: str) -> list[str] | None:
+    """`recface run` for a sweep that names src/run.py outside of a clone; None for any other program."""
+    return ["-m", "recface", "run"] if program == "src/run.py" and not Path(program).exists() else None
 
 
 def dry_run(sweep: Sweep) -> Iterator[str]:

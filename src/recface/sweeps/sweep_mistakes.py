@@ -29,7 +29,18 @@ from recface.settings.compose import (
 from recface.settings.overrides import normalise_arguments
 from recface.settings.run_settings import MISSING, config_mistakes
 from recface.settings.yaml_lines import Lines, Mistake
-from recface.sweeps.spec import FORMS, LISTED, Choice, Constant, Form, Sweep, distribution_of, form_of, named
+from recface.sweeps.spec import (
+    FORMS,
+    LISTED,
+    Choice,
+    Constant,
+    Form,
+    Sweep,
+    distribution_of,
+    form_of,
+    installed_program,
+    named,
+)
 
 FORM_KEYS = list(dict.fromkeys(key for model in FORMS.values() for key in model.model_fields))
 
@@ -57,7 +68,7 @@ def checked_sweep(path: str | Path, overrides: Sequence[str] = (), run_cap: int 
 
 def is_own(program: str) -> bool:
     """Whether a sweep's program is this project's src/run.py, so that its parameters can be checked."""
-    return Path(program).resolve() == CONFIGS.parent / "src" / "run.py"
+    return installed_program(program) is not None or Path(program).resolve() == CONFIGS.parent / "src" / "run.py"
 
 
 def options_of(group: str) -> list[str] | None:
