@@ -141,7 +141,7 @@ def test_only_finished_networks_reconstruct(run, tmp_path):
     weights = run / "checkpoints" / "final.pt"
     away = weights.rename(tmp_path / "final.pt")
     try:
-        with pytest.raises(RecfaceError, match=r"final\.pt: no weights there"):
+        with pytest.raises(RecfaceError, match=r"final\.pt: no weights here"):
             open_run(run)
     finally:
         away.rename(weights)
@@ -153,9 +153,9 @@ def test_only_finished_networks_reconstruct(run, tmp_path):
         {key: value[:1] if value.ndim else value for key, value in state.items()},
     ):
         torch.save(changed, copy / "checkpoints" / "final.pt")  # a part of a network would predict at random
-        with pytest.raises(RecfaceError, match=r"final\.pt: the weights are not those of the run's network"):
+        with pytest.raises(RecfaceError, match=r"final\.pt: the weights are those of another network of the run's network"):
             open_run(copy)
     record = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps(record | {"state": "failed"}))
-    with pytest.raises(RecfaceError, match=r"is no finished run of a network \(sir, failed\)"):
+    with pytest.raises(RecfaceError, match=r"must be a finished run of a network \(sir, failed\)"):
         open_run(copy)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from recface.variants.trainer import fit_quietly, load_state, quiet_trainer, save_arrays, save_state
+from recface.tracking.atomic import write_arrays
+from recface.variants.trainer import fit_quietly, load_state, quiet_trainer, save_state
 
 
 def test_a_state_comes_back(tmp_path) -> None:
@@ -52,12 +53,12 @@ def test_arrays_are_kept_until_the_next_are_whole(tmp_path) -> None:
             raise Stop
 
     path = tmp_path / "predictions.npz"
-    save_arrays({"old": np.arange(5)}, path)
+    write_arrays(path, {"old": np.arange(5)})
     with pytest.raises(Stop):
-        save_arrays({"first": np.zeros(10), "second": Unwritable()}, path)
+        write_arrays(path, {"first": np.zeros(10), "second": Unwritable()})
     with np.load(path) as stored:
         assert stored.files == ["old"] and stored["old"].tolist() == [0, 1, 2, 3, 4]
-    save_arrays({"new": np.ones(2)}, path)
+    write_arrays(path, {"new": np.ones(2)})
     with np.load(path) as stored:
         assert stored.files == ["new"]
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.npz"]

@@ -110,7 +110,7 @@ def test_without_confidence_net(batch, face_model, benchmark, smoke_config):
 
 def test_terms_of_each_source_add_up_and_change_nothing(batch, face_model, benchmark, smoke_config):
     module = build(smoke_config, face_model, benchmark)
-    with torch.no_grad():  # centres that have seen these people
+    with torch.no_grad():  # centers that have seen these people
         module.terms(batch, module.reconstruct(batch))
     face = module.reconstruct(batch)
     before = {key: value.clone() for key, value in module.state_dict().items()}

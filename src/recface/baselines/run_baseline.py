@@ -22,8 +22,8 @@ from recface.run.identity import is_complete
 from recface.settings import Config
 from recface.settings.overrides import own_overrides
 from recface.tracking import RunFolder, new_record, run_path
+from recface.tracking.atomic import write_arrays
 from recface.tracking.config_hash import without
-from recface.variants.trainer import save_arrays
 from recface.versions import BASELINES_VERSION, BENCHMARK_VERSION, PROTOCOL_VERSION
 
 VERSIONS = {"benchmark": BENCHMARK_VERSION, "baselines": BASELINES_VERSION, "protocol": PROTOCOL_VERSION}
@@ -105,7 +105,7 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
         block: {key: PHOTO_PROTOCOLS[key].id for key in values} if block == "photos" else protocol_ids(values)
         for block, values in metrics.items()
     }
-    save_arrays(predictions, folder.path / "predictions.npz")
+    write_arrays(folder.path / "predictions.npz", predictions)
     folder.finish(metrics, protocols, timings | {"evaluation_seconds": time.monotonic() - begin})
 
 

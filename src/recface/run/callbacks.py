@@ -1,7 +1,4 @@
-"""Lightning callbacks: progress and metrics to the run folder, and a checkpoint to go on from.
-
-A Lightning callback for what a logger shows and the run folder does without: terms by source, and pictures.
-"""
+"""Lightning callbacks of both stages: progress, metrics, checkpoints, and further views for a logger."""
 
 from __future__ import annotations
 
@@ -35,13 +32,13 @@ class Follow(lightning.Callback):
         self.folder, self.run, self.before, self.total = folder, run, before, total
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, *rest: Any) -> None:
-        """Tell the progress."""
+        """Update the progress."""
         if trainer.is_global_zero:
             loss = float(outputs["loss"])
             self.run.progress(self.before + module.step, self.total, phase=f"stage{module.stage}", loss=loss)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Write down the last losses of the epoch and the learning rate."""
+        """Write the last losses of the epoch and the learning rate."""
         if trainer.is_global_zero:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             losses = {key: float(value) for key, value in trainer.callback_metrics.items()}
@@ -51,7 +48,7 @@ class Follow(lightning.Callback):
 class Validate(lightning.Callback):
     """Measures the network on the validation people after every epoch, so that a sweep can stop a hopeless run.
 
-    Training goes on as if nothing had been: modes and the random state are put back.
+    Modes and random state are restored, so training continues unchanged.
 
     Args:
         measure: From the network in training to metrics by key.
@@ -61,20 +58,20 @@ class Validate(lightning.Callback):
         self.measure = measure
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Measure and log; stands before `Follow`, which writes what was logged."""
+        """Measure and log; must precede `Follow`, which writes the logged values."""
         modes = {part: part.training for part in module.modules()}
         with torch.random.fork_rng(devices=[]):
             values = self.measure(module)
         for part, training in modes.items():
             part.training = training
-        self.log_dict({f"validation/{key}": value for key, value in values.items()})
+        module.log_dict({f"validation/{key}": value for key, value in values.items()})
 
 
 class Checkpoint(lightning.Callback):
-    """Keeps what a killed run needs to go on: one plain dict of the last finished epoch, replaced atomically.
+    """Keeps the state that a killed run resumes from: one plain dict of the last finished epoch, replaced atomically.
 
-    Lightning's own checkpoints restore its loops too, which begin again in the middle of an epoch; here order and
-    augmentation of the photos depend on the step alone, so the step is all there is to restore beside the states.
+    Lightning's own checkpoints restore its loops too, which would start again in the middle of an epoch. Here order and
+    augmentation of the photos depend on the step alone, so step and states suffice.
 
     Args:
         path: The file.
@@ -101,12 +98,12 @@ PICTURE_EPOCHS = 5
 class Details(lightning.Callback):
     """Logs each source's loss terms once an epoch, and a picture of a few fixed photos every few epochs.
 
-    Both are taken from the last step of an epoch; the other steps cost nothing more.
+    Both come from the last step of an epoch; other steps cost nothing.
 
     Args:
-        logger: Where they go.
+        logger: Receives both.
         sources: Names of the training sources, in the order of the mix.
-        photos: (N, 3, S, S) in [0, 1], always the same.
+        photos: (N, 3, S, S) in [0, 1], fixed.
         steps: Steps of the stage.
     """
 
@@ -128,14 +125,14 @@ class Details(lightning.Callback):
         }
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *rest: Any) -> None:
-        """Log what was watched."""
+        """Log the terms of the watched step."""
         if module.watch is not None:
             module.watch = None
             if trainer.is_global_zero:
                 self.logger.log_at(module.step - 1, self.values | {"stage": module.stage})
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Draw."""
+        """Log a picture."""
         if trainer.is_global_zero and (trainer.current_epoch % PICTURE_EPOCHS == 0 or module.step >= self.steps):
             caption = "from above: " + ", ".join(ROWS if module.confidence is not None else ROWS[:3] + ROWS[4:])
             self.logger.log_picture(module.step - 1, "validation", reconstruction_picture(module, self.photos), caption)

@@ -22,21 +22,22 @@ from recface.scan_stage.stage import shared_scan_model
 from recface.settings import Config
 from recface.settings.run_settings import check_config
 from recface.tracking import RunFolder, new_record, run_path
+from recface.tracking.atomic import write_arrays
 from recface.variants import Reconstruction, build_variant
 from recface.variants.conflict import conflict_curves, conflict_metrics
-from recface.variants.trainer import load_state, save_arrays
+from recface.variants.trainer import load_state
 from recface.versions import VERSIONS
 
-OF_PEOPLE = ("separation.", "center.")
-"""Beginnings of the state that belongs to the training people, which no prediction reads."""
+PREDICTING = ("encoders.", "confidence.", "face_model.")
+"""Beginnings of the state that predictions read; the rest belongs to loss terms and their training people."""
 
 
 def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFolder:
-    """Train, evaluate and record a run; what is finished already is not done again.
+    """Train, evaluate and record a run; a finished run returns at once.
 
     Args:
         config: The resolved configuration, plain.
-        overrides: What was given on the command line, for the record.
+        overrides: Those of the command line, for the record.
 
     Returns:
         The finished run's folder.
@@ -59,7 +60,7 @@ def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFol
     )
     with folder.lock():
         if is_complete(config, folder.record) and not in_wandb_sweep():
-            return folder  # an agent's server still waits for what the folder holds already
+            return folder  # an agent's server would still wait for the results in the folder
         with open_logger(config, folder) as logger:
             if not is_trained(folder.record):
                 with folder.running(record):
@@ -75,7 +76,7 @@ def set_up_torch(config: Config) -> None:
     """Fix threads, seeds and determinism; keep Lightning quiet."""
     torch.set_num_threads(config["trainer"]["threads"])
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that takes 6% of a step
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes 6% of a step
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
@@ -97,13 +98,13 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     clock["stage2"] = time.monotonic()
     folder.stage("evaluation")
     network = Network(variant, config["trainer"])
-    if network.face_model is not bench.face_model:  # what the stored parameters are parameters of
+    if network.face_model is not bench.face_model:  # stored parameters are meaningless without their model
         save(network.face_model, folder.path / LEARNED_FILE)
     predictor = Timed(network)
     metrics, predictions = evaluate_run(predictor, bench, network.face_model)
     if curves := conflict_curves(folder.path / "conflict.jsonl"):
         metrics["conflict"], predictions = conflict_metrics(curves), predictions | curves
-    save_arrays(predictions, folder.path / "predictions.npz")
+    write_arrays(folder.path / "predictions.npz", predictions)
     clock["evaluation"] = time.monotonic()
     names = list(clock)
     timings = {f"{name}_seconds": clock[name] - clock[before] for before, name in zip(names, names[1:], strict=False)}
@@ -120,18 +121,20 @@ def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
         folder: Of the run.
 
     Raises:
-        RecfaceError: Its weights are not there (archived runs and copies leave them out), or of another network.
+        RecfaceError: Its weights are missing (archived runs and copies leave them out), or of another network.
     """
     path = folder.path / "checkpoints" / "final.pt"
     if not path.is_file():
-        raise RecfaceError(f"{path}: no weights there; run the experiment again")
+        raise RecfaceError(f"{path}: no weights here; rerun the experiment")
     scans = shared_scan_model(bench, folder) if "sfm" in bench.config else None
-    variant = build_variant(bench, stage=2, face_model=scans and scans.face_model)
-    state = {key: value for key, value in load_state(path).items() if not key.startswith(OF_PEOPLE)}
-    wanted = {key: value for key, value in variant.trained_state().items() if not key.startswith(OF_PEOPLE)}
+    variant = build_variant(bench, stage=2, face_model=scans.face_model if scans else None)
+    state, wanted = (
+        {key: value for key, value in whole.items() if key.startswith(PREDICTING)}
+        for whole in (load_state(path), variant.trained_state())
+    )
     if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in wanted.items()}:
-        raise RecfaceError(f"{path}: the weights are not those of the run's network; run the experiment again")
-    variant.load_state_dict(state, strict=False)  # it leaves out the frozen models
+        raise RecfaceError(f"{path}: the weights are those of another network; rerun the experiment")
+    variant.load_state_dict(state, strict=False)
     return variant
 
 
@@ -143,7 +146,8 @@ def _add_photos(config: Config, folder: RunFolder) -> None:
     values, predictions = evaluate_photos(network, bench, source, network.face_model)
     path = folder.path / "predictions.npz"
     with np.load(path) as stored:
-        save_arrays(dict(stored) | predictions, path)
+        write_arrays(path, dict(stored) | predictions)
     record = folder.record
+    assert record is not None  # it was finished
     protocols = record.protocols | {"photos": {key: PHOTO_PROTOCOLS[key].id for key in values}}
     folder.finish(record.metrics | {"photos": values}, protocols)

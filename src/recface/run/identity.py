@@ -1,4 +1,4 @@
-"""Which run a configuration is: its hash, its folder, and whether it is done. Without torch, so that sweeps can ask."""
+"""Which run a configuration is: its hash, its folder, and whether it is finished. Needs no torch: sweeps ask often."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from recface.versions import VERSIONS
 
 IGNORED = (*NEVER_HASHED, "name", "parent", "title", "tables", "data.photos", "face_model.path")
 STAGE1_READS = ("face_model", "data", "model", "loss", "optimizer", "trainer", "scale")
+"""The groups that stage 1 is given; settings of variants are none of them."""
 STAGE1_IGNORED = (*IGNORED, "scale.stage2_steps", "optimizer.stage2_rate")
 
 
 def face_model_digest(config: Mapping[str, Any]) -> str | None:
     """Hash of the face model's file, which stands in for its path in the run's hash.
 
-    A file that is not there is no error yet: the run finds out, and its record says so.
+    A missing file is no error yet: the run will fail, and its record say why.
     """
     path = config["face_model"]["path"]
     if path is None:
@@ -38,7 +39,7 @@ def _file_digest(path: str, changed: int) -> str:
 
 
 def stage1_config(config: Mapping[str, Any]) -> Config:
-    """The part of a configuration that stage 1 is given, and thus shared by all variants; its hash is of this alone."""
+    """The part of a configuration that stage 1 is given, beside the seed. Its hash is of this alone."""
     return without({key: config[key] for key in STAGE1_READS}, STAGE1_IGNORED)
 
 
@@ -54,10 +55,10 @@ def run_folder(config: Mapping[str, Any]) -> Path:
 
 
 def is_trained(record: RunRecord | None, versions: Mapping[str, int] = VERSIONS) -> TypeGuard[RunRecord]:
-    """Whether a record is that of a finished run of this code's versions."""
+    """Whether a record belongs to a finished run of this code's versions."""
     return record is not None and record.state == "finished" and record.versions == versions
 
 
 def is_complete(config: Mapping[str, Any], record: RunRecord | None, versions: Mapping[str, int] = VERSIONS) -> bool:
-    """Whether starting the run again would have nothing to do."""
+    """Whether a rerun would have nothing to do."""
     return is_trained(record, versions) and (not config["data"]["photos"] or "photos" in record.metrics)

@@ -46,16 +46,16 @@ class RunLogger(WandbLogger):
     def __init__(self, run: Run) -> None:
         super().__init__(experiment=run, project=run.project)
         self.before = 0  # steps of earlier stages
-        self.first = 0  # steps before those that the trainer counts: of earlier stages and killed processes
+        self.first = 0  # steps that the trainer does not count: of earlier stages and killed processes
         run.define_metric(X_AXIS)
         run.define_metric("*", step_metric=X_AXIS, step_sync=True)
 
     def begin_stage(self, before: int, first_step: int) -> None:
-        """Say where on the x axis a trainer's steps begin.
+        """Set where a trainer's steps begin on the x axis.
 
         Args:
             before: Steps of earlier stages.
-            first_step: Steps of this stage that an earlier, killed process did.
+            first_step: Steps of this stage by an earlier, killed process.
         """
         self.before, self.first = before, before + first_step
 
@@ -78,7 +78,7 @@ class RunLogger(WandbLogger):
     def publish(self, folder: RunFolder) -> None:
         """Send a run's record, and, once it is finished, its metrics, reduced predictions and checkpoint.
 
-        The folder is complete without it: what goes wrong here is told in one line and fails no run.
+        The folder is complete without it: an error here is told in one line and fails no run.
         """
         try:
             self._publish(folder)
@@ -89,6 +89,7 @@ class RunLogger(WandbLogger):
         import wandb
 
         run, record = self.experiment, folder.record
+        assert record is not None
         staged = stage_record(folder.path, run.dir)
         for path in staged:
             run.save(str(path), base_path=run.dir, policy="now")
@@ -97,7 +98,7 @@ class RunLogger(WandbLogger):
         for block, metrics in record.metrics.items():
             run.summary.update({f"{block}/{key}": value for key, value in metrics.items() if value is not None})
         if not run.offline and not reachable(run.settings.base_url):
-            # Artifacts would ask the server first, again and again; the rest waits on disk.
+            # Artifacts would ask the server again and again; everything else waits on disk.
             later = f"`wandb sync {Path(run.dir).parent}` sends it later"
             print(f"W&B: the server does not answer; {folder.path} is complete, {later}", file=sys.stderr)
             return
@@ -109,7 +110,7 @@ class RunLogger(WandbLogger):
 
 
 def reachable(url: str, seconds: float = 5.0) -> bool:
-    """Whether a server answers at all, whatever it says."""
+    """Whether a server answers, even with an error."""
     try:
         urllib.request.urlopen(url, timeout=seconds).close()
     except urllib.error.HTTPError:
@@ -122,7 +123,7 @@ def reachable(url: str, seconds: float = 5.0) -> bool:
 
 
 def has_key(base_url: str) -> bool:
-    """Whether there is a key for a W&B server, in the environment or where `wandb login` puts it."""
+    """Whether there is a key for a W&B server, in the environment or where `wandb login` stores it."""
     from requests.utils import get_netrc_auth
 
     named = any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"))
@@ -138,8 +139,7 @@ def in_wandb_sweep() -> bool:
 def open_logger(config: Config, folder: RunFolder) -> Iterator[RunLogger | None]:
     """Open the configured logger, and close it whatever happens; an exception marks the W&B run as failed.
 
-    Without a key the W&B run is kept offline, and so it is where no server answers; one line says so. Tables never
-    depend on it.
+    Without a key, or where no server answers, the W&B run is kept offline; one line says so. Tables never depend on it.
 
     Raises:
         RecfaceError: W&B refuses the run, for example for a wrong key.
@@ -154,7 +154,7 @@ def open_logger(config: Config, folder: RunFolder) -> Iterator[RunLogger | None]
     try:
         yield logger
         exit_code = 0
-        (folder.path / ID_FILE).unlink(missing_ok=True)  # run anew, it is another W&B run
+        (folder.path / ID_FILE).unlink(missing_ok=True)  # a rerun is another W&B run
     except BaseException:
         if folder.record is not None and folder.record.state == "failed":
             logger.publish(folder)
@@ -165,11 +165,11 @@ def open_logger(config: Config, folder: RunFolder) -> Iterator[RunLogger | None]
 
 
 def _start(config: Config, folder: RunFolder) -> Run:
-    """Start the W&B run, or go on with that of a killed process."""
+    """Start the W&B run, or resume that of a killed process."""
     import wandb
 
     settings, base_url = config["logger"], wandb.setup().settings.base_url
-    mode = os.environ.get("WANDB_MODE")
+    mode: Any = os.environ.get("WANDB_MODE")
     if mode is None and not has_key(base_url):
         print("W&B: no WANDB_API_KEY, so this run is kept offline", file=sys.stderr)
         mode = "offline"
@@ -180,11 +180,11 @@ def _start(config: Config, folder: RunFolder) -> Run:
         "name": f"{config['name']}-seed{config['seed']}",
         "dir": str(folder.path),
         "group": config["name"],
-        "job_type": "stage2",  # the stage that makes the result; `stage` in the history tells where stage 1 ends
+        "job_type": "stage2",  # the stage that makes the result
         "config": config,
         "tags": [config["variant"], config["scale"]["name"], config["face_model"]["name"]],
     }
-    if not in_wandb_sweep():  # else the agent has given all three
+    if not in_wandb_sweep():  # an agent sets all three
         options |= {"id": _run_id(folder), "project": settings["project"], "entity": settings["entity"]}
     try:
         return wandb.init(mode=mode, resume=None if mode in ("offline", "dryrun") else "allow", **options)

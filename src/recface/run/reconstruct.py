@@ -1,4 +1,4 @@
-"""Photos of one's own through a trained network: shapes, landmarks and meshes as files, and a picture."""
+"""Reconstruct your own photos with a trained network: shapes, landmarks and meshes as files, and a picture."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def open_run(path: Path, cache: Path | None = None) -> tuple[Workbench, Reconstr
 
     Args:
         path: Folder of the run.
-        cache: Folder of cached data, in place of the one that the run had.
+        cache: Folder of cached data; by default the run's own.
 
     Raises:
-        RecfaceError: No finished run there, or its weights or face model are missing.
+        RecfaceError: The folder holds no finished run of a network, or its weights or face model are missing.
     """
     record = read_record(path)
     if record.state != "finished" or "variant" not in record.config:
-        raise RecfaceError(f"{path}: is no finished run of a network ({record.experiment}, {record.state})")
+        raise RecfaceError(f"{path}: must be a finished run of a network, not {record.experiment} ({record.state})")
     folder = RunFolder.open(path)
     config: dict[str, Any] = record.config | {"data": record.config["data"] | {"sources": {}}}
-    # Stage 1 and scan models lie beside the run, wherever the folder of runs is now.
+    # Stage 1 and scan models lie beside the run, wherever it was moved.
     config["paths"] = record.config["paths"] | {"runs": str(path.resolve().parents[2])}
     if cache is not None:
         config["paths"]["cache"] = str(cache)
@@ -56,7 +56,7 @@ def open_run(path: Path, cache: Path | None = None) -> tuple[Workbench, Reconstr
 
 
 def open_faces(path: Path, bench: Workbench) -> Photos:
-    """Photos to reconstruct: a table as of training sources, or a folder of photos that are framed already.
+    """Open photos: a table as of training sources, or a folder of photos that are framed already.
 
     Raises:
         RecfaceError: No photo there, or as `read_photos`.

@@ -1,4 +1,4 @@
-"""The two training stages: landmark data first, then everything. Stage 1 is trained once and shared."""
+"""The two training stages: landmark data first, then everything. Stage 1 is trained once and shared by all variants."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Fo
 
 
 def _validate(variant: Reconstruction, bench: Workbench) -> dict[str, float]:
-    """All metrics of the validation people as the network stands."""
+    """All metrics of the validation people with the network in training."""
     network = Network(variant, bench.config["trainer"])
     return evaluate_validation(network, bench, network.face_model)
 

@@ -21,7 +21,8 @@ from recface.scan_stage.principal import SPARE, Principal, ScanStart, principal_
 from recface.scan_stage.scans import ScanBatches, ScanSet, check_scans
 from recface.settings import Config
 from recface.tracking import RunFolder
-from recface.variants.trainer import fit_quietly, load_state, quiet_trainer, save_arrays, save_state
+from recface.tracking.atomic import write_arrays
+from recface.variants.trainer import fit_quietly, load_state, quiet_trainer, save_state
 
 LATENTS_FILE = "latents.npz"
 CHECKPOINT_STEPS = 100
@@ -224,7 +225,7 @@ def train_scan_model(
         "latents": latents.astype(np.float32),
         "expression": decoder.expression.weight.detach().numpy(),
     }
-    save_arrays(arrays, folder.path / LATENTS_FILE)
+    write_arrays(folder.path / LATENTS_FILE, arrays)
 
 
 def fit_scans(decoder: ScanDecoder, batches: ScanBatches, folder: RunFolder, follow: RunFolder) -> None:

@@ -105,13 +105,8 @@ def quick_config(arguments: Sequence[str]) -> Config:
     """
     experiments = [text.partition("=")[2] for text in arguments if text.startswith("+experiment=")]
     others = tuple(text for text in arguments if not text.startswith("+experiment="))
-    layers = experiment_layers(experiments[0]) if experiments else []
-    if layers is None:
-        return compose(arguments, missing=True)
-    config = _composed(others)
-    for layer in layers:
-        config = _merged(config, layer)
-    return config
+    layers, complete = _layers(experiments[0]) if experiments else ([], True)
+    return functools.reduce(_merged, layers, _composed(others)) if complete else compose(arguments, missing=True)
 
 
 @functools.lru_cache
@@ -119,15 +114,16 @@ def _composed(arguments: tuple[str, ...]) -> Config:
     return compose(arguments, missing=True)
 
 
-def experiment_layers(name: str) -> list[Config] | None:
-    """The settings of an experiment and of those it builds on, the root's first; None where only Hydra can tell."""
-    content, layers = _experiment(name), []
+def _layers(experiment: str) -> tuple[list[Config], bool]:
+    """The files of an experiment and of those it builds on, the root's first, and whether they name no other group."""
+    content, layers, complete = _experiment(experiment), list[Config](), True
     for parent in content.pop("defaults", []):
-        above = experiment_layers(parent) if parent in known_experiments() else None
-        if above is None:
-            return None
-        layers += above
-    return [*layers, content]
+        if parent in known_experiments():
+            above, known = _layers(parent)
+            layers, complete = layers + above, complete and known
+        else:
+            complete = False
+    return [*layers, content], complete
 
 
 def _merged(config: Config, layer: Config) -> Config:
@@ -163,10 +159,10 @@ def experiment_rows() -> list[ExperimentRow]:
     """
     rows = []
     for experiment in known_experiments():
-        content = _inherited(experiment)
-        name = content.get("name", experiment)
-        row = ExperimentRow(name, content.get("title") or name, content.get("parent"), tuple(content.get("tables", ())))
-        rows.append(row)
+        layers, _ = _layers(experiment)
+        found = functools.reduce(_merged, layers)
+        name, title = found.get("name", experiment), layers[-1].get("title")
+        rows.append(ExperimentRow(name, title or name, found.get("parent"), tuple(found.get("tables", ()))))
     by_name = {row.name: row for row in rows}
 
     def ancestry(row: ExperimentRow) -> list[str]:
@@ -177,17 +173,6 @@ def experiment_rows() -> list[ExperimentRow]:
         return names
 
     return sorted(rows, key=ancestry)
-
-
-def _inherited(experiment: str) -> Config:
-    """Keys of an experiment's file, and those of the experiments in its `defaults:` but for their titles."""
-    content = _experiment(experiment)
-    above: Config = {}
-    for parent in content.pop("defaults", []):
-        if isinstance(parent, str) and parent in known_experiments():
-            above = _merged(above, _inherited(parent))
-    above.pop("title", None)
-    return _merged(above, content)
 
 
 def check_overrides(arguments: Sequence[str]) -> None:

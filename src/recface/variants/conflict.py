@@ -1,4 +1,4 @@
-"""Do recognition and reconstruction pull a network's shape apart? The gradients of both, looked at along training.
+"""Do recognition and reconstruction pull a network's shape apart? The gradients of both, compared along training.
 
 SFM's question (Jiang et al. 2023): Gaussian parameters make the two losses conflict, hyperspherical ones less. The
 measure is ours: the cosine of the two gradients with respect to the weights that both reach, below 0 where a step along
@@ -76,7 +76,7 @@ class ConflictLog:
         if step % self.every or not any(name in terms for name in RECOGNITION):
             return
         recognition, reconstruction = (
-            sum(weights[name] * terms[name] for name in names if name in terms and weights[name] > 0)
+            sum((weights[name] * terms[name] for name in names if name in terms and weights[name] > 0), torch.zeros(()))
             for names in (RECOGNITION, RECONSTRUCTION)
         )
         cosine = gradient_cosine(recognition, reconstruction, parameters)

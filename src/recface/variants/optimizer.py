@@ -1,4 +1,4 @@
-"""Muon for the convolutions and AdamW for the rest, as one optimiser."""
+"""Muon for the convolutions and AdamW for the rest, as one optimizer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from recface.errors import RecfaceError
 
 MUON_MOMENTUM = 0.9  # short training: forget old gradients sooner than the usual 0.95
 ORTHOGONALISATIONS = 4  # Newton-Schulz iterations; rough is enough
@@ -62,11 +60,12 @@ class MuonAdamW(torch.optim.Optimizer):
             adjust_lr_fn="match_rms_adamw",
         )
         self.adamw = torch.optim.AdamW(self.others, rate, betas, weight_decay=weight_decay, fused=True)
-        super().__init__([{"params": self.matrices}, {"params": self.others}], {"lr": rate})
+        groups: list[dict[str, Any]] = [{"params": self.matrices}, {"params": self.others}]
+        super().__init__(groups, {"lr": rate})
         self._share_groups()
 
     def _share_groups(self) -> None:
-        """Schedulers change the groups in place, so those seen from outside are the inner optimisers' own."""
+        """Schedulers change the groups in place, so those seen from outside are the inner optimizers' own."""
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
 
     @torch.no_grad()
@@ -102,25 +101,20 @@ class MuonAdamW(torch.optim.Optimizer):
 
 
 def build_optimizer(module: nn.Module, settings: dict[str, Any], rate: float) -> torch.optim.Optimizer:
-    """The configured optimiser over all trained parameters of a module.
+    """The configured optimizer over all trained parameters of a module.
 
     Args:
         module: A variant; its frozen parameters are left out.
-        settings: The configuration's group `optimizer`.
+        settings: The group `optimizer` of a checked configuration.
         rate: Largest learning rate of the schedule.
 
     Returns:
         AdamW; or with it, for the encoders' convolutions, Muon.
-
-    Raises:
-        RecfaceError: An unknown name.
     """
     trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     betas, decay = (0.9, settings["beta2"]), settings["weight_decay"]
     if settings["name"] == "adamw":
         return torch.optim.AdamW(trained.values(), rate, betas, weight_decay=decay, fused=True)
-    if settings["name"] != "muon":
-        raise RecfaceError(f"optimizer.name: no optimiser '{settings['name']}'; known are adamw, muon")
     inner = [name for name, parameter in trained.items() if name.startswith("encoders.") and parameter.ndim == 4]
     others = [parameter for name, parameter in trained.items() if name not in inner]
     return MuonAdamW([trained[name] for name in inner], others, rate, betas, decay)

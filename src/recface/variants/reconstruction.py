@@ -67,9 +67,17 @@ class Reconstructed:
 class Scans(Protocol):
     """Scans with their fitted coefficients, row by row; `recface.scan_stage.stage.ScanModel` is one."""
 
-    latents: np.ndarray
-    expression: np.ndarray
-    scans: Any
+    @property
+    def latents(self) -> np.ndarray:
+        """(N, K) identity parameters."""
+
+    @property
+    def expression(self) -> np.ndarray:
+        """(N, E) coefficients."""
+
+    @property
+    def scans(self) -> Any:
+        """scans[rows] is (n, V, 3) in mm."""
 
 
 class Reconstruction(lightning.LightningModule):
@@ -83,7 +91,7 @@ class Reconstruction(lightning.LightningModule):
         stage: 1 trains on landmark data alone, 2 on everything.
 
     Attributes:
-        weights: Weight of each term by name: the numbers in the sections of the class and of those that it derives from.
+        weights: Weight of each term by name: the numbers in the sections of its class and of the bases of that.
         first_step: First step of this process, > 0 where it resumes a killed one.
         conflict: Compares gradients of the terms, where a study asks for it.
         watch: Called with a step's batch, where it is set.
@@ -120,7 +128,7 @@ class Reconstruction(lightning.LightningModule):
             end=model["end"],
             grid=model["grid"],
             weights=model["weights"],
-        ).to(memory_format=torch.channels_last)
+        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self.confidence = ConfidenceNet(model["confidence_width"]) if model["confidence"] else None
         self.renderer = Renderer(face_model.triangles, config["scale"]["image_size"])
         self.frozen_trunk: nn.Module | None = None

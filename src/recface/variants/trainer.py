@@ -1,17 +1,15 @@
-"""What every stage's training shares: states on disk, and Lightning kept quiet."""
+"""Shared by every stage's training: states on disk, and a quiet Lightning trainer."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 
-from recface.tracking.atomic import replacing, write_arrays
+from recface.tracking.atomic import replacing
 
 State = dict[str, torch.Tensor]
 
@@ -27,13 +25,8 @@ def load_state(path: Path) -> dict[str, Any]:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write an npz atomically."""
-    write_arrays(path, arrays)
-
-
 def quiet_trainer(folder: Path, **settings: Any) -> lightning.Trainer:
-    """A Lightning trainer that prints nothing and writes nothing of its own: the run folder has it all.
+    """A Lightning trainer that prints and writes nothing of its own: everything is in the run folder.
 
     Args:
         folder: Its default folder.
