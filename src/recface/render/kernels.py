@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 def full_precision(function: Callable[P, T]) -> Callable[P, T]:
-    """Keep geometry in float32 or float64 even where the networks run under autocast (ours).
+    """Compute geometry and losses in float32 or float64 even where the networks run under autocast (ours).
 
     bfloat16 keeps 8 bits of mantissa: a vertex 100 mm from the origin would move by up to 0.25 mm, and a projected
     one by a quarter of a pixel. The cast is differentiable, so gradients go back in the caller's type.
