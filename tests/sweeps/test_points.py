@@ -16,7 +16,7 @@ def records(toy):
 
 
 def test_a_killed_sweep_goes_on_and_repeats_nothing(toy):
-    """SIGKILL in the middle of a point, whose process goes on alone: nobody else starts it, and its work counts."""
+    """SIGKILL in the middle of a point, whose process continues alone: no other starts it, and its work counts."""
     toy.grid(["done", "hold", "later"], seeds=[0])
     first = toy.start("--workers", "1")
     toy.wait(lambda: ["begin", "hold", "0"] in toy.order())
@@ -31,7 +31,7 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(toy):
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 0 and "3/3 points" in output and "experiment=done was finished before" in output
     assert toy.order("begin") == [["begin", name, "0"] for name in ("done", "hold", "later")]
-    assert toy.order("again") == [["again", "hold", "0"]]  # its own end was written by nobody, so it was asked
+    assert toy.order("again") == [["again", "hold", "0"]]  # nothing wrote down its end, so it was asked
     assert {record["state"] for record in records(toy).values()} == {"finished"}
 
 
@@ -82,7 +82,7 @@ def holder(lock):
                 continue
             if str(lock.resolve()) in links:
                 return int(process)
-    raise AssertionError(f"nobody holds {lock}")
+    raise AssertionError(f"no process holds {lock}")
 
 
 def test_two_processes_share_the_points(toy):

@@ -286,7 +286,7 @@ def test_nothing_yet_and_half_a_line(tmp_path):
     ],
 )
 def test_brackets_are_wandbs(settings, first_rung, eta):
-    """The best of three always goes on; the worst goes on up to its first rung, and not beyond it."""
+    """The best of three always continues; the worst continues up to its first rung, and not beyond it."""
     study = optuna.create_study(direction="maximize", pruner=pruner(EarlyTerminate(type="hyperband", **settings)))
     stopped = []
     for value in (3.0, 2.0, 1.0):

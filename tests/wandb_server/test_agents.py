@@ -152,7 +152,7 @@ def test_our_sweep_file_starts_run_py_rightly(server, tmp_path):
     """`wandb sweep sweeps/ablation.yaml`, and what the agent makes of it: run.py prints the configuration and ends."""
     sweep = create_sweep(server, ROOT / "sweeps" / "ablation.yaml", tmp_path)
     points = server.state.sweeps["sweep0"].waiting
-    assert len(points) == 12
+    assert len(points) == 15
     assert points[0] == {"+experiment": {"value": "baseline"}, "seed": {"value": 0}}
     del points[2:]
     (tmp_path / "src").mkdir()

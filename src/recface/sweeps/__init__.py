@@ -1,1 +1,1 @@
-"""W&B sweep files without a server: read, enumerate, run, watch. Nothing here imports torch."""
+"""Grids and Optuna studies of runs, resumable, without a server."""

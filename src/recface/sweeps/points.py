@@ -28,8 +28,8 @@ ENDED = ("finished", "failed", "pruned")
 class Claim:
     """A lock on a file, which the point's own process inherits and which the kernel gives up when its holders end.
 
-    `filelock` ends a lock with the process that took it. Here a run goes on when the sweep that started it is killed;
-    because the run has inherited the open file, nobody else starts the same point until it has ended too.
+    `filelock` ends a lock with the process that took it. Here a run continues when the sweep that started it is killed;
+    since it has inherited the open file, no other process starts the same point until the run has ended too.
 
     Attributes:
         descriptor: The open file, to pass on to the run.
@@ -125,15 +125,15 @@ class Job:
 
     @property
     def run(self) -> Path | None:
-        """Folder of its run, once it has told any progress."""
+        """Folder of its run, once it has reported progress."""
         return Path(self.progress["run"]) if self.progress.get("run") else None
 
 
 class Points(ABC):
     """The jobs of a sweep, whose ends are written down, and each of which one process at a time may run.
 
-    A point is settled if its file says so and, for this project's own runs, if the run's record says the same: what was
-    finished by hand or by a W&B agent is not run again, and what was deleted or is outdated is.
+    A point is settled if its file says so and, for this project's own runs, if the run's record agrees: runs finished by
+    hand or by a W&B agent are skipped, deleted or outdated ones are run again.
 
     Attributes:
         jobs: All points, for display; the list may grow.
@@ -166,7 +166,7 @@ class Points(ABC):
         return self.folder / f"{job.key}.lock"
 
     def outcome(self, job: Job) -> dict[str, Any]:
-        """What is written down about a point; {} if nothing is."""
+        """Content of a point's file; {} before there is one."""
         return read_progress(self.folder / f"{job.key}.json")
 
     def config(self, job: Job) -> Config:
@@ -264,7 +264,7 @@ class Grid(Points):
         self.retried = {key: written for key, written in failed.items() if written.get("state") == "failed"}
 
     def claim(self) -> Job | None:
-        """The next point that nobody works on and that is not settled, preferably one that need not wait."""
+        """The next point that is free and not settled, preferably one that need not wait for another's stage 1."""
         busy = [job for job in self.jobs if job.state == "running" and job.here] if self.own else []
         later = []
         for job in self.jobs:

@@ -117,7 +117,7 @@ def open_study(sweep: Sweep, folder: Path) -> optuna.Study:
     """The study of a sweep, made if needed: `study.journal` in its folder, one study for each definition.
 
     Another definition of the points, by the file or by overrides, is another study in the same journal. `run_cap` is no
-    part of the definition: with a larger one a study goes on.
+    part of the definition: with a larger one a study continues.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -173,7 +173,7 @@ def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
         except ValueError:
             continue  # the last line, half written
         step = row.get("step", number)
-        # A run that was killed goes on from its last checkpoint, and repeats the lines after it.
+        # A run that was killed resumes from its last checkpoint, and repeats the lines after it.
         rows = {before: kept for before, kept in rows.items() if before < step} | {step: row}
     values = []
     for row in rows.values():
@@ -191,7 +191,7 @@ def run_metric(run: Path | None, name: str) -> float:
         RecfaceError: There is no record, or no such metric in it.
     """
     if run is None:
-        raise RecfaceError(f"the run told no folder, so its {name} is not known")
+        raise RecfaceError(f"the run reported no folder, so its {name} is unknown")
     block, _, key = name.partition("/")
     metrics = read_record(run).metrics
     value = metrics.get(block, {}).get(key)
@@ -202,7 +202,7 @@ def run_metric(run: Path | None, name: str) -> float:
 
 
 class Search(Points):
-    """Points that an Optuna study draws as the sweep goes; its trials say which there are and how they ended.
+    """Points that an Optuna study draws while the sweep runs; its trials hold their parameters and how they ended.
 
     Args:
         sweep: A sweep of method random or bayes, or a grid with early termination.
@@ -258,7 +258,7 @@ class Search(Points):
         return self._report(job)
 
     def end(self, job: Job) -> None:
-        """Write down how a point ended, in the study too; "stopped" ones stay open there."""
+        """Write down how a point ended, in the study too, where "stopped" ones stay open."""
         value = None
         if job.state == "finished":
             value = 0.0  # without a metric all points are worth the same
@@ -269,7 +269,7 @@ class Search(Points):
                     job.state, job.reason, value = "failed", str(error), None
             self._report(job)  # its last lines too, so that a run of a few seconds is one to compare with
         claim, job.claim = job.claim, None
-        super().end(job)  # first the point's file: whoever finds the trial open again learns from it
+        super().end(job)  # the point's file first: a process that finds the trial still open reads it there
         for state, word in _STATES.items():
             if job.state == word:
                 self.study.tell(_number(job), value, state=state)
@@ -301,7 +301,7 @@ class Search(Points):
         return job
 
     def _report(self, job: Job) -> bool:
-        """Give the study what a run has written that it does not know yet; whether its pruner would stop the run."""
+        """Give the study the values that a run has written since; whether its pruner would stop the run."""
         metric = self.sweep.metric
         if self.sweep.early_terminate is None or metric is None or job.run is None:
             return False
@@ -320,7 +320,7 @@ class Search(Points):
 
     def _refresh(self) -> list[FrozenTrial]:
         """Read the study: jobs for all trials that count, and placeholders for those that are still to be drawn."""
-        # A process that was killed while it asked leaves a trial that lacks parameters for ever.
+        # A process that was killed while it asked leaves a trial without all parameters: skip it.
         trials = _without_retried(self.study.get_trials(deepcopy=False))
         counted = [trial for trial in trials if set(_drawn(trial)) == set(self.drawn)]
         for trial in counted:
@@ -345,7 +345,7 @@ def _number(job: Job) -> int:
 
 
 def _drawn(trial: FrozenTrial) -> dict[str, Any]:
-    """What was drawn for a trial, or given to it when it was enqueued."""
+    """Values drawn for a trial, or given to it when it was enqueued."""
     return trial.system_attrs.get("fixed_params", {}) | trial.params
 
 
@@ -356,6 +356,7 @@ def _without_retried(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _stored(draw: Draw, value: Any) -> Any:
-    """The form in which a study stores one of a categorical parameter's values."""
+    """The form in which a study stores one of a categorical parameter's values; 1 and true are two values."""
     assert isinstance(draw.distribution, CategoricalDistribution)
-    return next(choice for choice in draw.distribution.choices if draw.value(choice) == value)
+    wanted = (type(value), value)
+    return next(c for c in draw.distribution.choices if (type(draw.value(c)), draw.value(c)) == wanted)

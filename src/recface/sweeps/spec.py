@@ -138,7 +138,7 @@ LISTED = ("constant", "categorical", "int_uniform")
 
 
 def distribution_of(form: Mapping[str, Any]) -> str:
-    """The distribution of a parameter: as it says, or as W&B infers it from the other keys."""
+    """The distribution of a parameter: as named, or as W&B infers it from the other keys."""
     if "distribution" in form:
         return str(form["distribution"])
     if "value" in form:

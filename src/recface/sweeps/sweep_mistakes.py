@@ -1,4 +1,4 @@
-"""Reading a sweep file: all of its mistakes are told at once, each with its line, before anything runs.
+"""Reading a sweep file: all of its mistakes are reported at once, each with its line, before anything runs.
 
 For sweeps of this project's src/run.py that includes unknown keys, experiments and groups, and values that a run
 refuses. Values are read by Hydra's own grammar and checked as a run checks its configuration when it starts, so that a
@@ -223,7 +223,7 @@ def _check_group(file: SweepFile, name: str, known: Sequence[str]) -> None:
 
 
 def _key_mistake(name: str, known: Mapping[str, Mapping[str, Any]], lenient: bool) -> str | None:
-    """What is wrong with a parameter's name, given the keys under each choice of experiment and groups."""
+    """The mistake in a parameter's name, given the keys under each choice of experiment and groups."""
     key = name.lstrip("+")
     if name.startswith("+") and key.startswith(APPENDABLE):
         return None
@@ -247,7 +247,7 @@ def _check_values(file: SweepFile, names: Sequence[str], arguments: str, config:
     before = config_mistakes(config)
 
     def wrong(name: str, value: Any) -> list[str]:
-        """What one value makes wrong, in its own key or elsewhere."""
+        """Mistakes that one value makes, in its own key or elsewhere."""
         try:
             after = config_mistakes(with_value(config, name, value))
         except RecfaceError as error:
