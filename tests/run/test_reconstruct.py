@@ -15,7 +15,7 @@ from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.face_model import load
 from recface.face_model.mesh_files import read_mesh
-from recface.metrics.protocols.scan_rows import SEVEN_OF_68
+from recface.metrics.protocols.scans import SEVEN_OF_68
 from recface.metrics.readers.predictions import read_predictions
 from recface.render.camera import to_pixels
 from recface.run.experiment import run_experiment
@@ -153,9 +153,9 @@ def test_only_finished_networks_reconstruct(run, tmp_path):
         {key: value[:1] if value.ndim else value for key, value in state.items()},
     ):
         torch.save(changed, copy / "checkpoints" / "final.pt")  # a part of a network would predict at random
-        with pytest.raises(RecfaceError, match=r"final\.pt: the weights are those of another network of the run's network"):
+        with pytest.raises(RecfaceError, match=r"final\.pt: the weights are those of another network"):
             open_run(copy)
     record = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps(record | {"state": "failed"}))
-    with pytest.raises(RecfaceError, match=r"must be a finished run of a network \(sir, failed\)"):
+    with pytest.raises(RecfaceError, match=r"must be a finished run of a network, not sir \(failed\)"):
         open_run(copy)
