@@ -11,7 +11,7 @@ from tests.metrics.test_protocol_verification import scene
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
-from recface.metrics.protocols.landmarks import LANDMARK_COLUMNS
+from recface.metrics.protocols.shapes import LANDMARK_COLUMNS
 
 
 def test_every_protocol_states_what_it_is() -> None:

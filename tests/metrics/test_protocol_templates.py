@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 from tests.metrics.test_protocol_verification import plain_scores, plain_ten_fold
 
 from recface.errors import RecfaceError
-from recface.metrics.functional.similarity import identification, pool
+from recface.metrics.functional.verification import identification, pool
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
 from recface.metrics.protocols.verification import SIMILARITIES
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from recface.errors import RecfaceError
 from recface.metrics.functional import Pairs
-from recface.metrics.functional.similarity import linear_geometry_scores, mesh_scores, vector_scores
+from recface.metrics.functional.verification import linear_geometry_scores, mesh_scores, vector_scores
 from recface.metrics.functional.verification import fold_val, ten_fold
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
 from recface.metrics.protocols.verification import SIMILARITIES
@@ -143,7 +143,7 @@ def test_chunks_of_pairs_change_nothing(monkeypatch) -> None:
     columns = (torch.tensor(truth.pairs[name].to_numpy()) for name in ("first", "second", "same", "fold"))
     pairs, vectors = Pairs(*columns), torch.from_numpy(predictions.parameters)
     whole = vector_scores(vectors, pairs, cosine=True)
-    monkeypatch.setattr("recface.metrics.functional.similarity.CHUNK", 7)
+    monkeypatch.setattr("recface.metrics.functional.verification.CHUNK", 7)
     assert torch.equal(vector_scores(vectors, pairs, cosine=True), whole)
 
 

@@ -6,7 +6,7 @@ import pytest
 from recface.cli.program import main
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, Predictions
-from recface.metrics.protocols.scan_rows import SEVEN, row_name
+from recface.metrics.protocols.scans import SEVEN, row_name
 from recface.metrics.readers import match, read_truth
 
 NOW = BENCHMARKS["now-scan-to-mesh/v1"]

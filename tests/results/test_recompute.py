@@ -11,7 +11,7 @@ from recface.cli.program import main
 from recface.metrics import evaluate_shapes, protocol_ids, shape_errors
 from recface.metrics.functional import control_auc
 from recface.metrics.influence import measure
-from recface.metrics.readers.region import Region
+from recface.metrics.readers.predictions import Region
 from recface.results.backfill import measured_again
 from recface.results.recompute import compare_runs, read_test_set, rounding_bound
 from recface.results.records import find_records

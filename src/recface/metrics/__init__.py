@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recface.metrics.evaluation import MeasuredShapes, evaluate_shapes, masked_basis, shape_errors
-    from recface.metrics.functional.prior import warn_collapse
+    from recface.metrics.functional.distribution import warn_collapse
     from recface.metrics.protocols import CONDITION_PROTOCOLS, PHOTO_PROTOCOLS, PROTOCOLS, Protocol, protocol_ids
     from recface.metrics.sample_metric import SampleMetric
 
@@ -28,7 +28,7 @@ __all__ = [
 
 _MODULES = {
     "evaluation": ("MeasuredShapes", "evaluate_shapes", "masked_basis", "shape_errors"),
-    "functional.prior": ("warn_collapse",),
+    "functional.distribution": ("warn_collapse",),
     "protocols": ("CONDITION_PROTOCOLS", "PHOTO_PROTOCOLS", "PROTOCOLS", "Protocol", "protocol_ids"),
     "sample_metric": ("SampleMetric",),
 }

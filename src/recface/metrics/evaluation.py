@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recface.metrics.functional.clustering import clustering
+from recface.metrics.functional.distribution import clustering, parameter_energy, prior_kl
+from recface.metrics.functional.errors import per_vertex_error
 from recface.metrics.functional.geometry import JointSpace, check_basis, geometry_coordinates, geometry_distance_pairs
-from recface.metrics.functional.prior import parameter_energy, prior_kl
 from recface.metrics.functional.recognition import (
     control_auc,
     cross_verification,
@@ -21,7 +21,6 @@ from recface.metrics.functional.recognition import (
     truth_cosine,
 )
 from recface.metrics.functional.requirements import require_identities, require_modes, require_same_length
-from recface.metrics.functional.shape_error import per_vertex_error
 from recface.metrics.functional.verification import Pairs, auc, cosine_scores, verification, verification_pairs
 from recface.metrics.functional.weights import pair_weights, photo_weights, weighted_mean
 from recface.metrics.influence import influence_arrays, measure

@@ -10,7 +10,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols import CONDITION_PROTOCOLS
-from recface.metrics.readers.region import Region, read_region
+from recface.metrics.readers.predictions import Region, read_region
 from recface.results.recompute import FLAG, has_own_model, is_whole, read_test_set, run_model
 from recface.results.records import Entry
 from recface.tracking.archive import read_arrays, small_array, zip_arrays

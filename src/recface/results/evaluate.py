@@ -34,7 +34,7 @@ def evaluate(
         RecfaceError: Bad input.
     """
     from recface.metrics.readers import match, read_predictions, read_truth
-    from recface.metrics.readers.region import read_region, with_region
+    from recface.metrics.readers.predictions import read_region, with_region
 
     protocol = find_protocol(protocol_id)
     region = read_region(*split_model(face_model)) if face_model else None

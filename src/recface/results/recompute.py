@@ -25,7 +25,7 @@ from recface.metrics.protocols import (
     Truth,
 )
 from recface.metrics.readers import match
-from recface.metrics.readers.region import Region, read_region, with_region
+from recface.metrics.readers.predictions import Region, read_region, with_region
 from recface.results.records import Entry
 from recface.tracking.archive import read_arrays
 from recface.tracking.record import RunRecord, read_record

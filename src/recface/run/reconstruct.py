@@ -19,7 +19,7 @@ from recface.errors import RecfaceError
 from recface.face_model import save
 from recface.face_model.mesh_files import obj_text
 from recface.figures.reconstruction_picture import reconstruction_picture
-from recface.metrics.protocols.scan_rows import SEVEN_OF_68
+from recface.metrics.protocols.scans import SEVEN_OF_68
 from recface.metrics.readers.predictions import write_predictions
 from recface.run.evaluation import CHUNK, Network
 from recface.run.experiment import set_up_torch, trained_variant

@@ -20,7 +20,7 @@ import torch
 from recface.data.benchmark import Benchmark
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
-from recface.metrics.functional.clustering import clustering
+from recface.metrics.functional.distribution import clustering
 from recface.scan_stage import shape_models
 from recface.scan_stage.decoder import scan_counts
 from recface.scan_stage.principal import SPARE, Principal, principal_scores

@@ -9,7 +9,7 @@ from tests.metrics.protocols.conftest import DIRECTIONS, few
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS
-from recface.metrics.protocols.now import now_crop
+from recface.metrics.protocols.scans import now_crop
 
 NOW, METRICAL = BENCHMARKS["now-scan-to-mesh/v1"], BENCHMARKS["now-metrical-scan-to-mesh/v1"]
 AXES = np.array([70.0, 100.0, 85.0])

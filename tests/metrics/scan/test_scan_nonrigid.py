@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from recface.errors import RecfaceError
 from recface.metrics.scan import SearchMesh, Similarity
-from recface.metrics.scan.icp import (
+from recface.metrics.scan.alignment import (
     corresponding_error,
     merged,
     overall_alignment,

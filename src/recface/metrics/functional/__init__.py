@@ -1,9 +1,8 @@
 """The metrics as pure functions on tensors."""
 
-from recface.metrics.functional.clustering import clustering, nmcd
+from recface.metrics.functional.distribution import clustering, nmcd, parameter_energy, prior_kl, warn_collapse
+from recface.metrics.functional.errors import landmark_nme, nme_by_yaw, per_vertex_error, rigid_align, similarity_align
 from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
-from recface.metrics.functional.landmark_error import landmark_nme, nme_by_yaw
-from recface.metrics.functional.prior import parameter_energy, prior_kl, warn_collapse
 from recface.metrics.functional.recognition import (
     control_auc,
     cross_verification,
@@ -16,7 +15,6 @@ from recface.metrics.functional.recognition import (
     true_references,
     truth_cosine,
 )
-from recface.metrics.functional.shape_error import per_vertex_error, rigid_align, similarity_align
 from recface.metrics.functional.verification import (
     Pairs,
     auc,

@@ -9,7 +9,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.scan_rows import named, require_fields, required_path, row_name
+from recface.metrics.protocols.scans import named, require_fields, required_path, row_name
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.scan_rows import ScanRow, named, row_name, scan_rows
+from recface.metrics.protocols.scans import ScanRow, named, row_name, scan_rows
 
 if TYPE_CHECKING:
     from recface.metrics.scan import SearchMesh, Similarity

@@ -11,7 +11,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.scan_rows import (
+from recface.metrics.protocols.scans import (
     SEVEN_OF_68,
     ScanRow,
     named,
@@ -153,7 +153,7 @@ class REALYCorresponding(BenchmarkProtocol):
         """Errors of the four regions of one prediction, mm."""
         from recface.face_model.mesh_files import read_mesh
         from recface.metrics.scan import SearchMesh, require_points
-        from recface.metrics.scan.icp import corresponding_error, merged, overall_alignment, regional_alignment
+        from recface.metrics.scan.alignment import corresponding_error, merged, overall_alignment, regional_alignment
 
         if (scale := float(truth.table["scale"].iloc[row])) <= 0:
             raise RecfaceError(f"scale is {scale:g}, not above 0")

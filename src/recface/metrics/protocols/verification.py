@@ -64,7 +64,7 @@ def pair_scores(predictions: Predictions, pairs: Pairs, similarity: Similarity) 
     """
     import torch
 
-    from recface.metrics.functional.similarity import linear_geometry_scores, mesh_scores, vector_scores
+    from recface.metrics.functional.verification import linear_geometry_scores, mesh_scores, vector_scores
 
     cosine = similarity.kind == "cos"
     if similarity.space == "parameters":
@@ -189,7 +189,7 @@ def pool_predictions(predictions: Predictions, groups: np.ndarray) -> Prediction
     """
     import torch
 
-    from recface.metrics.functional.similarity import pool
+    from recface.metrics.functional.verification import pool
 
     names, code = np.unique(groups.astype(str), return_inverse=True)
     fields = {
@@ -282,7 +282,7 @@ class TemplateIdentification(BenchmarkProtocol):
         import torch
 
         from recface.metrics.functional import Pairs
-        from recface.metrics.functional.similarity import identification
+        from recface.metrics.functional.verification import identification
 
         pooled = _templates(predictions, truth, by_media=True)
         facts = truth.table[["template", "identity", "role"]].astype(str).drop_duplicates()

@@ -1,9 +1,16 @@
-"""Predicted meshes against raw scans: alignment, crops, exact distances."""
+"""Predicted meshes against raw scans: files, exact distances, alignment, and a non-rigid step."""
 
+from recface.metrics.scan.alignment import Fit, Similarity, icp, procrustes, sphere_crop, thin
 from recface.metrics.scan.distance import Nearest, SearchMesh, scan_to_mesh
-from recface.metrics.scan.files import Scan, read_array, read_landmarks, read_rows, read_scan
-from recface.metrics.scan.icp import Fit, icp, thin
-from recface.metrics.scan.similarity_transform import Similarity, procrustes, require_face, require_points, sphere_crop
+from recface.metrics.scan.files import (
+    Scan,
+    read_array,
+    read_landmarks,
+    read_rows,
+    read_scan,
+    require_face,
+    require_points,
+)
 
 __all__ = [
     "Fit",

@@ -18,7 +18,7 @@ import igl
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.scan.similarity_transform import require_points
+from recface.metrics.scan.files import require_points
 
 ON_EDGE = 1e-7  # barycentric weight below which a point lies on the opposite edge
 

@@ -1,0 +1,226 @@
+"""Protocols on single samples: errors where true correspondence or landmarks are known, and clusters by person."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from recface.errors import RecfaceError
+from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
+from recface.metrics.protocols.verification import tensor
+
+CHUNK = 128
+
+
+class _Correspondence(BenchmarkProtocol):
+    unit = "mm"
+    direction = "lower"
+    needs = ("vertices",)
+    columns = ("shape",)
+    values = {"mean": "mean over samples", "median": "median over samples", "std": "standard deviation over samples"}
+    with_scale = True
+
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Measure; see the base class."""
+        errors = self.errors(predictions, truth)
+        return {"mean": float(errors.mean()), "median": float(np.median(errors)), "std": float(errors.std())}
+
+    def errors(self, predictions: Predictions, truth: Truth) -> np.ndarray:
+        """(N,) mm: mean per-vertex error of each sample after alignment."""
+        import torch
+
+        from recface.metrics.functional.errors import per_vertex_error
+        from recface.metrics.readers.predictions import read_shapes
+
+        region = predictions.region
+        names = truth.table["shape"].astype(str).to_numpy()
+        shapes, row = read_shapes(truth.folder, names, truth.where)
+        if region is not None and shapes.shape[1] == len(region):
+            shapes = shapes[:, region]
+        parts = []
+        for start in range(0, len(predictions), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(predictions)))
+            predicted = torch.from_numpy(neutral_vertices(predictions, rows))
+            if predicted.shape[1:] != shapes.shape[1:]:
+                raise RecfaceError(
+                    f"{predictions.where}: {predicted.shape[1]:,} vertices, but {shapes.shape[1]:,} in the true shapes "
+                    f"of {truth.where}; this protocol needs one topology"
+                )
+            target = torch.from_numpy(np.asarray(shapes[row[rows]], np.float32))
+            parts.append(per_vertex_error(predicted, target, with_scale=self.with_scale).numpy())
+        return np.concatenate(parts).astype(np.float64)
+
+
+def neutral_vertices(predictions: Predictions, rows: np.ndarray) -> np.ndarray:
+    """(C, V, 3) mm, float32: shapes of some rows, decoded where only a basis is given."""
+    if predictions.vertices is not None:
+        return np.array(predictions.vertices[rows], np.float32)
+    assert predictions.parameters is not None and predictions.basis is not None and predictions.mean is not None
+    offsets = predictions.parameters[rows] @ predictions.basis.reshape(-1, predictions.basis.shape[2]).T
+    return (offsets.reshape(len(rows), -1, 3) + predictions.mean).astype(np.float32)
+
+
+@register
+class CorrespondenceSimilarity(_Correspondence):
+    """Mean per-vertex distance to the true shape in the same topology, after a similarity alignment.
+
+    Source: methods.md, "SFM", metrics [C]; alignment ours [O]. No closest points: these correlate weakly with the true
+    error. Alignment: Umeyama 1991, rotation, translation and scale of each sample, on the vertices measured, without
+    reflection. Crop: all vertices given, or the face region of the face model named. Similarity: none. Unit: mm.
+    """
+
+    id = "correspondence-similarity/v1"
+    source = "ours; docs/methods.md, SFM's mean per-vertex error"
+
+
+@register
+class CorrespondenceRigid(_Correspondence):
+    """Mean per-vertex distance to the true shape in the same topology, after a rigid alignment: size counts.
+
+    Source: methods.md, "SFM", metrics [C]; alignment ours [O]. Alignment: rotation and translation of each sample
+    (Kabsch 1976), on the vertices measured, without reflection. Crop: all vertices given, or the face region of the
+    face model named. Similarity: none. Unit: mm.
+    """
+
+    id = "correspondence-rigid/v1"
+    source = "ours; docs/methods.md, SFM's mean per-vertex error"
+    with_scale = False
+
+
+CLUSTERING_VALUES = {
+    "silhouette": "mean silhouette, in [-1, 1], higher is better",
+    "calinski_harabasz": "Calinski-Harabasz index, higher is better",
+    "davies_bouldin": "Davies-Bouldin index, lower is better",
+    "nmcd": "squared distance to the own centre over that between centres, lower is better",
+}
+
+
+class _Clustering(BenchmarkProtocol):
+    source = "Sphere Face Model's metrics (docs/methods.md); the first three as in scikit-learn"
+    unit = ""
+    direction = "higher"
+    columns = ("identity",)
+    values = CLUSTERING_VALUES
+
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Measure; see the base class."""
+        import torch
+
+        from recface.metrics.functional import clustering
+
+        identity = np.unique(truth.table["identity"].astype(str).to_numpy(), return_inverse=True)[1]
+        values = clustering(self.points(predictions), torch.from_numpy(identity))
+        return {key: float(value) for key, value in values.items()}
+
+    def points(self, predictions: Predictions):
+        """(N, D) coordinates that are clustered."""
+        raise NotImplementedError
+
+
+@register
+class ParameterClustering(_Clustering):
+    """Clustering of shape parameters by person: silhouette, Calinski-Harabasz, Davies-Bouldin, NMCD.
+
+    Source: methods.md, "SFM", metrics [C]; scikit-learn's definitions. Alignment: none. Crop: none. Similarity:
+    Euclidean on the parameters as the method has them. Unit: none.
+    """
+
+    id = "clustering-parameters/v1"
+    needs = ("parameters",)
+
+    def points(self, predictions: Predictions):
+        """The parameters."""
+        return tensor(predictions.parameters)
+
+
+@register
+class GeometryClustering(_Clustering):
+    """Clustering of neutral shapes by person: silhouette, Calinski-Harabasz, Davies-Bouldin, NMCD.
+
+    Source: methods.md, "SFM", metrics [C]; on geometry ours [O]. Alignment: none. Crop: all vertices given, or the face
+    region of the face model named. Similarity: root mean square vertex distance in mm. Unit: none.
+    """
+
+    id = "clustering-geometry/v1"
+    needs = ("vertices",)
+
+    def points(self, predictions: Predictions):
+        """Coordinates whose Euclidean distance is the root mean square vertex distance."""
+        from recface.metrics.functional import geometry_coordinates
+
+        if predictions.vertices is None:
+            return geometry_coordinates(tensor(predictions.parameters), tensor(predictions.basis))
+        flat = tensor(predictions.vertices).flatten(1).double()
+        return flat / (flat.shape[1] / 3) ** 0.5
+
+
+LANDMARK_COLUMNS = tuple(f"{axis}{number}" for number in range(1, 69) for axis in "xy")
+NME_VALUES = {
+    "nme_balanced": "mean of the three bins",
+    "nme_0_30": "mean over samples of |yaw| in [0, 30] degrees",
+    "nme_30_60": "(30, 60]",
+    "nme_60_90": "(60, 90]",
+    "nme": "mean over all samples",
+    "beyond_90": "samples beyond 90 degrees: in no bin, but in the mean over all",
+}
+
+
+class LandmarkError(BenchmarkProtocol):
+    """Base of the two protocols; they differ in the landmarks that count as true."""
+
+    unit = "%"
+    direction = "lower"
+    needs = ("landmarks",)
+    columns = ("yaw", "landmark_version", *LANDMARK_COLUMNS)
+    numbers = ("yaw", *LANDMARK_COLUMNS)
+    values = NME_VALUES
+    version: ClassVar[str]
+
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Measure; see the base class."""
+        import torch
+
+        from recface.metrics.functional import landmark_nme, nme_by_yaw
+
+        versions = truth.table["landmark_version"].astype(str).to_numpy()
+        if (other := np.flatnonzero(versions != self.version)).size:
+            raise RecfaceError(
+                f"{truth.where}: {truth.table['id'].iloc[other[0]]} has landmark_version {versions[other[0]]!r}; "
+                f"{self.id} takes {self.version!r} alone"
+            )
+        true = truth.table[list(LANDMARK_COLUMNS)].to_numpy(np.float64).reshape(-1, 68, 2)
+        nme = landmark_nme(tensor(predictions.landmarks).double(), torch.from_numpy(true))
+        degrees = truth.table["yaw"].to_numpy(np.float64)
+        bins = nme_by_yaw(nme, torch.from_numpy(np.radians(degrees)))
+        beyond = int((np.abs(degrees) > 90).sum())
+        return {"nme_balanced": bins.pop("nme_balanced"), **bins, "nme": float(nme.mean()), "beyond_90": beyond}
+
+
+@register
+class AFLW2000Original(LandmarkError):
+    """Normalised mean error of 68 projected points on AFLW2000-3D, by the landmarks it was published with.
+
+    Source: Zhu et al. 2016, 3DDFA, section 5 (methods.md, "Evaluation protocols" [C], field): mean distance over
+    sqrt(w h) of the true landmarks' bounding box, as a percentage; bins of absolute yaw [0,30], (30,60], (60,90] and
+    the mean of the bins. Landmarks: `pt3d_68` of the published .mat files; landmark_version "original".
+    Alignment: none. Crop: none; pixels of the original photo. Similarity: none. Unit: %.
+    """
+
+    id = "aflw2000-nme/v1"
+    source = "Zhu et al. 2016, 3DDFA; landmarks as published (pt3d_68)"
+    version = "original"
+
+
+@register
+class AFLW2000Reannotated(LandmarkError):
+    """Normalised mean error of 68 projected points on AFLW2000-3D, by the corrected landmarks.
+
+    Source: as aflw2000-nme, with the landmarks of Bulat and Tzimiropoulos 2017 ("How far are we", LS3D-W);
+    landmark_version "reannotated". Numbers of the two versions do not compare.
+    Alignment: none. Crop: none; pixels of the original photo. Similarity: none. Unit: %.
+    """
+
+    id = "aflw2000-nme-reannotated/v1"
+    source = "as aflw2000-nme; landmarks of Bulat and Tzimiropoulos 2017"
+    version = "reannotated"
