@@ -16,54 +16,18 @@ from torch import Tensor
 from recface.baselines.configuration import EosSettings
 from recface.baselines.given_landmarks import given_landmarks
 from recface.data import Source
-from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
+from recface.face_model.eos_format import to_eos
 from recface.render.camera import from_pixels, to_pixels
 from recface.run.evaluation import Predictor
-
-
-def eos_model(face_model: FaceModel, expression: str) -> Any:
-    """The face model as eos holds it, restricted to the 68 landmark vertices.
-
-    eos fits landmarks without contours from these rows of the bases alone, so the fit equals that of the whole model at
-    a fraction of the time. Both are whitened: coefficient 1 is one standard deviation.
-
-    Args:
-        face_model: The 3DMM.
-        expression: "linear": the units as a basis with a prior of weight `expression_weight`, of either sign.
-            "blendshapes": non-negative units, without a prior.
-
-    Returns:
-        An eos.morphablemodel.MorphableModel.
-
-    Raises:
-        RecfaceError: eos-py is not installed.
-    """
-    try:
-        import eos
-    except ImportError:
-        raise RecfaceError("eos: the package eos-py is not installed: pip install 'eos-py>=1.5,<2'") from None
-    kinds, rows, unused = eos.morphablemodel, face_model.landmark_rows.numpy(), [[0, 1, 2]]
-    mean = face_model.mean.numpy().reshape(-1)[rows]
-    variance = face_model.identity_sigma.numpy() ** 2
-    shape = kinds.PcaModel(mean, np.asfortranarray(face_model.identity_basis.numpy()[rows]), variance, unused)
-    units = face_model.expression_basis.numpy()[rows]
-    if expression == "blendshapes":
-        names = face_model.expression_names
-        moved = [kinds.Blendshape(name, np.ascontiguousarray(units[:, i])) for i, name in enumerate(names)]
-    else:
-        # eos multiplies basis and deviation again, so that coefficient 1 is the unit's full movement.
-        length = np.maximum(np.linalg.norm(units, axis=0), 1e-6)
-        moved = kinds.PcaModel(np.zeros_like(mean), np.asfortranarray(units / length), length**2, unused)
-    return kinds.MorphableModel(shape, moved, kinds.PcaModel())
 
 
 def fit_landmarks(model: Any, marks: np.ndarray, size: int, settings: EosSettings) -> tuple[np.ndarray, ...]:
     """Fit one photo.
 
     Args:
-        model: From `eos_model`.
+        model: From `to_eos`, of the landmarks alone.
         marks: (68, 2) landmarks in pixels.
         size: Width and height of the photo in pixels.
         settings: Iterations and weights.
@@ -99,7 +63,7 @@ def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: EosSetting
         settings: Noise, expressions, iterations and weights.
         seed: Seed of the noise.
     """
-    model = eos_model(face_model, settings.expression)
+    model = to_eos(face_model, landmarks_only=True, linear_expressions=settings.expression == "linear")
 
     def predict(source: Source) -> dict[str, Tensor]:
         size = source.images.shape[-1]
