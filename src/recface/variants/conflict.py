@@ -81,7 +81,7 @@ class ConflictLog:
         )
         cosine = gradient_cosine(recognition, reconstruction, parameters)
         # The separation term itself, so that its weight does not show in the curve.
-        values = (step, float(terms[RECOGNITION[0]]), float(reconstruction), cosine)
+        values = (step, float(terms[RECOGNITION[0]].detach()), float(reconstruction.detach()), cosine)
         with self.path.open("a") as file:
             file.write(json.dumps(dict(zip(FIELDS, values, strict=True))) + "\n")
 
