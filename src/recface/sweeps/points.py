@@ -132,7 +132,7 @@ class Job:
 class Points(ABC):
     """The jobs of a sweep, whose ends are written down, and each of which one process at a time may run.
 
-    A point is settled if its file says so and, for this project's own runs, if the run's record agrees: runs finished by
+    A point is settled if its file says so and, for this project's runs, if the run's record agrees: runs finished by
     hand or by a W&B agent are skipped, deleted or outdated ones are run again.
 
     Attributes:
