@@ -116,8 +116,8 @@ def test_unknown_fields_are_left_out(tmp_path):
 def test_names_of_earlier_records_are_read_as_todays(tmp_path, monkeypatch):
     renamed = {
         "config.sir.scale": "config.sir.softmax_scale",
-        "config.peer": "config.baseline",
-        "versions.peer": "versions.baseline",
+        "config.peer": "config.baselines",
+        "versions.peer": "versions.baselines",
     }
     monkeypatch.setattr("recface.tracking.record.RENAMED", renamed)
     record = RunRecord("sir", "0123abcd", 0)
@@ -129,17 +129,17 @@ def test_names_of_earlier_records_are_read_as_todays(tmp_path, monkeypatch):
     assert found.config == {
         "sir": {"softmax_scale": 16.0, "center": 0.1},
         "scale": {"name": "small"},
-        "baseline": {"method": "fit"},
+        "baselines": {"method": "fit"},
     }
     assert found.overrides == [
         "sir.softmax_scale=8",
         "~sir.softmax_scale",
-        "++baseline.method=eos",
-        "+baseline=fit",
+        "++baselines.method=eos",
+        "+baselines=fit",
         "scale=smoke",
         "sir.scale_up=1",
     ]
-    assert found.versions == {"benchmark": 1, "baseline": 1}
+    assert found.versions == {"benchmark": 1, "baselines": 1}
     write_record(tmp_path / "run.json", found)
     assert read_record(tmp_path) == found  # today's names stay
 

@@ -25,7 +25,6 @@ from recface.versions import BASELINES_VERSION, SCAN_VERSION, SHAPE_MODEL_VERSIO
 CURRENT = {
     **VERSIONS,
     "baselines": BASELINES_VERSION,
-    "peer": BASELINES_VERSION,  # the key's name in older records
     "scan": SCAN_VERSION,
     "shape_model": SHAPE_MODEL_VERSION,
 }

@@ -54,7 +54,7 @@ def parameter_energy(parameters: Tensor, weights: Tensor | None = None) -> Tenso
 def warn_collapse(energy: float | Tensor, where: str = "the predicted shapes") -> str | None:
     """A one-line warning where the parameter energy is below 0.1, else None.
 
-    Source: ours [O]; the collapse is a standing complaint about the field's tools (PEERS.md).
+    Source: ours [O]; the collapse is a standing complaint about the field's tools.
 
     Args:
         energy: a `parameter_energy`.
