@@ -1,5 +1,6 @@
 """Ten-fold protocols against a plain re-derivation in NumPy and scikit-learn's ROC."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from recface.errors import RecfaceError
 from recface.metrics.functional import Pairs
-from recface.metrics.functional.verification import linear_geometry_scores, mesh_scores, vector_scores
-from recface.metrics.functional.verification import fold_val, ten_fold
+from recface.metrics.functional.verification import (
+    fold_val,
+    linear_geometry_scores,
+    mesh_scores,
+    ten_fold,
+    vector_scores,
+)
 from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
 from recface.metrics.protocols.verification import SIMILARITIES
 
@@ -143,7 +149,7 @@ def test_chunks_of_pairs_change_nothing(monkeypatch) -> None:
     columns = (torch.tensor(truth.pairs[name].to_numpy()) for name in ("first", "second", "same", "fold"))
     pairs, vectors = Pairs(*columns), torch.from_numpy(predictions.parameters)
     whole = vector_scores(vectors, pairs, cosine=True)
-    monkeypatch.setattr("recface.metrics.functional.verification.CHUNK", 7)
+    monkeypatch.setattr(sys.modules[vector_scores.__module__], "CHUNK", 7)
     assert torch.equal(vector_scores(vectors, pairs, cosine=True), whole)
 
 

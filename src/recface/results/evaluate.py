@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols import BENCHMARKS, PHOTO_PROTOCOLS, PROTOCOLS, BenchmarkProtocol
+from recface.metrics.protocols import (
+    BENCHMARKS,
+    CONDITION_PROTOCOLS,
+    PHOTO_PROTOCOLS,
+    PROTOCOLS,
+    BenchmarkProtocol,
+)
 
 SCHEMA = "recface-evaluation/1"
+COLUMNS = {"benchmark": PROTOCOLS, "conditions": CONDITION_PROTOCOLS, "photos": PHOTO_PROTOCOLS}
+"""Blocks of our own benchmark and their columns."""
 
 
 def evaluate(
@@ -82,7 +90,7 @@ def find_protocol(name: str | None) -> BenchmarkProtocol:
         raise RecfaceError("--protocol is missing; --list names them")
     if name in BENCHMARKS:
         return BENCHMARKS[name]
-    if any(name == column.id for column in (*PROTOCOLS.values(), *PHOTO_PROTOCOLS.values())):
+    if any(name == column.id for columns in COLUMNS.values() for column in columns.values()):
         raise RecfaceError(f"{name} is a column of our benchmark: take benchmark-shapes/v1 or benchmark-photos/v1")
     near = difflib.get_close_matches(name, BENCHMARKS, n=3, cutoff=0.5)
     raise RecfaceError(f"no protocol {name}; {'near are ' + ', '.join(near) if near else '--list names them'}")
@@ -102,7 +110,7 @@ def listing() -> str:
         lines += [f"    source  {protocol.source}", f"    unit    {protocol.unit or 'none'}"]
         lines += [f"    needs   {needs(protocol)}", ""]
     lines.append("Columns of our own benchmark (source: ours, docs/methods.md; from the predictions of a run):")
-    for block, columns in (("benchmark", PROTOCOLS), ("photos", PHOTO_PROTOCOLS)):
+    for block, columns in COLUMNS.items():
         for key, column in columns.items():
             lines.append(f"    {column.id:<48} {block + '.' + key:<36} {column.unit or 'none':<5} {column.direction}")
     return "\n".join(lines)
@@ -141,7 +149,7 @@ def markdown() -> str:
             numbers,
         )
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    for block, columns in (("benchmark", PROTOCOLS), ("photos", PHOTO_PROTOCOLS)):
+    for block, columns in COLUMNS.items():
         for key, column in columns.items():
             cells = (f"`{column.id}`", f"{block} column", column.unit or "none", "ours; docs/methods.md", "a run", key)
             rows.append("| " + " | ".join(cells) + " |")

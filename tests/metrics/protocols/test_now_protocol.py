@@ -103,7 +103,7 @@ def test_bad_input_is_named_with_file_and_row(study, sphere, turn) -> None:
 
     metres = good.vertices * np.array([1, 0.001])[:, None, None]
     fails(
-        r"scans.csv, row 3 \(id photo1\): method.npz, photo1: 0.29\d+ across .* look like metres, multiply by 1000",
+        r"scans.csv, row 3 \(id photo1\): method.npz, photo1: a face must .* not 0.29\d+: these look like metres",
         vertices=metres,
     )
     broken = good.vertices.copy()
