@@ -73,6 +73,7 @@ class Copy:
             path.write_text(text.replace(before, after))
         else:
             assert not path.exists(), f"{block.title} exists already"
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.code)
 
     def run(self, *command: str) -> str:
@@ -83,7 +84,8 @@ class Copy:
         assert result.returncode == 0, f"{' '.join(command)[:200]}\n{result.stdout[-2000:]}\n{result.stderr[-3000:]}"
         return result.stdout
 
-    def shell(self, code: str) -> str:
-        """Run shell lines; `recface` is the copy's."""
+    @staticmethod
+    def shell(code: str) -> list[str]:
+        """A command that runs shell lines; `recface` is the copy's."""
         recface = f'recface() {{ "{sys.executable}" -m recface "$@"; }}\nset -e\n'
-        return self.run("bash", "-c", recface + code)
+        return ["bash", "-c", recface + code.replace("PYTHONPATH=", "PYTHONPATH=$PYTHONPATH:")]
