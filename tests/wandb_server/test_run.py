@@ -18,14 +18,13 @@ pytestmark = pytest.mark.slow
 TABLE = {
     "name": "toy",
     "title": "Toy",
-    "blocks": [{"name": "smoke", "metrics": "benchmark", "predictions": "test", "select": {"scale.name": "smoke"}}],
+    "blocks": [{"name": "smoke", "metrics": "benchmark", "select": {"scale.name": "smoke"}}],
     "rows": [{"experiment": "baseline"}, {"experiment": "sir", "parent": "baseline"}],
     "columns": [
         {"metric": "shape_error_mm", "direction": "lower", "digits": 6},
         {"metric": "geometry_auc", "direction": "higher", "digits": 6},
         {"metric": "prior_kl", "direction": "lower", "digits": 6},
     ],
-    "statistics": {"replicates": 100, "seed": 0},
 }
 
 
