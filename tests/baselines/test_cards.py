@@ -31,7 +31,7 @@ def test_protocols_of_cards_are_none_of_the_suites():
         ("value: 1.5", "value: many", "line 8: numbers.0.value must be a number, not 'many'"),
         ("direction: lower", "direction: up", "line 8: numbers.0.direction must be 'lower' or 'higher', not 'up'"),
         ("licence: unknown\n", "", "licence is missing"),
-        ("unit: mm", "units: mm", "numbers.0.units is no known key"),
+        ("unit: mm", "units: mm", "numbers.0.units is an unknown key"),
         ("name: A method", "name: [", "cannot be read"),
         ("name: A method", "name: A method\nname: B", "line 3: name is given twice"),
     ],

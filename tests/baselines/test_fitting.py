@@ -145,7 +145,7 @@ def test_photos_without_landmarks_are_refused(face_model, benchmark, frontal, na
     ("changes", "says"),
     [
         ({"method": "magic"}, "baselines.method must be one of mean_face, eos, fit, imported, not 'magic'"),
-        ({"nois": 1.0}, "baselines.nois is no known key"),
+        ({"nois": 1.0}, "baselines.nois is an unknown key"),
         ({"noise": -0.1}, "baselines.noise must be a number >= 0, not -0.1"),
         ({"iterations": 2.5}, "baselines.iterations must be a whole number >= 0, not 2.5"),
         ({"expression": "smile"}, "expression must be 'linear' or 'blendshapes', not 'smile'"),

@@ -20,7 +20,7 @@ RIGHT = {
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"nonsense": 1}, "line 10: nonsense is no known key"),
+        ({"nonsense": 1}, "line 10: nonsense is an unknown key"),
         ({"rows": [{"title": "x"}]}, "line 7: rows.0.experiment is missing"),
         ({"rows": [{"experiment": "a", "parent": "b"}]}, "line 8: rows.0.parent must be a row, not 'b'; known are a"),
         ({"columns": [{"metric": "m", "direction": "up"}]}, "columns.0.direction must be '', 'lower' or 'higher'"),

@@ -33,7 +33,7 @@ BAD = [
     ("data.sources.identity.share=0", "data.sources.identity.share must be a number > 0, not 0"),
     ("data.sources.identity.kind=x", "data.sources.identity.kind must be 'embedded' or 'manifest', not 'x'"),
     ("data.sources.identity.split=test", "data.sources.identity needs split: identity or landmark, not 'test'"),
-    ("+data.sources.identity.shar=1", "data.sources.identity.shar is no known key"),
+    ("+data.sources.identity.shar=1", "data.sources.identity.shar is an unknown key"),
     ("model.grid=0", "model.grid must be a whole number >= 1, not 0"),
     ("model.confidence=3", "model.confidence must be true or false, not 3"),
     ("loss.pixel=-1", "loss.pixel must be a number >= 0, not -1"),
@@ -42,7 +42,7 @@ BAD = [
     ("loss.pixel=much", "loss.pixel must be a number >= 0, not 'much'"),
     ("loss.pixel_from=1.5", "loss.pixel_from must be a number from 0 to 1, not 1.5"),
     ("loss.landmark_mode=l3", "loss.landmark_mode must be 'l1', 'l2' or 'squared', not 'l3'"),
-    ("+loss.pixl=1", "loss.pixl is no known key"),
+    ("+loss.pixl=1", "loss.pixl is an unknown key"),
     ("optimizer.name=sgd", "optimizer.name must be 'adamw' or 'muon', not 'sgd'"),
     ("optimizer.stage1_rate=0", "optimizer.stage1_rate must be a number > 0, not 0"),
     ("optimizer.beta2=1", "optimizer.beta2 must be a number >= 0 and < 1, not 1"),
@@ -158,7 +158,7 @@ class Toy(Settings):
         ({"weight": -0.5}, [("toy.weight", "must be a number >= 0, not -0.5")]),
         ({"inner": {"rate": float("inf")}}, [("toy.inner.rate", "must be a number >= 0, not inf")]),
         ({"steps": [1, -2]}, [("toy.steps.1", "must be a number >= 0, not -2")]),
-        (3, [("toy", "is no known key")]),
+        (3, [("toy", "is an unknown key")]),
     ],
 )
 def test_a_section_that_nobody_declares_holds_numbers_of_at_least_0(config, section, said) -> None:

@@ -97,7 +97,7 @@ def test_all_mistakes_are_told_at_once_in_one_line(tmp_path):
     text = str(caught.value)
     assert "\n" not in text
     for words in (
-        "methd is no known key",
+        "methd is an unknown key",
         "method must be 'grid', 'random' or 'bayes', not 'gird'",
         "run_cap must be a whole number >= 1, not 'ten'",
         "metric.name is missing",
@@ -105,7 +105,7 @@ def test_all_mistakes_are_told_at_once_in_one_line(tmp_path):
         "parameter a must be a mapping such as {value: 1}, not 1",
         "parameter b: values must hold at least 1 item",
         "parameter c: parameters nests",
-        "parameter d: vlaue is no known key",
+        "parameter d: vlaue is an unknown key",
         "parameter e needs value, values, or min and max",
     ):
         assert words in text

@@ -41,12 +41,12 @@ def at_root(monkeypatch, request):
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("methd: grid\n" + SIR, 3, "methd is no known key; known are program, method, parameters"),
+        ("methd: grid\n" + SIR, 3, "methd is an unknown key; known are program, method, parameters"),
         (SIR + "run_cap: 0\n", 6, "run_cap must be a whole number >= 1, not 0"),
         (
             SIR + "  seed:\n    vlaue: 1\n",
             7,
-            "parameter seed: vlaue is no known key; known are distribution",
+            "parameter seed: vlaue is an unknown key; known are distribution",
         ),
         (SIR + "  loss.pixl:\n    value: 1\n", 6, "loss.pixl is no configuration key; did you mean loss.pixel?"),
         (SIR + "  nothing.like.it:\n    value: 1\n", 6, "nothing.like.it is no configuration key: see configs/"),
@@ -112,7 +112,7 @@ def test_a_mistake_of_a_grid_has_its_line(tmp_path, text, line, words):
         ),
         ("    min: 0.5\n", 7, "parameter loss.pixel: max is missing"),
         ("    min: 0.5\n    max: big\n", 9, "max must be a number, not 'big'"),
-        ("    min: 0.5\n    max: 1.0\n    mu: 1\n", 10, "parameter loss.pixel: mu is no known key"),
+        ("    min: 0.5\n    max: 1.0\n    mu: 1\n", 10, "parameter loss.pixel: mu is an unknown key"),
         ("    distribution: log_uniform_values\n    min: 0.0\n    max: 1.0\n", 9, "min must be a number > 0, not 0.0"),
         ("    distribution: log_uniform_values\n    min: 1e-3\n    max: 1.0\n", 9, "YAML takes 1e-3 for text"),
         ("    distribution: int_uniform\n    min: 0.5\n    max: 2\n", 9, "min must be a whole number, not 0.5"),

@@ -1,4 +1,4 @@
-"""Build what a run needs from its configuration."""
+"""The workbench of a run: face model, benchmark and training sources, built from its configuration."""
 
 from __future__ import annotations
 

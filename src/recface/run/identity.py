@@ -16,14 +16,14 @@ from recface.versions import VERSIONS
 
 IGNORED = (*NEVER_HASHED, "name", "parent", "title", "tables", "data.photos", "face_model.path")
 STAGE1_READS = ("face_model", "data", "model", "loss", "optimizer", "trainer", "scale")
-"""The groups that stage 1 is given; settings of variants are none of them."""
+"""The groups that stage 1 is given; a variant's settings stay outside."""
 STAGE1_IGNORED = (*IGNORED, "scale.stage2_steps", "optimizer.stage2_rate")
 
 
 def face_model_digest(config: Mapping[str, Any]) -> str | None:
     """Hash of the face model's file, which stands in for its path in the run's hash.
 
-    A missing file is no error yet: the run will fail, and its record say why.
+    A missing file is no error yet: the run will fail and its record will say why.
     """
     path = config["face_model"]["path"]
     if path is None:

@@ -42,11 +42,11 @@ def config_folders() -> list[Path]:
     """The project's configurations, and the user's own folder where RECFACE_CONFIGS names one.
 
     Raises:
-        RecfaceError: It names none.
+        RecfaceError: There is no such folder.
     """
     own = os.environ.get("RECFACE_CONFIGS")
     if own and not Path(own).is_dir():
-        raise RecfaceError(f"RECFACE_CONFIGS: {own} is no folder")
+        raise RecfaceError(f"RECFACE_CONFIGS: {own} must be a folder")
     return [CONFIGS, *([Path(own).resolve()] if own else [])]
 
 

@@ -78,7 +78,7 @@ def describe(error: ErrorDetails) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        return "is no known key"
+        return "is an unknown key"
     if kind == "literal_error":
         return f"must be {context['expected']}, not {value!r}"
     if kind in _BOUNDS:
@@ -133,7 +133,7 @@ def read_yaml(path: str | Path) -> tuple[Any, Lines]:
     """Read a YAML file with the line of every key.
 
     Raises:
-        RecfaceError: It cannot be read, is no YAML, or gives a key twice.
+        RecfaceError: It cannot be read, is malformed, or gives a key twice.
     """
     try:
         content, lines = read_lines(Path(path).read_text())

@@ -1,4 +1,4 @@
-"""Turn what W&B's agent writes on a command line into Hydra's grammar. Imports nothing heavy."""
+"""From W&B's grammar on a command line to Hydra's. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 ADDED = "data.sources."
-"""Beginning of the keys that one may add to the configuration: training sources of one's own."""
+"""Beginning of the keys that may be added to the configuration: training sources of your own."""
 
 MACHINE = ("paths", "logger")
-"""What a re-sent configuration says about the machine that first worked on the run, not about the run."""
+"""Keys of a re-sent configuration that describe the machine that first worked on the run, not the run."""
 
 # Hydra's own options that take a value after an equals sign; every other --key=value is an override.
 _HYDRA = ("cfg", "info", "package", "config-path", "config-name", "config-dir", "experimental-rerun")
@@ -30,7 +30,7 @@ def normalise_arguments(arguments: Sequence[str], environment: Mapping[str, str]
     - Under `wandb agent` (it sets WANDB_SWEEP_ID) `logger=wandb` is added where no logger is chosen: a sweep whose runs
       do not report would wait for them for ever.
 
-    Hydra's own options pass untouched, and so does everything that is no override.
+    Hydra's own options, and all other words that set no key, pass untouched.
 
     Args:
         arguments: The command line without the program.

@@ -310,7 +310,7 @@ def config_mistakes(
         elif isinstance(config[key], Mapping):
             found += _number_mistakes(config[key], key)
         else:
-            found.append((key, "is no known key"))
+            found.append((key, "is an unknown key"))
     return found
 
 
@@ -355,7 +355,7 @@ def known_variants() -> list[str]:
 
 
 def variant_mistake(name: str) -> str | None:
-    """What is wrong with the name of a variant; None for `NAME` in recface/variants/ and for `package.module:Class`."""
+    """The mistake in a variant's name; None for a module of recface/variants/ and for `package.module:Class`."""
     module, colon, _ = name.partition(":")
     if not colon:
         known = ", ".join(known_variants())

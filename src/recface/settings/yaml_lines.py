@@ -13,11 +13,11 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Mistake:
-    """Something wrong in a file.
+    """A mistake in a file.
 
     Attributes:
         line: Line in the file, from 1; None for what came from the command line.
-        text: What is wrong and what to do, without its place.
+        text: The mistake and its remedy, without the place.
     """
 
     line: int | None

@@ -113,7 +113,7 @@ class SweepFile:
                     self.forms[name] = form_of(form)
             checked["parameters"] = self.forms
         for place, text in declared.mistakes(Sweep, checked):
-            known = f"; known are {', '.join(Sweep.model_fields)}" if text == "is no known key" else ""
+            known = f"; known are {', '.join(Sweep.model_fields)}" if text == "is an unknown key" else ""
             self.tell(f"{'.'.join(map(str, place))} {text}{known}", *place)
         self._check_method()
 
@@ -157,7 +157,7 @@ def form_mistakes(form: Any) -> list[declared.Mistake]:
     if "parameters" in form:
         return [(("parameters",), "nests, which Hydra cannot take: write the keys with dots, as in optimizer.name")]
     if not {"value", "values", "distribution", "min", "max"} & set(form):
-        text = f"is no known key; known are {', '.join(FORM_KEYS)}"
+        text = f"is an unknown key; known are {', '.join(FORM_KEYS)}"
         return [((key,), text) for key in form if key not in FORM_KEYS] or [((), "needs value, values, or min and max")]
     name = distribution_of(form)
     if name not in FORMS:

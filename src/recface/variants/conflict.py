@@ -26,7 +26,7 @@ def gradient_cosine(first: Tensor, second: Tensor, parameters: Iterable[nn.Param
     Args:
         first: A scalar of the graph, which is kept.
         second: Another.
-        parameters: What to derive by; those that a scalar does not reach count as zero.
+        parameters: The gradients' variables; those that a scalar does not reach count as zero.
 
     Returns:
         The cosine; NaN where a gradient is zero.
@@ -65,7 +65,7 @@ class ConflictLog:
     def look(
         self, step: int, terms: Mapping[str, Tensor], weights: Mapping[str, float], parameters: Iterable[nn.Parameter]
     ) -> None:
-        """Measure one step, if it is one of those to measure.
+        """Measure a step, if it is the n-th.
 
         Args:
             step: Its number.
@@ -87,7 +87,7 @@ class ConflictLog:
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
-    """What a `ConflictLog` wrote; [] where there is nothing."""
+    """Lines of a `ConflictLog`; [] where there is none."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
@@ -99,7 +99,7 @@ def conflict_curves(path: Path) -> dict[str, np.ndarray]:
 
 
 def conflict_metrics(curves: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """What the curves come to.
+    """Summarise the curves.
 
     Args:
         curves: Of `conflict_curves`.
