@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -230,7 +230,7 @@ class MeasuredShapes:
         """
         photos, pairs = photo_weights(weights, self.identity), self.pairs
         of_pairs = pair_weights(photos, pairs.first, pairs.second, pairs.same)
-        metrics = {}
+        metrics: dict[str, Tensor] = {}
         for name, chosen in conditions.items():
             if not chosen.any():
                 continue
@@ -297,7 +297,7 @@ def measured_blocks(
 
 
 def measured_control(
-    parameters: Tensor, identity: Tensor, albedo: Tensor, basis: Tensor, control: str
+    parameters: Tensor, identity: Tensor, albedo: Tensor, basis: Tensor, control: Literal["shape", "albedo"]
 ) -> tuple[dict[str, float], Arrays]:
     """The metric of a control set by key, and the influences; arguments as `functional.control_auc`."""
     people, key = identity.unique().numpy(), f"control_{control}_auc"

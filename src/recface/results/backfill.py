@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -114,7 +114,8 @@ def measured_again(
         basis, sigma = (torch.from_numpy(x[..., :modes].copy()) for x in (region.basis, region.sigma))
     flags = {name.removeprefix(FLAG): torch.from_numpy(chosen) for name, chosen in conditions.items()}
     blocks, _, found = measured_blocks(read_test_set(arrays, basis, sigma, region and region.mean), flags)
-    for control in ("shape", "albedo"):
+    controls: tuple[Literal["shape", "albedo"], ...] = ("shape", "albedo")
+    for control in controls:
         if f"control_{control}_parameters" in arrays:
             found |= measured_control(*_columns(arrays, f"control_{control}", "group"), basis, control)[1]
     if "photos_parameters" in arrays:

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -144,7 +144,8 @@ class Network:
 
 
 Predictions = dict[str, np.ndarray]
-CONTROLS = ("shape", "albedo")
+Control = Literal["shape", "albedo"]
+CONTROLS: tuple[Control, ...] = ("shape", "albedo")
 
 
 class Geometry:
@@ -252,7 +253,7 @@ def evaluate_test(
 
 
 def evaluate_control(
-    predictor: Predictor, bench: Workbench, control: str, face_model: FaceModel | None = None
+    predictor: Predictor, bench: Workbench, control: Control, face_model: FaceModel | None = None
 ) -> tuple[dict[str, float], Predictions]:
     """Verification on one of the two control sets: do shapes recognize by appearance?
 

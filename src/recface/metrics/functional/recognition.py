@@ -336,6 +336,7 @@ def control_auc(
         RecfaceError: where the control has no genuine or no impostor pair, or as `geometry_distance_pairs`.
     """
     require_same_length(parameters=parameters, identities=identities, groups=groups)
+    pairing: Literal["impostors_within", "genuine_across"]
     pairing = "genuine_across" if control == "shape" else "impostors_within"
     pairs = verification_pairs(identities, folds=1, seed=seed, groups=groups, pairing=pairing)
     of_pairs = pair_weights(photo_weights(weights, identities), pairs.first, pairs.second, pairs.same)

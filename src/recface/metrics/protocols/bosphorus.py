@@ -66,8 +66,8 @@ def _values(
     from recface.metrics.functional.recognition import rank1, sir_metric
 
     distances, apart = (weighted_distances(x, references, weights) for x in (parameters, references))
-    people, who = torch.from_numpy(people), torch.from_numpy(who)
-    return {"sir": float(sir_metric(distances, people, who, apart)), "rank1": float(rank1(distances, people, who))}
+    of = torch.from_numpy(people), torch.from_numpy(who)
+    return {"sir": float(sir_metric(distances, *of, apart)), "rank1": float(rank1(distances, *of))}
 
 
 class _BosphorusSIR(BenchmarkProtocol):

@@ -240,7 +240,7 @@ class BenchmarkPhotos(_Benchmark):
 
         from recface.metrics.functional import cross_verification
 
-        neutral = (truth.table["expression"] == "neutral").to_numpy()
+        neutral = (truth.table["expression"] == "neutral").to_numpy(copy=True)
         identity, parameters = _codes(truth, "identity"), tensor(predictions.parameters).float()
         if not len(np.intersect1d(identity[neutral], identity[~neutral])):
             raise RecfaceError(f"{truth.where}: nobody has both a photo whose expression is 'neutral' and another")

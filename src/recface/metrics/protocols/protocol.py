@@ -47,6 +47,12 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def array(self, name: str) -> np.ndarray:
+        """A field that the protocol needs, whose presence was checked before."""
+        values = getattr(self, name)
+        assert values is not None, f"{self.where} lacks {name}"
+        return values
+
 
 @dataclass(frozen=True)
 class Truth:

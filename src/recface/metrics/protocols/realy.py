@@ -140,8 +140,8 @@ class REALYCorresponding(BenchmarkProtocol):
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Mean error in mm of all four regions and of each; see the class and `base`."""
         require_fields(self.id, self.needs, predictions, truth)
-        if predictions.points.shape[1:] != (KEYPOINTS, 3):
-            raise RecfaceError(f"{predictions.where}: points are {predictions.points.shape}, expected (N, 85, 3)")
+        if (shape := predictions.array("points").shape)[1:] != (KEYPOINTS, 3):
+            raise RecfaceError(f"{predictions.where}: points are {shape}, expected (N, 85, 3)")
         errors = []
         for row in range(len(truth)):
             with named(row_name(truth, row)):
@@ -162,8 +162,8 @@ class REALYCorresponding(BenchmarkProtocol):
         if len(true) != KEYPOINTS:
             raise RecfaceError(f"{path}: {len(true)} keypoints, expected 85")
         name = f"{predictions.where}, {predictions.ids[row]}"
-        points = require_points(predictions.points[row], f"{name}: points")
-        plain = SearchMesh(predictions.vertices[row], predictions.triangles, name)
+        points = require_points(predictions.array("points")[row], f"{name}: points")
+        plain = SearchMesh(predictions.array("vertices")[row], predictions.array("triangles"), name)
         rough = overall_alignment(points[list(SEVEN_OF_68)], true[list(SEVEN_OF_68)])
         errors = []
         for region in REGIONS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -150,10 +150,9 @@ def scan_rows(
     from recface.metrics.scan import read_landmarks, read_scan, require_face, require_points
 
     require_fields(protocol, ("vertices", "triangles", "points"), predictions, truth)
-    if predictions.points.shape[1:] != (len(SEVEN), 3):
-        raise RecfaceError(
-            f"{predictions.where}: points are {predictions.points.shape}, expected (N, 7, 3): {', '.join(SEVEN)}"
-        )
+    points = predictions.array("points")
+    if points.shape[1:] != (len(SEVEN), 3):
+        raise RecfaceError(f"{predictions.where}: points are {points.shape}, expected (N, 7, 3): {', '.join(SEVEN)}")
     scans = [required_path(truth, row, "scan") for row in range(len(truth))]
     last: tuple[Path, Scan] | None = None
     for row in sorted(range(len(truth)), key=lambda row: str(scans[row])):
@@ -162,7 +161,7 @@ def scan_rows(
                 last = scans[row], read_scan(scans[row])
             landmarks = read_landmarks(required_path(truth, row, "landmarks"), SEVEN + extra)
             name = f"{predictions.where}, {predictions.ids[row]}"
-            vertices = require_points(predictions.vertices[row], f"{name}: vertices")
+            vertices = require_points(predictions.array("vertices")[row], f"{name}: vertices")
             require_face(vertices, name)
             yield (
                 row,
@@ -170,9 +169,9 @@ def scan_rows(
                     scan=last[1],
                     landmarks=landmarks,
                     vertices=vertices,
-                    triangles=predictions.triangles,
-                    points=require_points(predictions.points[row], f"{name}: points"),
-                    file=lambda column, row=row: path_of(truth, row, column),
+                    triangles=predictions.array("triangles"),
+                    points=require_points(points[row], f"{name}: points"),
+                    file=partial(path_of, truth, row),
                     name=name,
                 ),
             )
@@ -249,7 +248,7 @@ class FaceWarehouse(BenchmarkProtocol):
 
         name = f"{predictions.where}, {predictions.ids[row]}"
         target = read_scan(required_path(truth, row, "scan")).vertices
-        vertices = require_points(predictions.vertices[row], f"{name}: vertices")
+        vertices = require_points(predictions.array("vertices")[row], f"{name}: vertices")
         require_face(vertices, name)
         path = path_of(truth, row, "correspondence")
         with named(name):
@@ -291,7 +290,7 @@ def now_crop(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
     base, bridge = landmarks[4], (landmarks[1] + landmarks[2]) / 2
     eyes, nose = np.linalg.norm(landmarks[0] - landmarks[3]), np.linalg.norm(bridge - base)
-    return sphere_crop(vertices, base + RAISED * (bridge - base), CROP * (eyes + nose) / 2)
+    return sphere_crop(vertices, base + RAISED * (bridge - base), float(CROP * (eyes + nose) / 2))
 
 
 def now_distances(

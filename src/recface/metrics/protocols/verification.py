@@ -8,7 +8,7 @@ Template protocols: YTF by the mean of a video, IJB-style verification and ident
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -147,32 +147,6 @@ class TenFold(BenchmarkProtocol):
         return ten_fold(pair_scores(predictions, pairs, self.similarity), pairs.same, pairs.fold)
 
 
-def _ten_fold(name: str, count: int, source: str, similarity: Similarity) -> type[TenFold]:
-    """The protocol of one list under one similarity."""
-    length = f"{count:,} pairs" if count else "pairs of any number"
-    document = f"""Verification of {name}: {length} in ten folds, in the file's order.
-
-    Source: {source}; threshold and VAL at FAR 1e-3 from the other nine folds (methods.md; without interpolation, ours).
-    Alignment: none; neutral shapes are compared as the method gives them. Crop: all vertices given, or the face region
-    of the face model named. Similarity: {similarity.text}. Unit: rates in [0, 1].
-    """
-    members = {
-        "__doc__": document,
-        "__module__": __name__,
-        "id": f"{name}-10fold-{similarity.name}/v1",
-        "source": source,
-        "needs": (similarity.space,),
-        "pairs": count,
-        "similarity": similarity,
-    }
-    return type(f"{name}-{similarity.name}".title().replace("-", ""), (TenFold,), members)
-
-
-for _name, (_count, _source) in LISTS.items():
-    for _similarity in SIMILARITIES:
-        register(_ten_fold(_name, _count, _source, _similarity))
-
-
 FARS = {"tar_at_far_1e1": 1e-1, "tar_at_far_1e2": 1e-2, "tar_at_far_1e3": 1e-3, "tar_at_far_1e4": 1e-4}
 RANKS = (1, 5, 10)
 
@@ -192,7 +166,7 @@ def pool_predictions(predictions: Predictions, groups: np.ndarray) -> Prediction
     from recface.metrics.functional.verification import pool
 
     names, code = np.unique(groups.astype(str), return_inverse=True)
-    fields = {
+    fields: dict[str, Any] = {
         name: pool(tensor(values), torch.from_numpy(code)).numpy()
         for name in ("parameters", "vertices")
         if (values := getattr(predictions, name)) is not None
@@ -308,30 +282,51 @@ class TemplateIdentification(BenchmarkProtocol):
         return {f"rank_{k}": float(rate) for k, rate in zip(RANKS, rates, strict=True)}
 
 
-_FAMILIES = {
-    "ytf-10fold": (VideoTenFold, "Verification of YTF: 5,000 pairs of videos in ten folds; a video is the mean of its"),
-    "ijb-verification": (TemplateVerification, "Verification of template pairs: TAR at FAR. A template is the mean of"),
-    "ijb-identification": (TemplateIdentification, "Closed-set identification of templates. A template is the mean of"),
-}
+def _register(name: str, base: Any, first: str, source: str, note: str = "", pairs: int | None = None) -> None:
+    """Register a family of protocols: one for each similarity."""
+    for similarity in SIMILARITIES:
+        document = f"""{first}
 
-
-def _protocol(name: str, base: type[BenchmarkProtocol], first: str, similarity: Similarity) -> type[BenchmarkProtocol]:
-    pooled = "frames" if base is VideoTenFold else "its media, a medium the mean of its frames"
-    document = f"""{first} {pooled}.
-
-    Source: {base.source}. Alignment: none; neutral shapes are compared as the method gives them. Crop: all vertices
+    Source: {source}{note}. Alignment: none; neutral shapes are compared as the method gives them. Crop: all vertices
     given, or the face region of the face model named. Similarity: {similarity.text}. Unit: rates in [0, 1].
     """
-    members = {
-        "__doc__": document,
-        "__module__": __name__,
-        "id": f"{name}-{similarity.name}/v1",
-        "needs": (similarity.space,),
-        "similarity": similarity,
-    }
-    return type(f"{name}-{similarity.name}".title().replace("-", ""), (base,), members)
+        members = {
+            "__doc__": document,
+            "__module__": __name__,
+            "id": f"{name}-{similarity.name}/v1",
+            "source": source,
+            "needs": (similarity.space,),
+            "similarity": similarity,
+        } | ({} if pairs is None else {"pairs": pairs})
+        register(type(f"{name}-{similarity.name}".title().replace("-", ""), (base,), members))
 
 
-for _name, (_base, _first) in _FAMILIES.items():
-    for _similarity in SIMILARITIES:
-        register(_protocol(_name, _base, _first, _similarity))
+for _name, (_count, _source) in LISTS.items():
+    _length = f"{_count:,} pairs" if _count else "pairs of any number"
+    _register(
+        f"{_name}-10fold",
+        TenFold,
+        f"Verification of {_name}: {_length} in ten folds, in the file's order.",
+        _source,
+        "; threshold and VAL at FAR 1e-3 from the other nine folds (methods.md; without interpolation, ours)",
+        _count,
+    )
+_POOLED = "A template is the mean of its media, a medium the mean of its frames."
+for _name, _base, _first in (
+    (
+        "ytf-10fold",
+        VideoTenFold,
+        "Verification of YTF: 5,000 pairs of videos in ten folds; a video is the mean of its frames.",
+    ),
+    (
+        "ijb-verification",
+        TemplateVerification,
+        f"Verification of template pairs: TAR at FAR. {_POOLED}",
+    ),
+    (
+        "ijb-identification",
+        TemplateIdentification,
+        f"Closed-set identification of templates. {_POOLED}",
+    ),
+):
+    _register(_name, _base, _first, _base.source)

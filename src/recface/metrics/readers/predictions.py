@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -345,7 +346,7 @@ def with_region(predictions: Predictions, region: Region) -> Predictions:
         RecfaceError: The number of vertices or parameters is not the face model's.
     """
     count, modes = len(region.mask), len(region.sigma)
-    changes: dict[str, np.ndarray] = {}
+    changes: dict[str, Any] = {}
     if predictions.vertices is not None:
         if predictions.vertices.shape[1] != count:
             raise RecfaceError(

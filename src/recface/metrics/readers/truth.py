@@ -271,7 +271,7 @@ def match(predictions: Predictions, truth: Truth, protocol: BenchmarkProtocol, a
     return Matched(take(predictions, order), matched_truth, len(missing), lost, len(unused))
 
 
-def _pairs(truth: Truth, table, protocol: BenchmarkProtocol):
+def _pairs(truth: Truth, table: pd.DataFrame, protocol: BenchmarkProtocol) -> tuple[pd.DataFrame | None, int]:
     """The pairs whose both sides are left, as rows of the table or as template names; and how many are not."""
     if truth.pairs is None:
         return None, 0
