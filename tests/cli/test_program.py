@@ -108,7 +108,7 @@ def test_how_a_command_ends(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["trian"], "recface: no command 'trian': known are run, sweep, tables"),
+        (["trian"], "recface: no command 'trian': known are baselines, completion, "),
         (["--verbose"], "recface: no command '--verbose'"),
         (["tables", "--runs"], "recface tables: argument --runs: expected one argument; see `recface tables --help`"),
         (["tables", "runs"], "recface tables: unrecognized arguments: runs"),

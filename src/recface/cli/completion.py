@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from recface.cli.declaration import Command
+from recface.cli.declaration import Command, argument, command
 
 HOOK = "--candidates"
 """First argument of the program when a shell asks: the words behind `recface` follow, the unfinished one last."""
@@ -49,11 +49,6 @@ end
 complete -c recface -a '(__recface)'
 """,
 }
-INSTALL = {
-    "bash": "recface completion bash > ~/.local/share/bash-completion/completions/recface",
-    "zsh": "recface completion zsh > ~/.zfunc/_recface, with `fpath+=~/.zfunc` before compinit in ~/.zshrc",
-    "fish": "recface completion fish > ~/.config/fish/completions/recface.fish",
-}
 
 
 def candidates(commands: Mapping[str, Command], words: Sequence[str]) -> list[str]:
@@ -77,10 +72,10 @@ def _all(commands: Mapping[str, Command], before: Sequence[str], word: str) -> I
         return
     if len(before) == 1:  # `recface sweep status`
         yield from (name.partition(" ")[2] for name in commands if name.startswith(f"{before[0]} "))
-    command = commands.get(" ".join(before[:2])) or commands.get(before[0])
-    if command is None:
+    chosen = commands.get(" ".join(before[:2])) or commands.get(before[0])
+    if chosen is None:
         return
-    actions = command.parser()._actions
+    actions = chosen.parser()._actions
     taken = next((a for a in actions if before[-1] in a.option_strings and a.nargs != 0), None)
     if taken is not None:
         yield from _values(taken)
@@ -88,7 +83,7 @@ def _all(commands: Mapping[str, Command], before: Sequence[str], word: str) -> I
         yield from (text for action in actions for text in action.option_strings)
     else:
         positional = [action for action in actions if not action.option_strings]
-        given = sum(not text.startswith("-") for text in before) - 1 - command.name.count(" ")
+        given = sum(not text.startswith("-") for text in before) - 1 - chosen.name.count(" ")
         for action in positional[given : given + 1] or positional[-1:]:
             yield from _overrides(word) if action.dest == "overrides" else _values(action)
 
@@ -127,26 +122,17 @@ def _overrides(word: str) -> Iterator[str]:
 
 
 def _stems(group: str) -> list[str]:
-    from recface.settings.compose import CONFIGS
+    from recface.settings.compose import group_options
 
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    return group_options(group)
 
 
+@command("completion", argument("shell", choices=sorted(SCRIPTS), help="the shell that the script is for"))
 def show(options: argparse.Namespace) -> None:
-    """Print the script for a shell."""
+    """Print the completion script for a shell.
+
+    recface completion bash > ~/.local/share/bash-completion/completions/recface
+    recface completion zsh > ~/.zfunc/_recface, with `fpath+=~/.zfunc` before compinit in ~/.zshrc
+    recface completion fish > ~/.config/fish/completions/recface.fish
+    """
     print(SCRIPTS[options.shell], end="")
-
-
-def _declare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=sorted(SCRIPTS), help="the shell that the script is for")
-
-
-COMMANDS = (
-    Command(
-        "completion",
-        "Print the completion script for a shell.",
-        show,
-        _declare,
-        details="\n".join(INSTALL.values()),
-    ),
-)

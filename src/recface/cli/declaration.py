@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NoReturn
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
 
 from recface.errors import RecfaceError
+
+Body = Callable[[argparse.Namespace], int | None]
+Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,7 +21,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and exiting."""
-        raise RecfaceError(f"{message}; see `{self.prog} --help`")
+        text = message.removesuffix(", key=value")  # argparse counts overrides, of which there may be none
+        raise RecfaceError(f"{text}; see `{self.prog} --help`")
 
 
 @dataclass(frozen=True)
@@ -25,24 +31,27 @@ class Command:
 
     Attributes:
         name: One word, or two such as "sweep status".
-        summary: One line for the list of commands.
-        body: Does the work; returns the exit code, None for 0.
-        declare: Adds positionals and options to the parser.
+        body: Does the work; returns the exit code, None for 0. Its docstring is the command's help.
+        arguments: Positionals and options.
         overrides: Help of the key=value overrides; None where the command takes none.
-        details: Further help.
-        hydra: Whether Hydra parses the command line; `declare` then serves help and completion alone.
+        one_of: Options of which exactly one is needed.
+        hydra: Whether Hydra parses the command line; `arguments` then serve help and completion alone.
         one_thread: Whether BLAS and OpenMP keep to one thread: small matrices, where more threads only wait for one
             another, or a process beside runs that need the cores.
     """
 
     name: str
-    summary: str
-    body: Callable[[argparse.Namespace], int | None]
-    declare: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+    body: Body
+    arguments: tuple[Argument, ...] = ()
     overrides: str | None = None
-    details: str = ""
+    one_of: tuple[Argument, ...] = ()
     hydra: bool = False
     one_thread: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first line of the help."""
+        return (self.body.__doc__ or "").partition("\n")[0]
 
     def parser(self, related: Sequence[Command] = ()) -> Parser:
         """The command's parser.
@@ -53,12 +62,17 @@ class Command:
         below = "".join(f"\n  recface {command.name:<20} {command.summary}" for command in related)
         result = Parser(
             prog=f"recface {self.name}",
-            description="\n\n".join(part for part in (self.summary, self.details) if part),
+            description=inspect.getdoc(self.body),
             epilog=f"see also:{below}" if below else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        self.declare(result)
+        if self.one_of:
+            group = result.add_mutually_exclusive_group(required=True)
+            for flags, keywords in self.one_of:
+                group.add_argument(*flags, **keywords)
+        for flags, keywords in self.arguments:
+            result.add_argument(*flags, **keywords)
         if self.overrides is not None:
             result.add_argument("overrides", nargs="*", metavar="key=value", help=self.overrides)
         return result
@@ -76,6 +90,45 @@ class Command:
             if "=" not in text:
                 raise RecfaceError(f"unexpected '{text}': overrides are key=value; see `recface {self.name} --help`")
         return options
+
+
+COMMANDS: dict[str, Command] = {}
+"""Name to command, in the order of declaration."""
+
+
+def command(name: str, *arguments: Argument, alias: str | None = None, **settings: Any) -> Callable[[Body], Body]:
+    """Declare the decorated function as the body of a command; see `Command`.
+
+    Args:
+        name: The command's name.
+        arguments: From `argument`, `flag` and `path`.
+        alias: A second name.
+        settings: Further fields of `Command`.
+    """
+
+    def register(body: Body) -> Body:
+        COMMANDS[name] = Command(name, body, arguments, **settings)
+        if alias:
+            COMMANDS[alias] = replace(COMMANDS[name], name=alias)
+        return body
+
+    return register
+
+
+def argument(*flags: str, **keywords: Any) -> Argument:
+    """A positional or an option, as for argparse."""
+    return flags, keywords
+
+
+def flag(name: str, text: str) -> Argument:
+    """An option that takes no value."""
+    return (name,), {"action": "store_true", "help": text}
+
+
+def path(name: str, metavar: str, text: str, default: str | None = None) -> Argument:
+    """A positional or an option that is a path; help ends in the default."""
+    text = f"{text} ({default})" if default else text
+    return (name,), {"type": Path, "metavar": metavar, "help": text, "default": Path(default) if default else None}
 
 
 @contextmanager

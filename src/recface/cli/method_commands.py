@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recface.cli.declaration import Command, progress
+from recface.cli.declaration import argument, command, flag, path, progress
+
+_KEYS = "configuration keys as of `recface run`, such as face_model=ict"
+_SEEDS = "configuration keys such as sfm.scan.people=500; seed=0,1,2 for several seeds"
 
 
+@command(
+    "baselines",
+    argument("name", metavar="NAME", help="of configs/baselines/, external/NAME, several with commas, or all"),
+    argument("--search", type=int, metavar="N", help="try N settings of one on validation people; write none"),
+    overrides=f"{_KEYS}; baselines.KEY=value sets the method's own",
+    one_thread=True,
+)
 def baselines(options: argparse.Namespace) -> None:
-    """Evaluate baselines, or search settings of one."""
+    """Evaluate third-party baselines on the same photos: recface baselines mean_face,eos.
+
+    The record goes to the folder of runs, where `recface tables` finds it; finished ones are skipped.
+    """
     if options.search is not None:
         return _search(options)
     from recface.baselines.configuration import baseline_config, known_baselines
@@ -35,8 +47,12 @@ def _search(options: argparse.Namespace) -> None:
     print(f"best: {text(best)}")
 
 
+@command("baselines export", path("folder", "DIR", "folder to write to"), overrides=_KEYS)
 def export(options: argparse.Namespace) -> None:
-    """Write the evaluation photos and print the path of their table."""
+    """Write the benchmark's evaluation photos for a method that runs elsewhere.
+
+    external/README.md has the whole way from these photos to a row of the table.
+    """
     from recface.baselines.run_elsewhere import export_benchmark
     from recface.data.workbench import open_workbench
 
@@ -47,8 +63,19 @@ def export(options: argparse.Namespace) -> None:
     print(path)
 
 
+@command(
+    "baselines register",
+    path("meshes", "MESHES", "folder of OBJ or PLY, or arrays with triangles"),
+    path("landmarks", "LANDMARKS", "vertices of the 68 landmarks, counted from 0; -1 for unknown ones"),
+    path("out", "OUT", "new folder to write to"),
+    overrides=_KEYS,
+    one_thread=True,
+)
 def register(options: argparse.Namespace) -> None:
-    """Register meshes and print the path of the report."""
+    """Turn meshes of any topology into shapes of the face model.
+
+    `recface baselines external/NAME` then makes the row of the comparison table: external/README.md.
+    """
     from recface.baselines.registration import doubtful, read_landmark_rows, register_predictions, write_registered
     from recface.face_model import get
     from recface.metrics.readers.predictions import read_predictions
@@ -113,14 +140,27 @@ def measure_scan_models(config: dict[str, Any]) -> Path:
     return evaluate_scan_models(config, *open_scan_bench(config)).record_path
 
 
-def _for_each_seed(work: str) -> Callable[[argparse.Namespace], None]:
-    def body(options: argparse.Namespace) -> None:
-        for config in scan_configurations(options.overrides):
-            print(globals()[work](config), flush=True)
+@command("scans", overrides=_SEEDS, alias="scans learn")
+def scans(options: argparse.Namespace) -> None:
+    """Learn a shape model from scans: SFM's first stage alone.
 
-    return body
+    Prints the path of sfm.npz, which any run takes: face_model=npz face_model.path=...
+    """
+    for config in scan_configurations(options.overrides):
+        print(learn_scan_model(config), flush=True)
 
 
+@command("scans evaluate", overrides=_SEEDS)
+def evaluate_scans(options: argparse.Namespace) -> None:
+    """Learn and measure all rows of the table sfm_model.
+
+    Prints the records that `recface tables` builds results/sfm_model.md from.
+    """
+    for config in scan_configurations(options.overrides):
+        print(measure_scan_models(config), flush=True)
+
+
+@command("scans eos", path("face_model", "NPZ", "a face model such as sfm.npz"), path("out", "BIN", "file to write"))
 def export_eos(options: argparse.Namespace) -> None:
     """Write a face model in eos's format."""
     from recface.face_model import load
@@ -129,8 +169,22 @@ def export_eos(options: argparse.Namespace) -> None:
     print(save_eos(load(options.face_model), options.out))
 
 
+@command(
+    "reconstruct",
+    path("run", "RUN", "folder of a finished run: runs/<experiment>/<hash>/seed=<n>"),
+    path("photos", "PHOTOS", "folder of photos, or their CSV"),
+    path("out", "OUT", "new folder to write to"),
+    flag("--meshes", "write the neutral shapes as OBJ, and as arrays"),
+    path("--cache", "DIR", "folder of cached data (that of the run)"),
+)
 def reconstruct(options: argparse.Namespace) -> None:
-    """Reconstruct photos with a trained network and print the folder."""
+    """Reconstruct photos of your own with a trained network.
+
+    PHOTOS is a folder with faces.csv (columns x1, y1, ..., x68, y68 in pixels frame the faces), such a CSV, or a
+    folder of square photos that are framed already. Photos are taken as they are stored: a camera's note on their
+    orientation is not applied. OUT gets arrays that `recface evaluate` reads, a picture of the first photos and, with
+    --meshes, each photo's neutral shape as OBJ.
+    """
     from recface.run.reconstruct import open_faces, open_run, reconstruct_photos
 
     bench, variant = open_run(options.run, options.cache)
@@ -138,97 +192,3 @@ def reconstruct(options: argparse.Namespace) -> None:
     with progress("photos") as show:
         folder = reconstruct_photos(bench, variant, photos, options.out, options.meshes, show)
     print(folder)
-
-
-def _declare_baselines(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name", metavar="NAME", help="of configs/baselines/, external/NAME, several with commas, or all"
-    )
-    parser.add_argument("--search", type=int, metavar="N", help="try N settings of one on validation people")
-
-
-def _declare_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write to")
-
-
-def _declare_register(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("meshes", type=Path, metavar="MESHES", help="folder of OBJ or PLY, or arrays with triangles")
-    parser.add_argument(
-        "landmarks", type=Path, metavar="LANDMARKS", help="rows of the 68 landmarks from 0; -1: unknown"
-    )
-    parser.add_argument("out", type=Path, metavar="OUT", help="new folder to write to")
-
-
-def _declare_eos(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("face_model", type=Path, metavar="NPZ", help="a face model such as sfm.npz")
-    parser.add_argument("out", type=Path, metavar="BIN", help="file to write")
-
-
-def _declare_reconstruct(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="folder of a finished run: runs/<experiment>/<hash>/seed=<n>")
-    add("photos", type=Path, metavar="PHOTOS", help="folder of photos, or their CSV")
-    add("out", type=Path, metavar="OUT", help="new folder to write to")
-    add("--meshes", action="store_true", help="write the neutral shapes as OBJ, and as arrays")
-    add("--cache", type=Path, metavar="DIR", help="folder of cached data (that of the run)")
-
-
-_KEYS = "configuration keys as of `recface run`"
-_SCAN_KEYS = "configuration keys such as sfm.scan.people=500; seed=0,1,2 for several seeds"
-COMMANDS = (
-    Command(
-        "baselines",
-        "Evaluate third-party baselines on the same photos: recface baselines mean_face,eos",
-        baselines,
-        _declare_baselines,
-        overrides=f"{_KEYS}; baselines.KEY=value sets the method's own",
-        details="The record goes to the folder of runs, where `recface tables` finds it; finished ones are skipped.\n"
-        "--search prints settings and writes none.",
-        one_thread=True,
-    ),
-    Command(
-        "baselines export",
-        "Write the benchmark's evaluation photos for a method that runs elsewhere.",
-        export,
-        _declare_export,
-        overrides=f"{_KEYS}, such as face_model=ict",
-        details="external/README.md has the whole way from these photos to a row of the table.",
-    ),
-    Command(
-        "baselines register",
-        "Turn meshes of any topology into shapes of the face model.",
-        register,
-        _declare_register,
-        overrides=f"{_KEYS}, such as face_model=ict",
-        details="`recface baselines external/NAME` then makes the row of the comparison table: external/README.md.",
-        one_thread=True,
-    ),
-    *(
-        Command(
-            name,
-            "Learn a shape model from scans: SFM's first stage alone.",
-            _for_each_seed("learn_scan_model"),
-            overrides=_SCAN_KEYS,
-            details="Prints the path of sfm.npz, which any run takes: face_model=npz face_model.path=...",
-        )
-        for name in ("scans", "scans learn")
-    ),
-    Command(
-        "scans evaluate",
-        "Learn and measure all rows of the table sfm_model.",
-        _for_each_seed("measure_scan_models"),
-        overrides=_SCAN_KEYS,
-        details="Prints the records that `recface tables` builds results/sfm_model.md from.",
-    ),
-    Command("scans eos", "Write a face model in eos's format.", export_eos, _declare_eos),
-    Command(
-        "reconstruct",
-        "Reconstruct photos of your own with a trained network.",
-        reconstruct,
-        _declare_reconstruct,
-        details="PHOTOS is a folder with faces.csv (columns x1, y1, ..., x68, y68 in pixels frame the faces), such\n"
-        "a CSV, or a folder of square photos that are framed already. Photos are taken as they are stored: a camera's\n"
-        "note on their orientation is not applied. OUT gets arrays that `recface evaluate` reads, a picture of the\n"
-        "first photos and, with --meshes, each photo's neutral shape as OBJ.",
-    ),
-)

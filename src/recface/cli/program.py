@@ -6,15 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from recface.cli import completion, method_commands, results_commands, run_command, sweep_command
-from recface.cli.declaration import Command
+from recface.cli import completion, method_commands, results_commands, run_command, sweep_command  # noqa: F401: declare
+from recface.cli.declaration import COMMANDS, Command
 from recface.errors import RecfaceError
-
-COMMANDS = {
-    command.name: command
-    for module in (run_command, sweep_command, results_commands, method_commands, completion)
-    for command in module.COMMANDS
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ended("recface", lambda: print(version("recface")))
     command = COMMANDS.get(" ".join(arguments[:2])) or COMMANDS.get(arguments[0])
     if command is None:
-        return ended("recface", lambda: unknown(arguments[0]))
+        names = ", ".join(sorted(name for name in COMMANDS if " " not in name))
+        print(f"recface: no command '{arguments[0]}': known are {names}", file=sys.stderr)
+        return 1
     if command.one_thread:
         for name in ("OMP_NUM_THREADS", "IGL_NUM_THREADS"):
             os.environ.setdefault(name, "1")
@@ -56,7 +52,7 @@ def run(command: Command, arguments: Sequence[str]) -> int | None:
 
 def overview() -> str:
     """Help of the whole program."""
-    lines = [f"  {name:<12} {command.summary}" for name, command in COMMANDS.items() if " " not in name]
+    lines = [f"  {name:<12} {command.summary}" for name, command in sorted(COMMANDS.items()) if " " not in name]
     return "\n".join(
         [
             "usage: recface COMMAND [arguments] [key=value ...] [--options]",
@@ -68,16 +64,6 @@ def overview() -> str:
             "`recface COMMAND --help` explains a command; `recface --version` prints the version.",
         ]
     )
-
-
-def unknown(word: str) -> None:
-    """Refuse a word that is no command.
-
-    Raises:
-        RecfaceError: Always.
-    """
-    names = ", ".join(name for name in COMMANDS if " " not in name)
-    raise RecfaceError(f"no command '{word}': known are {names}")
 
 
 def ended(name: str, body: Callable[[], int | None]) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recface.cli.declaration import Command
+from recface.cli.declaration import argument, command, flag, path
 from recface.errors import RecfaceError
 
 if TYPE_CHECKING:
@@ -18,8 +17,24 @@ if TYPE_CHECKING:
     from recface.results.records import Entry
 
 
+_RUNS = path("--runs", "DIR", "folder of runs", "runs")
+_RECORDS = path("--records", "DIR", "folder of records", "results/records")
+
+
+@command(
+    "tables",
+    _RUNS,
+    path("--results", "DIR", "where to write", "results"),
+    path("--configs", "DIR", "table YAMLs (configs/table)"),
+    flag("--check", "write nothing; exit 1 if results/ is out of date"),
+    argument("--wandb", metavar="ENTITY/PROJECT", help="take the runs from this W&B project alone"),
+    argument("--explain", nargs=2, metavar=("ROW", "COLUMN"), help="tell which runs made a cell, and how"),
+    argument("--table", metavar="NAME", help="with --explain: table of the cell (the first that has it)"),
+    argument("--block", metavar="NAME", help="with --explain: block of the cell (the first with a value)"),
+    one_thread=True,
+)
 def tables(options: argparse.Namespace) -> None:
-    """Build every table, check that results/ is up to date, or explain a cell."""
+    """Build every table of configs/table/ from the records of runs, or check or explain them."""
     if options.explain and (options.check or options.wandb):
         raise RecfaceError("--explain reads the runs on disk and writes nothing: leave out --check and --wandb")
     if not options.explain and (options.table or options.block):
@@ -46,8 +61,29 @@ def tables(options: argparse.Namespace) -> None:
         print("\n".join(map(str, written)))
 
 
+@command(
+    "evaluate",
+    flag("--write", "with --all: complete archived records with influences and conditions"),
+    flag("--markdown", "with --list: the table of docs/protocols.md"),
+    argument("--protocol", metavar="ID", help="such as lfw-10fold-cos/v1"),
+    path("--data", "MANIFEST", "CSV, pair list, or folder; a run needs none"),
+    argument("--face-model", metavar="NAME[=PATH]", help="measure in the face region of this face model"),
+    flag("--allow-missing", "leave out samples without prediction, and count them"),
+    path("--json", "FILE", "write the numbers to this file, too"),
+    _RUNS,
+    _RECORDS,
+    one_of=(
+        flag("--list", "every protocol: id, source, unit, what it needs"),
+        flag("--all", "recompute the metrics of all runs, compare with the records"),
+        path("--predictions", "DIR", "npz, npy, OBJ or PLY of any method; or a run"),
+    ),
+    one_thread=True,
+)
 def evaluate(options: argparse.Namespace) -> None:
-    """Measure predictions, list the protocols, or recompute every run's metrics."""
+    """Measure any method's predictions under a protocol of the field, or recompute every run's metrics.
+
+    docs/protocols.md says what predictions and manifests hold.
+    """
     from recface.results.evaluate import evaluate as measure
     from recface.results.evaluate import listing, markdown
     from recface.tracking.atomic import write_json
@@ -139,8 +175,16 @@ def _print_comparisons(result: Recomputed) -> None:
         print(f"not compared: {count} x {reason}")
 
 
+@command(
+    "pictures",
+    path("--data", "DIR", "folder of ict_face/, to draw that face model too"),
+    _RUNS,
+    _RECORDS,
+    path("--out", "DIR", "where to write", "docs"),
+    overrides="of the benchmark's configuration",
+)
 def pictures(options: argparse.Namespace) -> None:
-    """Draw the pages of docs/ again."""
+    """Draw docs/*.png again: face models, the embedded benchmark, methods side by side."""
     from recface.data.workbench import open_workbench
     from recface.figures.benchmark_page import draw_benchmark_page
     from recface.figures.comparison_page import METHODS, draw_comparison_page
@@ -172,68 +216,3 @@ def page_methods(entries: Iterable[Entry], experiments: Iterable[str], manifest:
             plainest = min(chosen, key=lambda e: (len(e.record.overrides), e.record.seed))
             found[name] = plainest.arrays("test_parameters")["test_parameters"].astype("float32")
     return found
-
-
-def _folder(parser: argparse.ArgumentParser, name: str, default: str, text: str) -> None:
-    parser.add_argument(f"--{name}", type=Path, default=Path(default), metavar="DIR", help=f"{text} ({default})")
-
-
-def _declare_tables(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    _folder(parser, "runs", "runs", "folder of runs")
-    _folder(parser, "results", "results", "where to write")
-    add("--configs", type=Path, metavar="DIR", help="table YAMLs (configs/table)")
-    add("--check", action="store_true", help="write nothing; exit 1 if results/ is out of date")
-    add("--wandb", metavar="ENTITY/PROJECT", help="take the runs from this W&B project alone")
-    add("--explain", nargs=2, metavar=("ROW", "COLUMN"), help="tell which runs made a cell, and how")
-    add("--table", metavar="NAME", help="with --explain: table of the cell (the first that has it)")
-    add("--block", metavar="NAME", help="with --explain: block of the cell (the first with a value)")
-
-
-def _declare_evaluate(parser: argparse.ArgumentParser) -> None:
-    add, what = parser.add_argument, parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--list", action="store_true", help="every protocol: id, source, unit, what it needs")
-    what.add_argument("--all", action="store_true", help="recompute the metrics of all runs, compare with the records")
-    what.add_argument("--predictions", type=Path, metavar="DIR", help="npz, npy, OBJ or PLY of any method; or a run")
-    add("--write", action="store_true", help="with --all: complete archived records with influences and conditions")
-    add("--markdown", action="store_true", help="with --list: the table of docs/protocols.md")
-    add("--protocol", metavar="ID", help="such as lfw-10fold-cos/v1")
-    add("--data", type=Path, metavar="MANIFEST", help="CSV, pair list, or folder; a run needs none")
-    add("--face-model", metavar="NAME[=PATH]", help="measure in the face region of this face model")
-    add("--allow-missing", action="store_true", help="leave out samples without prediction, and count them")
-    add("--json", type=Path, metavar="FILE", help="write the numbers to this file, too")
-    _folder(parser, "runs", "runs", "with --all: folder of runs")
-    _folder(parser, "records", "results/records", "with --all: folder of records")
-
-
-def _declare_pictures(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of ict_face/, to draw that face model too")
-    _folder(parser, "runs", "runs", "folder of runs")
-    _folder(parser, "records", "results/records", "folder of records")
-    _folder(parser, "out", "docs", "where to write")
-
-
-COMMANDS = (
-    Command(
-        "tables",
-        "Build every table of configs/table/ from the records of runs.",
-        tables,
-        _declare_tables,
-        one_thread=True,
-    ),
-    Command(
-        "evaluate",
-        "Measure any method's predictions under a protocol of the field, or recompute every run's metrics.",
-        evaluate,
-        _declare_evaluate,
-        details="docs/protocols.md says what predictions and manifests hold.",
-        one_thread=True,
-    ),
-    Command(
-        "pictures",
-        "Draw docs/*.png again: face models, the embedded benchmark, methods side by side.",
-        pictures,
-        _declare_pictures,
-        overrides="of the benchmark's configuration",
-    ),
-)

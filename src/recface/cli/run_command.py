@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from recface.cli.declaration import Command
+from recface.cli.declaration import argument, command, flag
 from recface.errors import RecfaceError
 
 if TYPE_CHECKING:
@@ -104,28 +104,25 @@ def run_with_hydra(task: Callable[[DictConfig], Any], arguments: Sequence[str]) 
         sys.argv = before
 
 
-def _declare(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("overrides", nargs="*", metavar="key=value", help="+experiment=NAME, group=option or group.key=value")
-    add("-m", "--multirun", action="store_true", help="run every combination of values separated by commas")
-    add("--cfg", choices=("job", "hydra", "all"), help="print the configuration and stop; --resolve fills it in")
-    add("--resolve", action="store_true", help="with --cfg: resolve interpolations")
-    add("--package", metavar="KEY", help="with --cfg: print this group alone")
-    add("--info", metavar="WHAT", help="print what Hydra knows: defaults, defaults-tree, config, plugins, searchpath")
-    add("--hydra-help", action="store_true", help="print Hydra's own help and its further options")
-
-
-COMMANDS = (
-    Command(
-        "run",
-        "Train and evaluate one experiment, or several with -m.",
-        lambda options: run_with_hydra(train, options.arguments),
-        _declare,
-        details="recface run +experiment=sir seed=1 loss.pixel=2\n"
-        "recface run -m '+experiment=sir,no_kl' seed=0,1,2\n"
-        "recface run -m hydra/launcher=slurm hydra.launcher.partition=NAME '+experiment=sir,no_kl' seed=0,1,2\n\n"
-        "The record goes to runs/<experiment>/<hash>/seed=<n>/. A run that was interrupted resumes; a finished one\n"
-        "returns at once.",
-        hydra=True,
-    ),
+@command(
+    "run",
+    argument("overrides", nargs="*", metavar="key=value", help="+experiment=NAME, group=option or group.key=value"),
+    argument("-m", "--multirun", action="store_true", help="run every combination of values separated by commas"),
+    argument("--cfg", choices=("job", "hydra", "all"), help="print the configuration and stop"),
+    flag("--resolve", "with --cfg: resolve interpolations"),
+    argument("--package", metavar="KEY", help="with --cfg: print this group alone"),
+    argument("--info", metavar="WHAT", help="print what Hydra knows: defaults, defaults-tree, config, plugins, ..."),
+    flag("--hydra-help", "print Hydra's own help and its further options"),
+    hydra=True,
 )
+def run(options: argparse.Namespace) -> None:
+    """Train and evaluate one experiment, or several with -m.
+
+    recface run +experiment=sir seed=1 loss.pixel=2
+    recface run -m '+experiment=sir,no_kl' seed=0,1,2
+    recface run -m hydra/launcher=slurm hydra.launcher.partition=NAME '+experiment=sir,no_kl' seed=0,1,2
+
+    The record goes to runs/<experiment>/<hash>/seed=<n>/. A run that was interrupted resumes; a finished one returns
+    at once.
+    """
+    run_with_hydra(train, options.arguments)

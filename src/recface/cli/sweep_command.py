@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recface.cli.declaration import Command
+from recface.cli.declaration import argument, command, flag, path
 from recface.errors import RecfaceError
 
 if TYPE_CHECKING:
@@ -79,8 +79,32 @@ def checked_spec(options: argparse.Namespace) -> Sweep:
     return checked_sweep(path, options.overrides, options.run_cap)
 
 
+_FILE = path("file", "FILE", "W&B sweep YAML: method grid, random or bayes")
+_CAP = argument("--run-cap", type=int, metavar="N", help="most points, in place of the file's run_cap")
+_KEYS = "replaces a parameter of the sweep, or is added to it; values separated by commas"
+_sweep = partial(command, overrides=_KEYS, one_thread=True)
+
+
+@_sweep(
+    "sweep",
+    _FILE,
+    _CAP,
+    argument("--workers", type=int, default=2, metavar="N", help="runs at a time (2)"),
+    flag("--dry-run", "check the file, print the commands and stop"),
+    flag("--retry-failed", "run points again that failed before"),
+    flag("--no-tables", "do not rebuild results/ as points finish"),
+    path("--results", "DIR", "where tables go", "results"),
+    alias="sweep run",
+)
 def run(options: argparse.Namespace) -> int:
-    """Run every point, or print the commands that would."""
+    """Run a W&B sweep file without a server: every point, some at a time; finished ones are skipped.
+
+    recface sweep sweeps/ablation.yaml --workers 2
+    recface sweep sweeps/ablation.yaml scale=smoke seed=0 --dry-run
+
+    Rerun the command to resume; finished runs are skipped. Several processes, on machines that share the folder of
+    runs, may work on one sweep at once.
+    """
     if options.workers < 1:
         raise RecfaceError(f"--workers is {options.workers}, it must be at least 1")
     spec = checked_spec(options)
@@ -99,58 +123,30 @@ def run(options: argparse.Namespace) -> int:
     return run_points(spec, options)
 
 
-def look(options: argparse.Namespace, action: str) -> int:
-    """Show how far the points are, or remove what is not finished."""
-    spec = checked_spec(options)
-    from recface.sweeps.display import prune, show
+@_sweep("sweep status", _FILE, _CAP)
+def status(options: argparse.Namespace) -> int:
+    """Show how far each point of a sweep is."""
+    from recface.sweeps.display import show
+
+    points = drawn_points(options)
+    return show(points) if points else 0
+
+
+@_sweep("sweep prune", _FILE, _CAP, flag("--yes", "remove without asking"))
+def clean(options: argparse.Namespace) -> int:
+    """Remove the folders of a sweep's runs that were not finished."""
+    from recface.sweeps.display import prune
+
+    points = drawn_points(options)
+    return prune(points, options.yes) if points else 0
+
+
+def drawn_points(options: argparse.Namespace) -> Points | None:
+    """The sweep's points; None, and a line that says so, where a study has not drawn any."""
     from recface.sweeps.points import sweep_folder
 
+    spec = checked_spec(options)
     if is_search(spec) and not (sweep_folder(spec) / "study.journal").exists():
         print("not started yet: no points are drawn")  # and looking draws none
-        return 0
-    points = open_points(spec)
-    return show(points) if action == "status" else prune(points, options.yes)
-
-
-def _declare(parser: argparse.ArgumentParser, action: str) -> None:
-    add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="W&B sweep YAML: method grid, random or bayes")
-    add("--run-cap", type=int, metavar="N", help="most points, in place of the file's run_cap")
-    if action == "prune":
-        add("--yes", action="store_true", help="remove without asking")
-    if action == "run":
-        add("--workers", type=int, default=2, metavar="N", help="runs at a time (2)")
-        add("--dry-run", action="store_true", help="check the file, print the commands and stop")
-        add("--retry-failed", action="store_true", help="run points again that failed before")
-        add("--no-tables", action="store_true", help="do not rebuild results/ as points finish")
-        add("--results", type=Path, default=Path("results"), metavar="DIR", help="where tables go (results)")
-
-
-_sweep = partial(
-    Command,
-    overrides="replaces a parameter of the sweep, or is added to it; values separated by commas",
-    one_thread=True,
-)
-_RUN = "Run a W&B sweep file without a server: every point, some at a time; finished ones are skipped."
-_DETAILS = (
-    "recface sweep sweeps/ablation.yaml --workers 2\n"
-    "recface sweep sweeps/ablation.yaml scale=smoke seed=0 --dry-run\n\n"
-    "Rerun the command to resume; finished runs are skipped. Several processes, on machines that share the folder of\n"
-    "runs, may work on one sweep at once."
-)
-COMMANDS = (
-    _sweep("sweep", _RUN, run, partial(_declare, action="run"), details=_DETAILS),
-    _sweep("sweep run", _RUN, run, partial(_declare, action="run"), details=_DETAILS),
-    _sweep(
-        "sweep status",
-        "Show how far each point of a sweep is.",
-        partial(look, action="status"),
-        partial(_declare, action="status"),
-    ),
-    _sweep(
-        "sweep prune",
-        "Remove the folders of a sweep's runs that were not finished.",
-        partial(look, action="prune"),
-        partial(_declare, action="prune"),
-    ),
-)
+        return None
+    return open_points(spec)
