@@ -61,3 +61,19 @@ def test_one_word_for_one_thing():
         text = page.read_text().replace('"centre" is spelled "center"', "")
         assert not re.search(r"\bcentr(?:e|es|ed)\b", text), page.name
         assert "not ours" not in text, page.name
+
+
+FOLDERS = "src|configs|sweeps|tests|benchmarks|examples|results|docs|losses"
+PLACE = re.compile(rf"`((?:{FOLDERS})/[\w/.]+\.(?:py|yaml|md|png|csv))`")
+
+
+def test_files_that_prose_names_exist():
+    missing = []
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":  # names files that went
+            continue
+        for name in PLACE.findall(FENCED.sub("", page.read_text())):
+            path = ROOT / ("src/recface/" if name.startswith("losses/") else "") / name
+            if not path.exists() and "/NAME." not in name:
+                missing.append(f"{page.name}: {name}")
+    assert missing == []
