@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from recface.cli import completion, method_commands, results_commands, run_command, sweep_command  # noqa: F401: declare
+# Each of these modules declares commands.
+from recface.cli import completion, method_commands, results_commands, run_command, sweep_command  # noqa: F401
 from recface.cli.declaration import COMMANDS, Command
 from recface.errors import RecfaceError
 
