@@ -128,3 +128,11 @@ def test_real_models_keep_every_promise_of_the_interface(name, request):
     assert 75 < (points[36] - points[45]).norm() < 100  # outer eye corners
     assert 0.15 < model.face_mask.float().mean() < 0.8
     assert model.face_mask[model.landmarks68[27:36]].all()
+
+
+def test_a_changed_copy_keeps_all_other_fields():
+    model = FaceModel(**toy_arrays(), latent_radius=5**0.5)
+    copy = model.changed(name="other", latent_radius=None)
+    assert (copy.name, copy.latent_radius, copy.licence) == ("other", None, model.licence)
+    assert copy.checksum == model.checksum and copy.expression_names == model.expression_names
+    assert model.changed(mean=model.mean + 1).checksum != model.checksum

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ ARRAY_FIELDS = {
     "mirror": torch.int64,
     "face_mask": torch.bool,
 }
+OTHER_FIELDS = ("expression_names", "name", "source", "licence", "latent_radius")
 
 
 class FaceModel(nn.Module):
@@ -131,6 +133,11 @@ class FaceModel(nn.Module):
     def arrays(self) -> dict[str, np.ndarray]:
         """The model's arrays by field name, as NumPy (the content of its .npz file)."""
         return {field: getattr(self, field).detach().cpu().numpy() for field in ARRAY_FIELDS}
+
+    def changed(self, **fields: Any) -> "FaceModel":
+        """A plain copy with other values of some fields."""
+        kept: dict[str, Any] = self.arrays() | {field: getattr(self, field) for field in OTHER_FIELDS}
+        return FaceModel(**kept | fields)
 
     def weighted(self, identity: Tensor) -> Tensor:
         """Sigma-weighted identity parameters, whose Euclidean distance is the distance between shapes.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from recface.face_model.linear import export_basis
-from recface.face_model.model import ARRAY_FIELDS, FaceModel
-
-NAMES = ("expression_names", "name", "source", "licence", "latent_radius")
+from recface.face_model.model import ARRAY_FIELDS, OTHER_FIELDS, FaceModel
 
 
 class ResidualFaceModel(FaceModel):
@@ -32,7 +28,7 @@ class ResidualFaceModel(FaceModel):
     _unit: Tensor
 
     def __init__(self, model: FaceModel, rate: float = 0.5) -> None:
-        super().__init__(**{field: getattr(model, field) for field in (*ARRAY_FIELDS, *NAMES)})
+        super().__init__(**{field: getattr(model, field) for field in (*ARRAY_FIELDS, *OTHER_FIELDS)})
         self.residual_steps = nn.Parameter(torch.zeros_like(self.identity_basis))
         self.register_buffer("_unit", rate * self.identity_sigma / len(self.identity_basis) ** 0.5, False)
 
@@ -71,9 +67,7 @@ class ResidualFaceModel(FaceModel):
             The model, and W (K, K): a @ W are its parameters.
         """
         basis, sigma, rotation = export_basis(self.basis_mm.double().cpu().numpy(), np.eye(self.num_identity))
-        arrays: dict[str, Any] = self.arrays() | {"identity_basis": basis, "identity_sigma": sigma}
-        model = FaceModel(**arrays, **{key: getattr(self, key) for key in NAMES})
-        return model, torch.from_numpy(rotation).float()
+        return self.changed(identity_basis=basis, identity_sigma=sigma), torch.from_numpy(rotation).float()
 
 
 def _offsets(identity: Tensor, rows: Tensor) -> Tensor:
