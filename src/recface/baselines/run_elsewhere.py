@@ -147,14 +147,7 @@ def span(vertices: np.ndarray, face_model: FaceModel) -> tuple[FaceModel, np.nda
     rest = np.append(np.cumsum(lengths[::-1] ** 2)[::-1], 0) / (len(vertices) * vertices.shape[1])
     count = max(1, int(np.argmax(rest <= LOST_MM**2)))
     sigma = np.maximum(lengths[:count], 1e-6) / len(vertices) ** 0.5
-    arrays = face_model.arrays() | {"identity_basis": turned[:count].T, "identity_sigma": sigma}
-    model = FaceModel(
-        **arrays,
-        expression_names=face_model.expression_names,
-        name=face_model.name,
-        source=face_model.source,
-        licence=face_model.licence,
-    )
+    model = face_model.changed(identity_basis=turned[:count].T, identity_sigma=sigma, latent_radius=None)
     return model, axes[:, :count] * len(vertices) ** 0.5
 
 

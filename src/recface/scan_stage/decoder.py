@@ -71,12 +71,11 @@ class ScanDecoder(lightning.LightningModule):
         names = ("vertex", "center", "orthogonality", "smoothness", "symmetry", "expression")
         own = ("sphere", "separation") if self.sphere else ("prior",)
         self.weights = {name: settings["weights"][name] for name in (*names, *own)}
-        self.register_buffer("shift", _tensor(start.shift), persistent=False)
         self.register_buffer("identity", torch.from_numpy(np.asarray(identity)), persistent=False)
-        self.register_buffer("roughness", _tensor(roughness), persistent=False)
-        self.register_buffer("reflection", _tensor(reflection), persistent=False)
         spread = np.maximum(start.expression.std(axis=0), 1e-3)
-        self.register_buffer("expression_spread", _tensor(spread), persistent=False)
+        given = {"shift": start.shift, "roughness": roughness, "reflection": reflection, "expression_spread": spread}
+        for name, array in given.items():
+            self.register_buffer(name, _tensor(array), persistent=False)
         self.basis = nn.Parameter(_tensor(start.identity_basis))
         self.blend = nn.Parameter(_tensor(start.expression_basis), requires_grad=learn_expression)
         latents = start.latents
@@ -260,11 +259,11 @@ class ScanProgress(lightning.Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Show, log and save."""
-        module = pl_module
-        self.run.progress(module.step, module.steps, phase="scans", loss=float(outputs["loss"]))
-        if module.step % CHECKPOINT_STEPS == 0 or module.step == module.steps:
-            self.folder.log_metrics({"step": module.step} | {key: float(value) for key, value in outputs.items()})
-            save_state(module.checkpoint(), self.last)
+        step, steps = pl_module.step, pl_module.steps
+        self.run.progress(step, steps, phase="scans", loss=float(outputs["loss"]))
+        if step % CHECKPOINT_STEPS == 0 or step == steps:
+            self.folder.log_metrics({"step": step} | {key: float(value) for key, value in outputs.items()})
+            save_state(pl_module.checkpoint(), self.last)
 
 
 def export_model(
@@ -273,24 +272,18 @@ def export_model(
     """The trained decoder in the face-model schema, and its latents (N, K) in that schema's convention."""
     basis, latents = decoder.basis.detach().numpy(), decoder.latents.weight.detach().numpy()
     columns, sigma, parameters = export_basis(basis, latents, principal.axes)
-    source, learned = face_model.arrays(), decoder.blend.requires_grad
-    blend, names = source["expression_basis"], face_model.expression_names
-    if learned:
+    expressions: dict[str, Any] = {}
+    if decoder.blend.requires_grad:
         blend = principal.axes @ decoder.blend.detach().numpy()
         names = [f"learned{k:02d}" for k in range(blend.shape[1])]
-    model = FaceModel(
+        expressions = {"expression_basis": blend, "expression_names": names}
+    model = face_model.changed(
         mean=start.mean.reshape(-1, 3),
-        triangles=source["triangles"],
         identity_basis=columns,
         identity_sigma=sigma,
-        expression_basis=blend,
-        expression_names=names,
-        landmarks68=source["landmarks68"],
-        mirror=source["mirror"],
-        face_mask=source["face_mask"],
         name="sfm",
         source=f"Sphere Face Model learned from scans, topology of {face_model.name}: {face_model.source}",
-        licence=face_model.licence,
         latent_radius=decoder.radius if decoder.sphere else None,
+        **expressions,
     )
     return model, parameters
