@@ -76,19 +76,24 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def reading_order(path: Path) -> tuple[str, ...]:
+    """Modules of a folder before its subfolders, each subfolder's own docstring first."""
+    return (*path.parts[:-1], "" if path.stem == "__init__" else path.stem)
+
+
 def api_page(room: str) -> str:
     """The page of a room: its docstring, then every public module with its classes and functions."""
     folder = ROOT / "src" / "recface" / room
     if not folder.is_dir():
         return f"# {room}\n\n::: recface.{room}\n    options:\n      show_root_heading: false\n"
-    modules = sorted(
-        ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
-        for path in folder.rglob("*.py")
-        if path != folder / "__init__.py" and not any(part.startswith("_") for part in path.parts if part != path.name)
-    )
-    intro = f"::: recface.{room}\n    options:\n      show_root_heading: false\n      members: []\n"
-    parts = [f"::: recface.{room}.{module}\n" for module in modules if not module.rpartition(".")[2].startswith("_")]
-    return "\n".join([f"# {room}\n", intro, *parts])
+    parts = [f"# {room}\n", f"::: recface.{room}\n    options:\n      show_root_heading: false\n      members: []\n"]
+    for path in sorted(folder.rglob("*.py"), key=reading_order):
+        module = ".".join(path.relative_to(folder).with_suffix("").parts)
+        if module.endswith(".__init__"):  # names that it imports are told where they are defined
+            parts.append(f"::: recface.{room}.{module.removesuffix('.__init__')}\n    options:\n      members: []\n")
+        elif not path.stem.startswith("_"):
+            parts.append(f"::: recface.{room}.{module}\n")
+    return "\n".join(parts)
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
