@@ -69,7 +69,7 @@ def test_terms_are_those_of_the_whole_mesh(toy, scans, principal, settings):
     module = decoder(toy, scans, principal, settings)
     row = torch.arange(0, 160, 9)
     batch = {"row": row, "identity": module.identity[row], "scores": torch.from_numpy(principal.scores[row]).float()}
-    terms = {name: float(value) for name, value in module.terms(batch).items()}
+    terms = {name: float(value.detach()) for name, value in module.terms(batch).items()}
     basis = principal.axes @ module.basis.detach().numpy()
     blend = principal.axes @ module.blend.detach().numpy()
     latents, expression = (e.weight.detach().numpy()[row] for e in (module.latents, module.expression))

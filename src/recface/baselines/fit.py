@@ -114,7 +114,7 @@ def fit_photos(
         with torch.no_grad():
             values["expression"].clamp_(0, 1)
         if watch is not None:
-            watch(step, float(loss))
+            watch(step, float(loss.detach()))
     return {name: value.detach() for name, value in values.items()}
 
 

@@ -28,6 +28,10 @@ PRIOR = 1e-3
 FAR = 3.0
 """Vertices count up to this multiple of the median distance, or of 1 mm where that is more."""
 
+REPORT = "registration.csv"
+LEAST_SHARE, LARGEST_RMS = 0.7, 4.0
+"""Fits with a smaller matched share or larger parameters are doubtful."""
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -162,10 +166,6 @@ class Registration:
         columns = np.vstack([weights[0] * np.hstack(surface), weights[1] * np.hstack(named)])
         targets = np.concatenate([weights[0] * offset[counts], weights[1] * (marks - points).reshape(-1)])
         return columns, targets
-
-
-REPORT = "registration.csv"
-LEAST_SHARE, LARGEST_RMS = 0.7, 4.0
 
 
 def register_predictions(

@@ -10,7 +10,10 @@ from recface.face_model.linear import fit_coefficients, fix_signs
 from recface.face_model.surface import graph_laplacian, reflect
 from recface.scan_stage.scans import ScanSet
 
-OVERSAMPLING, PASSES = 10, 1
+OVERSAMPLING, PASSES = 10, 1  # of the random projections
+SPARE = 40  # components beyond those of identity and expression
+ROUNDS = 4  # of refinement of means and expressions
+UNIT_SPREAD = 0.3  # prior standard deviation of a known unit's coefficient, which lies in 0..1
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,6 @@ def principal_scores(scans: ScanSet, modes: int, seed: int) -> Principal:
     scores = left[:, :modes] * singular[:modes] * signs
     rest = max(energy - float((singular[:modes] ** 2).sum()), 0.0) / (len(scans) * max(dimension - modes, 1))
     return Principal(mean, axes * signs.astype(np.float32), scores, rest)
-
-
-ROUNDS = 4
-UNIT_SPREAD = 0.3  # prior standard deviation of a known unit's coefficient, which lies in 0..1
-SPARE = 40  # components beyond those of identity and expression
 
 
 @dataclass

@@ -22,6 +22,9 @@ from recface.face_model import FaceModel
 from recface.face_model.mesh_files import read_mesh, require_millimetres
 from recface.text_table import read_text_table
 
+CSV = "scans.csv"
+COLUMNS = ("file", "identity")
+SMALLEST_MM, LARGEST_MM = 50.0, 1000.0  # of a face or head, from end to end
 BLOCK = 128  # scans decoded at a time: 77 MB at 50,000 vertices
 
 
@@ -254,11 +257,6 @@ def draw_scans(model: FaceModel, people: int, scans_each: int, noise_mm: float, 
     expression = SCAN_MAX_EXPRESSION * draw_expressions(model.expression_names, len(person), generator)
     noise_seed = generator.integers(2**31, size=len(person))
     return DecodedScans(model, person, parameters, expression, noise_seed, noise_mm)
-
-
-CSV = "scans.csv"
-COLUMNS = ("file", "identity")
-SMALLEST_MM, LARGEST_MM = 50.0, 1000.0  # of a face or head, from end to end
 
 
 class MappedScans(ScanSet):

@@ -31,6 +31,9 @@ from recface.settings import Config
 from recface.tracking import RunFolder, config_hash, new_record, run_path
 from recface.versions import SCAN_VERSION, SHAPE_MODEL_VERSION
 
+EXPERIMENT = "sfm_model"
+VERSIONS = {"scan": SCAN_VERSION, "shape_model": SHAPE_MODEL_VERSION}
+KEEP_BYTES = 1_000_000_000  # of training scans that are kept in memory
 Array = np.ndarray
 
 
@@ -120,11 +123,6 @@ def specificity(samples: Array, scans: Iterable[Array]) -> float:
         closer = distance < best
         nearest[closer], best[closer] = block[closest[closer]], distance[closer]
     return float(vertex_distance(samples, nearest).mean())
-
-
-EXPERIMENT = "sfm_model"
-VERSIONS = {"scan": SCAN_VERSION, "shape_model": SHAPE_MODEL_VERSION}
-KEEP_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True)
