@@ -113,7 +113,9 @@ def measured_again(
     else:
         basis, sigma = (torch.from_numpy(x[..., :modes].copy()) for x in (region.basis, region.sigma))
     flags = {name.removeprefix(FLAG): torch.from_numpy(chosen) for name, chosen in conditions.items()}
-    blocks, _, found = measured_blocks(read_test_set(arrays, basis, sigma, region and region.mean), flags)
+    blocks, _, found = measured_blocks(
+        read_test_set(arrays, basis, sigma, None if region is None else region.mean), flags
+    )
     controls: tuple[Literal["shape", "albedo"], ...] = ("shape", "albedo")
     for control in controls:
         if f"control_{control}_parameters" in arrays:

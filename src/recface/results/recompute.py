@@ -318,10 +318,11 @@ def compare_runs(entries: Iterable[Entry], paths: Mapping[str, str] | None = Non
                 regions[key] = read_region(*key)
             except RecfaceError as error:
                 regions[key] = str(error)
-        if isinstance(regions[key], str):
-            _skip(result, f"runs whose face model cannot be had: {regions[key]}")
+        region = regions[key]
+        if isinstance(region, str):
+            _skip(result, f"runs whose face model cannot be had: {region}")
             continue
-        values = recompute(arrays, regions[key], str(path), has_own_model(record))
+        values = recompute(arrays, region, str(path), has_own_model(record))
         result.values[run_name(entry)] = values
         stored_as = arrays["test_parameters"].dtype.name
         for block, columns in BLOCKS.items():

@@ -187,6 +187,12 @@ class Geometry:
         return flat.T @ flat / len(self.basis)
 
 
+def _labels(source: Source) -> tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]:
+    """Identities, true parameters where known, and the other labels of photos to evaluate."""
+    assert source.identity is not None and source.extra is not None
+    return source.identity, source.identity_parameters, source.extra
+
+
 def measured_shapes(predictor: Predictor, source: Source, geometry: Geometry) -> MeasuredShapes:
     """Predict a source with true shapes, and bring both together.
 
@@ -196,17 +202,18 @@ def measured_shapes(predictor: Predictor, source: Source, geometry: Geometry) ->
         geometry: The face region.
     """
     output = predictor(source)
-    assert source.identity is not None and source.identity_parameters is not None and source.extra is not None
+    identity, true, extra = _labels(source)
+    assert true is not None
     nme = landmark_nme(output["landmarks"], torch.from_numpy(source.landmarks)) if "landmarks" in output else None
     return MeasuredShapes(
         output["identity"],
-        torch.from_numpy(source.identity),
+        torch.from_numpy(identity),
         geometry.sigma,
         geometry.basis,
         geometry.mean,
-        torch.from_numpy(source.identity_parameters),
+        torch.from_numpy(true),
         joint=geometry.joint,
-        yaw_abs=torch.from_numpy(source.extra["angles"][:, 1]).abs(),
+        yaw_abs=torch.from_numpy(extra["angles"][:, 1]).abs(),
         expression_norm=output["expression"].norm(dim=1) if "expression" in output else None,
         nme=nme,
     ).checked()
@@ -232,16 +239,17 @@ def evaluate_test(
     """
     source, geometry = embedded_source(bench.benchmark, "test"), Geometry(bench, face_model)
     shapes = measured_shapes(predictor, source, geometry)
-    assert shapes.errors is not None and shapes.yaw_abs is not None
+    identity, true, _ = _labels(source)
+    assert true is not None and shapes.errors is not None and shapes.yaw_abs is not None
     conditions = named_conditions(bench.benchmark.labels("test"))
     flags = {name: torch.from_numpy(chosen) for name, chosen in conditions.items()}
     blocks, people, found = measured_blocks(shapes, flags)
-    first = np.searchsorted(source.identity, people)
+    first = np.searchsorted(identity, people)
     predictions = {
         "test_parameters": shapes.predicted.numpy(),
-        "test_identity": source.identity,
+        "test_identity": identity,
         "test_people": people,
-        "test_true": geometry.nearest(source.identity_parameters[first]),
+        "test_true": geometry.nearest(true[first]),
         "test_shape_error": shapes.errors.numpy(),
         "test_yaw_abs": shapes.yaw_abs.numpy(),
     }
@@ -266,14 +274,14 @@ def evaluate_control(
         face_model: That of the predictions, where it is another one.
     """
     source, geometry = embedded_source(bench.benchmark, f"control_{control}"), Geometry(bench, face_model)
-    parameters = predictor(source)["identity"]
+    parameters, (identity, _, extra) = predictor(source)["identity"], _labels(source)
     values, found = measured_control(
-        parameters, torch.from_numpy(source.identity), torch.from_numpy(source.extra["albedo"]), geometry.basis, control
+        parameters, torch.from_numpy(identity), torch.from_numpy(extra["albedo"]), geometry.basis, control
     )
     return values, found | {
         f"control_{control}_parameters": parameters.numpy(),
-        f"control_{control}_identity": source.identity,
-        f"control_{control}_group": source.extra["albedo"],
+        f"control_{control}_identity": identity,
+        f"control_{control}_group": extra["albedo"],
     }
 
 
@@ -320,10 +328,11 @@ def open_photos(bench: Workbench, path: str) -> Source:
     """
     size = bench.config["scale"]["image_size"]
     source = manifest_source(path, canonical_landmarks(bench.face_model), size, name="photos")
-    if source.identity is None or "expression" not in source.extra:
+    if source.identity is None or "expression" not in (source.extra or {}):
         raise RecfaceError(f"data.photos: {path}: the table needs the columns identity and expression")
-    neutral = source.extra["expression"] == "neutral"
-    if not np.intersect1d(source.identity[neutral], source.identity[~neutral]).size:
+    identity, _, extra = _labels(source)
+    neutral = extra["expression"] == "neutral"
+    if not np.intersect1d(identity[neutral], identity[~neutral]).size:
         raise RecfaceError(f"data.photos: {path}: nobody has both a photo marked 'neutral' and another")
     return source
 
@@ -342,13 +351,14 @@ def evaluate_photos(
     Returns:
         Metrics of the block "photos"; predictions under names that begin with photos_.
     """
-    neutral = source.extra["expression"] == "neutral"
+    identity, _, extra = _labels(source)
+    neutral = extra["expression"] == "neutral"
     parameters, geometry = predictor(source)["identity"], Geometry(bench, face_model)
     values, found = measured_photos(
-        parameters, torch.from_numpy(source.identity), torch.from_numpy(neutral), geometry.basis, geometry.sigma
+        parameters, torch.from_numpy(identity), torch.from_numpy(neutral), geometry.basis, geometry.sigma
     )
     return values, found | {
         "photos_parameters": parameters.numpy(),
-        "photos_identity": source.identity,
+        "photos_identity": identity,
         "photos_expression": neutral,
     }

@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.verification import tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,15 @@ PHOTO_PROTOCOLS: dict[str, Protocol] = {
 
 
 CONDITIONS = ("light", "expression", "large_pose", "occlusion", "plain")
+_OF_CONDITIONS: tuple[tuple[str, str, str, Literal["lower", "higher"], str], ...] = (
+    ("shape_error_mm", "shape-error-similarity", "v1", "lower", "mm"),
+    ("nme", "nme-68-box", "v1", "lower", "%"),
+    ("geometry_auc", "verification-auc-mean-vertex-distance", "v2", "higher", ""),
+)
 CONDITION_PROTOCOLS: dict[str, Protocol] = {
     f"{condition}/{metric}": Protocol(f"{rule}-condition-{condition.replace('_', '-')}/{version}", direction, unit)
     for condition in CONDITIONS
-    for metric, rule, version, direction, unit in (
-        ("shape_error_mm", "shape-error-similarity", "v1", "lower", "mm"),
-        ("nme", "nme-68-box", "v1", "lower", "%"),
-        ("geometry_auc", "verification-auc-mean-vertex-distance", "v2", "higher", ""),
-    )
+    for metric, rule, version, direction, unit in _OF_CONDITIONS
 }
 """Of the test photos under a condition; v1 of the AUC was by root mean square distance."""
 
@@ -117,7 +121,7 @@ _ELSEWHERE = ("control_", "nme", "gradient_", "conflict_", "recognition_loss", "
 _DECODED = ("yaw_abs", "expression_norm")
 
 
-def _codes(truth: Truth, column: str):
+def _codes(truth: Truth, column: str) -> Tensor:
     """Names as int64 codes in ascending order; whole numbers keep the order of their values, as runs drew pairs by."""
     import torch
 
@@ -128,7 +132,7 @@ def _codes(truth: Truth, column: str):
     return torch.from_numpy(np.unique(values, return_inverse=True)[1])
 
 
-def _numbers(truth: Truth, columns: list[str]):
+def _numbers(truth: Truth, columns: list[str]) -> Tensor:
     """(N, C) float32 of columns that a manifest may leave out, and that are therefore not checked as it is read."""
     import pandas as pd
     import torch
@@ -144,8 +148,8 @@ class _Benchmark(BenchmarkProtocol):
     source = "ours; docs/methods.md, Metrics"
     unit = ""
     direction = "higher"
-    needs = ("parameters", "weights", "basis", "mean")
-    columns = ("identity",)
+    needs: ClassVar[tuple[str, ...]] = ("parameters", "weights", "basis", "mean")
+    columns: ClassVar[tuple[str, ...]] = ("identity",)
 
 
 @register

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
 from recface.metrics.protocols.verification import tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHUNK = 128
 
@@ -113,7 +116,7 @@ class _Clustering(BenchmarkProtocol):
         values = clustering(self.points(predictions), torch.from_numpy(identity))
         return {key: float(value) for key, value in values.items()}
 
-    def points(self, predictions: Predictions):
+    def points(self, predictions: Predictions) -> Tensor:
         """(N, D) coordinates that are clustered."""
         raise NotImplementedError
 
@@ -129,7 +132,7 @@ class ParameterClustering(_Clustering):
     id = "clustering-parameters/v1"
     needs = ("parameters",)
 
-    def points(self, predictions: Predictions):
+    def points(self, predictions: Predictions) -> Tensor:
         """The parameters."""
         return tensor(predictions.parameters)
 
@@ -145,7 +148,7 @@ class GeometryClustering(_Clustering):
     id = "clustering-geometry/v1"
     needs = ("vertices",)
 
-    def points(self, predictions: Predictions):
+    def points(self, predictions: Predictions) -> Tensor:
         """Coordinates whose Euclidean distance is the root mean square vertex distance."""
         from recface.metrics.functional import geometry_coordinates
 
@@ -190,7 +193,7 @@ class LandmarkError(BenchmarkProtocol):
                 f"{self.id} takes {self.version!r} alone"
             )
         true = truth.table[list(LANDMARK_COLUMNS)].to_numpy(np.float64).reshape(-1, 68, 2)
-        nme = landmark_nme(tensor(predictions.landmarks).double(), torch.from_numpy(true))
+        nme = landmark_nme(tensor(predictions.landmarks).double(), tensor(true))
         degrees = truth.table["yaw"].to_numpy(np.float64)
         bins = nme_by_yaw(nme, torch.from_numpy(np.radians(degrees)))
         beyond = int((np.abs(degrees) > 90).sum())
