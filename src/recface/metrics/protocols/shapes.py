@@ -95,7 +95,7 @@ CLUSTERING_VALUES = {
     "silhouette": "mean silhouette, in [-1, 1], higher is better",
     "calinski_harabasz": "Calinski-Harabasz index, higher is better",
     "davies_bouldin": "Davies-Bouldin index, lower is better",
-    "nmcd": "squared distance to the own centre over that between centres, lower is better",
+    "nmcd": "squared distance to the own center over that between centers, lower is better",
 }
 
 
