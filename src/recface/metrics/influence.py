@@ -62,3 +62,20 @@ def influence_arrays(population: str, people: np.ndarray, influences: Mapping[st
         f"{name}_metrics": np.array(list(influences)),
         f"{name}_people": np.asarray(people, np.int64),
     }
+
+
+def kept_influences(arrays: Mapping[str, np.ndarray], keeps: Callable[[str], bool]) -> dict[str, np.ndarray]:
+    """Arrays in which only influences on some metrics are left.
+
+    Args:
+        arrays: As in predictions.npz; those that are no influences stay.
+        keeps: From "block/metric" to whether it stays.
+    """
+    result = {name: array for name, array in arrays.items() if not name.startswith("influence_")}
+    for population in POPULATIONS:
+        name = f"influence_{population}"
+        chosen = np.array([keeps(str(metric)) for metric in arrays.get(f"{name}_metrics", ())], bool)
+        if chosen.any():
+            result |= {name: arrays[name][chosen], f"{name}_metrics": arrays[f"{name}_metrics"][chosen]}
+            result[f"{name}_people"] = arrays[f"{name}_people"]
+    return result

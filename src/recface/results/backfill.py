@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -106,6 +106,7 @@ def measured_again(
     import torch
 
     from recface.metrics.evaluation import measured_blocks, measured_control, measured_photos
+    from recface.metrics.influence import kept_influences
 
     modes = arrays["test_parameters"].shape[1]
     if region is None:
@@ -131,19 +132,7 @@ def measured_again(
         return known and name not in dropped and not (region is None and by_mean_distance)
 
     measured = {key: value for key, value in blocks["conditions"].items() if keeps(f"conditions/{key}")}
-    return measured, _filtered(found, keeps)
-
-
-def _filtered(influences: Arrays, keeps: Callable[[str], bool]) -> Arrays:
-    """Influences on the metrics that are kept."""
-    result: Arrays = {}
-    for key in [name for name in influences if f"{name}_metrics" in influences]:
-        chosen = np.array([keeps(str(name)) for name in influences[f"{key}_metrics"]])
-        if chosen.any():
-            names = influences[f"{key}_metrics"][chosen]
-            result |= {key: influences[key][chosen], f"{key}_metrics": names}
-            result[f"{key}_people"] = influences[f"{key}_people"]
-    return result
+    return measured, kept_influences(found, keeps)
 
 
 def _columns(arrays: Arrays, part: str, label: str) -> tuple[Tensor, Tensor, Tensor]:

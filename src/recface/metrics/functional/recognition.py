@@ -19,8 +19,8 @@ from recface.metrics.functional.weights import pair_weights, photo_weights, weig
 def reference_photos(identities: Tensor, yaw_abs: Tensor, expression_norm: Tensor) -> Tensor:
     """The most frontal, most neutral photo of each person, to stand in for an unknown true shape.
 
-    Source: ours; "most" is by max(0, cos yaw) exp(-||expression|| / 3), the weight with which SIR's centres count a
-    photo (methods.md, "SIR": weighted centre [C]). Leave these rows out of the probes.
+    Source: ours; "most" is by max(0, cos yaw) exp(-||expression|| / 3), the weight with which SIR's centers count a
+    photo (methods.md, "SIR": weighted center [C]). Leave these rows out of the probes.
 
     Args:
         identities: (N,) int64, >= 0.

@@ -355,11 +355,11 @@ def mesh_scores(decode: Callable[[Tensor], Tensor], count: int, pairs: Pairs, *,
     if not cosine:
         return geometry_scores(decode, pairs)
     chunks = torch.arange(count).split(512)
-    centre = torch.stack([decode(rows).double().sum(dim=0) for rows in chunks]).sum(dim=0) / count
+    center = torch.stack([decode(rows).double().sum(dim=0) for rows in chunks]).sum(dim=0) / count
     # Products of all pairs of rows that occur would need every shape at once; a chunk of pairs needs two chunks.
     parts = []
     for first, second in zip(pairs.first.split(512), pairs.second.split(512), strict=True):
-        a, b = (decode(rows).double().sub(centre).flatten(1) for rows in (first, second))
+        a, b = (decode(rows).double().sub(center).flatten(1) for rows in (first, second))
         parts.append(torch.cosine_similarity(a, b, dim=1))
     return torch.cat(parts)
 

@@ -1,4 +1,4 @@
-"""What every number means: the columns of our own benchmark, and the protocols of the field.
+"""Meaning of every number: the columns of our own benchmark, and the protocols of the field.
 
 Importing this package imports every module in it, so that each protocol registers itself. These modules import torch
 and other heavy packages inside functions only: a list of protocols is to appear at once.

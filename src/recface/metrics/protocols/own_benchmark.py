@@ -1,6 +1,4 @@
-"""Our own benchmark as protocols: many columns at once, each under the id of `columns`.
-
-What each metric key means: a protocol id with a version, a direction and a unit.
+"""Our own benchmark: protocol id, direction and unit of each column, and the protocols that compute them all at once.
 
 Two protocols never share a column. Whoever changes how a number is computed raises its version here.
 """
@@ -84,7 +82,7 @@ PHOTO_PROTOCOLS: dict[str, Protocol] = {
     "geometry_tar": Protocol("photos-cross-tar-at-far-1pct-vertex-distance/v1", "higher"),
     "rank1": Protocol("photos-cross-rank1/v1", "higher"),
 }
-"""Of real photographs, whose true shapes nobody knows: every smiling photo against every neutral one."""
+"""Real photographs, whose true shapes nobody knows: every smiling photo against every neutral one."""
 
 
 CONDITIONS = ("light", "expression", "large_pose", "occlusion", "plain")
@@ -98,7 +96,7 @@ CONDITION_PROTOCOLS: dict[str, Protocol] = {
     for condition in CONDITIONS
     for metric, rule, version, direction, unit in _OF_CONDITIONS
 }
-"""Of the test photos under a condition; v1 of the AUC was by root mean square distance."""
+"""Test photos under a condition; v1 of the AUC was by root mean square distance."""
 
 
 def protocol_ids(keys: Iterable[str]) -> dict[str, str]:
@@ -116,7 +114,7 @@ def protocol_ids(keys: Iterable[str]) -> dict[str, str]:
 
 
 TRUE_COLUMN = re.compile(r"true_(\d+)")
-# Of other sets, of landmarks, and of training itself.
+# Numbers of other sets, of landmarks, and of training itself.
 _ELSEWHERE = ("control_", "nme", "gradient_", "conflict_", "recognition_loss", "reconstruction_loss")
 _DECODED = ("yaw_abs", "expression_norm")
 
@@ -156,7 +154,7 @@ class _Benchmark(BenchmarkProtocol):
 class BenchmarkShapes(_Benchmark):
     """All shape metrics of the embedded benchmark, from whitened parameters of a known face model.
 
-    Source: ours (methods.md, "Metrics"); every number has an id, direction and unit of its own in `columns.PROTOCOLS`.
+    Source: ours (methods.md, "Metrics"); every number has an id, direction and unit of its own in `PROTOCOLS`.
     Alignment: similarity for the error, none elsewhere. Crop: face region of the face model. Similarity: cosine of
     sigma-weighted parameters, mean vertex distance. Unit: of each number. The manifest's columns true_1, true_2, ...
     hold the true whitened parameters; yaw_abs (radians) and expression_norm (how far from neutral the method finds the

@@ -1,4 +1,4 @@
-"""What a protocol of the field is: it measures predictions, whatever method made them, against a manifest."""
+"""A protocol of the field measures any method's predictions against a manifest."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known about the samples: one row each, checked and in the order of the predictions it is given with.
+    """Known facts about the samples: one row each, checked, and in the order of the predictions.
 
     Attributes:
         table: N rows; its columns are at least the protocol's.

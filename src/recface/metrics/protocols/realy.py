@@ -1,7 +1,4 @@
-"""REALY: every region of the face is aligned and measured by itself.
-
-REALY with its non-rigid step: the error of a region is measured between corresponding points.
-"""
+"""REALY: each region of the face is aligned and measured by itself, with or without its non-rigid step."""
 
 from __future__ import annotations
 

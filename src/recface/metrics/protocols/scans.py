@@ -88,7 +88,7 @@ def named(where: str) -> Iterator[None]:
 
 
 def row_name(truth: Truth, row: int) -> str:
-    """The manifest, its line, and the id, for messages."""
+    """Manifest, line and id of a row, for messages."""
     label = truth.table.index[row]
     line = f"row {int(label) + 2}" if isinstance(label, int | np.integer) else f"row {label}"
     return (
@@ -97,7 +97,7 @@ def row_name(truth: Truth, row: int) -> str:
 
 
 def require_fields(protocol: str, needs: tuple[str, ...], predictions: Predictions, truth: Truth) -> None:
-    """Whether the predictions hold what the protocol reads, one for each row.
+    """Require what the protocol reads, one prediction for each row.
 
     Raises:
         RecfaceError: Naming the first missing field, or the numbers of rows.
@@ -263,9 +263,9 @@ class FaceWarehouse(BenchmarkProtocol):
 
 
 CROP = 1.4
-"""Of the mean of outer eye distance and nose length."""
+"""Radius of the crop, over the mean of outer eye distance and nose length."""
 RAISED = 0.3
-"""Of the way from the nose base to the bridge lies the centre of the crop."""
+"""Center of the crop: this share of the way from the nose base to the bridge."""
 
 
 def now_crop(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -274,7 +274,7 @@ def now_crop(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     A sphere of radius 1.4 (outer eye distance + nose length) / 2 round the point that lies three tenths of the way from
     the nose base up to the bridge, the middle of the inner eye corners; the nose length is from base to bridge.
 
-    Source: methods.md, "Evaluation protocols" (radius); the centre from the public code soubhiksanyal/now_evaluation.
+    Source: methods.md, "Evaluation protocols" (radius); the center from the public code soubhiksanyal/now_evaluation.
 
     Args:
         vertices: (N, 3) mm.

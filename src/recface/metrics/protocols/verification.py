@@ -1,8 +1,6 @@
-"""Ten-fold verification of a fixed pair list: LFW, CFP-FP, AgeDB-30, or any list of the same form.
+"""Verification protocols: ten-fold on a pair list, videos by their mean, and templates in the style of IJB.
 
-What verification protocols share: how alike two predictions are, in one of four fixed ways.
-
-Template protocols: YTF by the mean of a video, IJB-style verification and identification.
+Each is there under four similarities of two predictions, fixed in advance.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from recface.text_table import line_of, read_text_table
 from recface.tracking.atomic import write_array, write_bytes
 
 SMALLEST_MM, LARGEST_MM = 40.0, 1000.0
-"""Of the diagonal of a face's or head's bounding box."""
+"""Limits for the diagonal of a face's or head's bounding box."""
 CHUNK = 256
 
 
@@ -100,7 +100,7 @@ def read_shapes(folder: Path, names: np.ndarray, where: str) -> tuple[np.ndarray
 
 
 MESH_ENDINGS = (".obj", ".ply")
-"""Of predictions and true shapes; an npz holds arrays of all samples."""
+"""File endings of predictions and true shapes; an npz holds arrays of all samples."""
 
 
 def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -293,7 +293,7 @@ def _checked(predictions: Predictions, where: str, files: list[str] | None = Non
 
 @dataclass(frozen=True)
 class Region:
-    """What the metrics take of a face model.
+    """Face region of a face model, as the metrics take it.
 
     Attributes:
         name: The model's name.

@@ -210,7 +210,7 @@ def _table(path: Path, protocol: BenchmarkProtocol) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Matched:
-    """What a protocol is given.
+    """Predictions and truth of the same samples in the same order.
 
     Attributes:
         predictions: N predictions.

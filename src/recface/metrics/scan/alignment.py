@@ -81,14 +81,14 @@ def procrustes(source: np.ndarray, target: np.ndarray, *, with_scale: bool) -> S
     return Similarity(scale, rotation, translation)
 
 
-def sphere_crop(points: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+def sphere_crop(points: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
     """Points inside a sphere, its surface included.
 
     Source: the crops of NoW and of MICC (methods.md, "Evaluation protocols"): Euclidean, not geodesic.
 
     Args:
         points: (N, 3).
-        centre: (3,), such as the tip of the nose.
+        center: (3,), such as the tip of the nose.
         radius: In the unit of the points.
 
     Returns:
@@ -97,10 +97,10 @@ def sphere_crop(points: np.ndarray, centre: np.ndarray, radius: float) -> np.nda
     Raises:
         RecfaceError: Where no point is inside.
     """
-    inside = np.sum((points - centre) ** 2, axis=1) <= radius**2
+    inside = np.sum((points - center) ** 2, axis=1) <= radius**2
     if not inside.any():
         raise RecfaceError(
-            f"no scan point within {radius:.0f} mm of ({', '.join(f'{value:.0f}' for value in centre)}); are scan and "
+            f"no scan point within {radius:.0f} mm of ({', '.join(f'{value:.0f}' for value in center)}); are scan and "
             "landmarks in one frame?"
         )
     return inside
@@ -115,7 +115,7 @@ SAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Fit:
-    """What ICP found.
+    """Result of ICP.
 
     Attributes:
         transform: Moves the mesh onto the scan.
@@ -170,9 +170,9 @@ def _planes(mesh: SearchMesh, points: np.ndarray, transform: Similarity, overlap
     return _Planes(offset, direction @ transform.rotation.T, transform(foot))
 
 
-def _step(planes: _Planes, centre: np.ndarray, damping: float, with_scale: bool) -> tuple[Similarity, float]:
+def _step(planes: _Planes, center: np.ndarray, damping: float, with_scale: bool) -> tuple[Similarity, float]:
     """One damped Gauss-Newton step, and how far it moves the mesh (root mean square, mm)."""
-    arm = planes.foot - centre
+    arm = planes.foot - center
     size = float(np.sqrt(np.mean(np.sum(arm**2, axis=1))))
     columns = [np.cross(arm, planes.direction) / size, planes.direction]
     if with_scale:
@@ -184,7 +184,7 @@ def _step(planes: _Planes, centre: np.ndarray, damping: float, with_scale: bool)
     move = np.linalg.solve(normal, jacobian.T @ planes.offset)
     turn = Rotation.from_rotvec(move[:3] / size).as_matrix()
     scale = float(np.exp(move[6] / size)) if with_scale else 1.0
-    return Similarity(scale, turn, centre + move[3:6] - scale * turn @ centre), float(np.linalg.norm(move))
+    return Similarity(scale, turn, center + move[3:6] - scale * turn @ center), float(np.linalg.norm(move))
 
 
 def icp(
@@ -223,10 +223,10 @@ def icp(
         RecfaceError: For points that are not finite, or fewer than seven over the mesh.
     """
     points = require_points(points, "scan points")
-    centre, transform, damping = points.mean(axis=0), start, 1e-9
+    center, transform, damping = points.mean(axis=0), start, 1e-9
     planes = _planes(mesh, points, transform, overlap_only)
     for iteration in range(1, iterations + 1):
-        step, moved = _step(planes, centre, damping, with_scale)
+        step, moved = _step(planes, center, damping, with_scale)
         candidate = step.after(transform)
         trial = _planes(mesh, points, candidate, overlap_only)
         gain = planes.cost**0.5 - trial.cost**0.5
@@ -245,9 +245,9 @@ STEPS, STILL = 100, 1e-6
 def overall_alignment(source: np.ndarray, target: np.ndarray) -> Similarity:
     """Similarity by keypoints (P, 3): rotation by least squares, scale by the sums of absolute coordinates (REALY)."""
     rotation = procrustes(source, target, with_scale=False).rotation
-    turned, centre = (source - source.mean(axis=0)) @ rotation.T, target.mean(axis=0)
-    scale = float(np.abs(target - centre).sum() / np.abs(turned).sum())
-    return Similarity(scale, rotation, centre - scale * rotation @ source.mean(axis=0))
+    turned, center = (source - source.mean(axis=0)) @ rotation.T, target.mean(axis=0)
+    scale = float(np.abs(target - center).sum() / np.abs(turned).sum())
+    return Similarity(scale, rotation, center - scale * rotation @ source.mean(axis=0))
 
 
 def regional_alignment(

@@ -25,7 +25,7 @@ ON_EDGE = 1e-7  # barycentric weight below which a point lies on the opposite ed
 
 @dataclass(frozen=True)
 class Nearest:
-    """What a mesh is nearest to N points with.
+    """Points of a mesh that are nearest to N points.
 
     Attributes:
         distance: (N,) unsigned, in the unit of the mesh.
