@@ -17,6 +17,7 @@ from recface.face_model import FaceModel, save
 from recface.face_model.albedo import AlbedoModel
 from recface.face_model.npz import LEARNED_FILE
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
+from recface.metrics.influence import kept_influences
 from recface.run.evaluation import Predictor, Timed, evaluate_photos, evaluate_run, open_photos
 from recface.run.identity import is_complete
 from recface.settings import Config
@@ -101,6 +102,8 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
     if imported is not None and not imported.own_parameters:
         save(imported.face_model, folder.path / LEARNED_FILE)
         metrics = {block: without_parameter_metrics(values) for block, values in metrics.items()}
+        names = {f"{block}/{key}" for block, values in metrics.items() for key in values}
+        predictions = kept_influences(predictions, names.__contains__)
     protocols: dict[str, Any] = {
         block: {key: PHOTO_PROTOCOLS[key].id for key in values} if block == "photos" else protocol_ids(values)
         for block, values in metrics.items()
