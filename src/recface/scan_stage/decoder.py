@@ -35,16 +35,9 @@ class ScanDecoder(lightning.LightningModule):
     the cost (docs/sfm.md, stage 1).
 
     With `sphere`, latents lie near the sphere of radius sqrt(K) and a margin separates the directions of people;
-    without, a batch's latents follow N(0, I) instead (the KL of SIR's prior). All other terms are the same.
-
-    Args:
-        settings: The configuration's `sfm.scan`.
-        start: Bases, latents and expressions of the first step.
-        identity: (N,) person of each scan.
-        roughness: (M, M) of `Principal.roughness`.
-        reflection: (M, M) of `Principal.reflection`.
-        vertices: Number of vertices V.
-        learn_expression: Whether to learn B too.
+    without, a batch's latents follow N(0, I) instead (the KL of SIR's prior). All other terms are the same. Of the
+    arguments, `settings` are the configuration's `sfm.scan`, `roughness` and `reflection` (M, M) come from `Principal`,
+    and `learn_expression` decides whether B is learned too.
     """
 
     identity: Tensor
@@ -72,10 +65,11 @@ class ScanDecoder(lightning.LightningModule):
         own = ("sphere", "separation") if self.sphere else ("prior",)
         self.weights = {name: settings["weights"][name] for name in (*names, *own)}
         self.register_buffer("identity", torch.from_numpy(np.asarray(identity)), persistent=False)
+        self.register_buffer("shift", _tensor(start.shift), persistent=False)
+        self.register_buffer("roughness", _tensor(roughness), persistent=False)
+        self.register_buffer("reflection", _tensor(reflection), persistent=False)
         spread = np.maximum(start.expression.std(axis=0), 1e-3)
-        given = {"shift": start.shift, "roughness": roughness, "reflection": reflection, "expression_spread": spread}
-        for name, array in given.items():
-            self.register_buffer(name, _tensor(array), persistent=False)
+        self.register_buffer("expression_spread", _tensor(spread), persistent=False)
         self.basis = nn.Parameter(_tensor(start.identity_basis))
         self.blend = nn.Parameter(_tensor(start.expression_basis), requires_grad=learn_expression)
         latents = start.latents
@@ -122,20 +116,16 @@ class ScanDecoder(lightning.LightningModule):
             "separation": cosface_loss(latents, self.directions, person, softmax_scale, margin),
         }
 
-    def both_optimizers(self) -> list[Any]:
-        """The two optimizers of `configure_optimizers`."""
-        found = self.optimizers()
-        return found if isinstance(found, list) else [found]
-
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> dict[str, Tensor]:
         """One step of both optimizers, at a rate that falls to zero over the stage."""
         total, values = weighted_sum(self.terms(batch), self.weights, step=self.step)
-        for optimizer in self.both_optimizers():
+        optimizers: Any = self.optimizers()
+        for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["full_rate"] * (1 - self.step / self.steps)
             optimizer.zero_grad()
         self.manual_backward(total)
-        for optimizer in self.both_optimizers():
+        for optimizer in optimizers:
             optimizer.step()
         self.step += 1
         return {"loss": total.detach(), **{f"loss/{name}": value for name, value in values.items()}}
@@ -161,7 +151,8 @@ class ScanDecoder(lightning.LightningModule):
 
     def checkpoint(self) -> dict[str, Any]:
         """The state from which a killed run resumes, plain."""
-        states = [optimizer.optimizer.state_dict() for optimizer in self.both_optimizers()]
+        optimizers: Any = self.optimizers()
+        states = [optimizer.optimizer.state_dict() for optimizer in optimizers]
         return {"step": self.step, "state": self.state_dict(), "optimizers": states}
 
     def resume(self, checkpoint: dict[str, Any]) -> None:
@@ -191,20 +182,7 @@ def train_scan_model(
     follow: RunFolder,
     principal: Principal | None,
 ) -> None:
-    """Start from PCA, train, and write the model and the latents.
-
-    Args:
-        settings: The configuration's `sfm.scan`.
-        face_model: Gives topology, landmarks, mirror and, unless one is learned, the expression basis.
-        scans: The training scans.
-        seed: Seed of the order of batches and of random draws.
-        folder: Where to write.
-        follow: The run that shows the progress.
-        principal: The scans in principal coordinates, where already known.
-
-    Raises:
-        RecfaceError: As `check_scans`.
-    """
+    """Start from PCA, train, and write the model and the latents into `folder`; arguments as for `scan_model`."""
     modes, units, blend = scan_counts(settings, face_model)
     learned = blend is None
     check_scans(scans, modes, units if learned else 0)
@@ -219,11 +197,8 @@ def train_scan_model(
     fit_scans(decoder, batches, folder, follow)
     model, latents = export_model(decoder, face_model, principal, start)
     save(model, folder.path / LEARNED_FILE)
-    arrays = {
-        "identity": scans.identity,
-        "latents": latents.astype(np.float32),
-        "expression": decoder.expression.weight.detach().numpy(),
-    }
+    expression = decoder.expression.weight.detach().numpy()
+    arrays = {"identity": scans.identity, "latents": latents.astype(np.float32), "expression": expression}
     write_arrays(folder.path / LATENTS_FILE, arrays)
 
 
@@ -246,13 +221,7 @@ def fit_scans(decoder: ScanDecoder, batches: ScanBatches, folder: RunFolder, fol
 
 
 class ScanProgress(lightning.Callback):
-    """Shows progress, and every hundred steps writes a line of metrics and a checkpoint.
-
-    Args:
-        folder: Where metrics.jsonl grows.
-        run: The run that shows the progress.
-        last: File of the checkpoint.
-    """
+    """Shows progress in `run`, and every hundred steps writes a line of metrics into `folder`, and a checkpoint."""
 
     def __init__(self, folder: RunFolder, run: RunFolder, last: Path) -> None:
         self.folder, self.run, self.last = folder, run, last

@@ -32,34 +32,22 @@ class Principal:
     scores: np.ndarray
     rest: float
 
-    @property
-    def num_vertices(self) -> int:
-        """Vertices V."""
-        return len(self.mean) // 3
-
     def roughness(self, triangles: np.ndarray) -> np.ndarray:
         """(M, M) matrix G with ||L (axes c)||^2 = c^T G c, where L is the mesh's uniform graph Laplacian."""
-        fields = self.axes.reshape(self.num_vertices, -1)
-        rough = (graph_laplacian(triangles, self.num_vertices) @ fields).reshape(self.axes.shape)
+        vertices = len(self.mean) // 3
+        rough = (graph_laplacian(triangles, vertices) @ self.axes.reshape(vertices, -1)).reshape(self.axes.shape)
         return rough.T @ rough
 
     def reflection(self, mirror: np.ndarray) -> np.ndarray:
         """(M, M) matrix R: `axes @ R @ c` is the projection of the mirror image of the offset `axes @ c`."""
-        fields = self.axes.T.reshape(-1, self.num_vertices, 3)
-        return self.axes.T @ reflect(fields, mirror).reshape(self.axes.shape[1], -1).T
+        fields = self.axes.T.reshape(-1, len(mirror), 3)
+        return self.axes.T @ reflect(fields, mirror).reshape(len(fields), -1).T
 
 
 def principal_scores(scans: ScanSet, modes: int, seed: int) -> Principal:
-    """PCA by random projections and subspace iteration, which reads the scans four times.
+    """PCA by random projections and subspace iteration, which reads the scans four times, a block at a time.
 
-    Args:
-        scans: N scans; only a block of them is in memory at a time.
-        modes: Components M wanted; at most those that the scans have.
-        seed: Seed of the projections.
-
-    Returns:
-        The components.
-        Source: Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011, algorithms 4.4, 5.1.
+    Source: Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011, algorithms 4.4, 5.1.
     """
     dimension = 3 * scans.num_vertices
     modes = min(modes, len(scans) - 1, dimension)
@@ -117,11 +105,7 @@ def person_means(values: np.ndarray, identity: np.ndarray) -> np.ndarray:
 
 
 def leading(rows: np.ndarray, modes: int, freedom: int) -> tuple[np.ndarray, float]:
-    """Leading principal axes (D, modes) of rows about their origin, each as long as its standard deviation.
-
-    Returns:
-        The axes, and the residual variance.
-    """
+    """Leading axes (D, modes) of rows about their origin, each as long as its deviation; and the residual variance."""
     _, singular, axes = np.linalg.svd(rows, full_matrices=False)
     return axes[:modes].T * (singular[:modes] / np.sqrt(freedom)), float((singular[modes:] ** 2).sum() / freedom)
 
@@ -132,7 +116,7 @@ def two_part_start(
     """PCA of the person means and, unless an expression basis is known, of the residuals within people.
 
     The mean of a person's scans may contain some expression. Means and expressions are therefore refined in turn:
-    expressions are fitted jointly with identity and subtracted, and the means computed again.
+    expressions are fitted jointly with identity and subtracted, and the means computed again. Ours.
 
     Args:
         principal: The scans in principal coordinates, with enough modes.
@@ -140,9 +124,6 @@ def two_part_start(
         modes: Identity modes K, fewer than people.
         expression_modes: Expression modes E of a learned basis.
         blend: (3V, E) known expression basis, or None.
-
-    Returns:
-        The start. Source: ours.
     """
     scores, people = principal.scores, int(identity.max()) + 1
     within = scores - person_means(scores, identity)[identity]

@@ -65,12 +65,7 @@ class ScanSet(ABC):
 
 
 class PeopleSubset(ScanSet):
-    """The scans of some people of a set, renumbered.
-
-    Args:
-        scans: The whole set.
-        people: (Q,) numbers of the people kept.
-    """
+    """The scans of the people (Q,) of a set, renumbered."""
 
     def __init__(self, scans: ScanSet, people: np.ndarray) -> None:
         self.scans, self.row = scans, np.flatnonzero(np.isin(scans.identity, people))
@@ -82,15 +77,7 @@ class PeopleSubset(ScanSet):
 
 
 def split_people(scans: ScanSet, sizes: tuple[int, int], seed: int) -> tuple[ScanSet, ScanSet, ScanSet]:
-    """Split a set into disjoint training, validation and test people.
-
-    Args:
-        scans: The whole set.
-        sizes: Validation and test people.
-        seed: Decides who.
-
-    Returns:
-        The three sets.
+    """Training, validation and test scans of disjoint people: `sizes` validation and test people, drawn by the seed.
 
     Raises:
         RecfaceError: Fewer than two training people would be left.
@@ -106,16 +93,7 @@ def split_people(scans: ScanSet, sizes: tuple[int, int], seed: int) -> tuple[Sca
 
 
 def check_scans(scans: ScanSet, modes: int, expression_modes: int) -> None:
-    """Check that scans separate identity from expression, and outnumber the modes.
-
-    Args:
-        scans: The training scans.
-        modes: Identity modes asked for.
-        expression_modes: Expression modes asked for.
-
-    Raises:
-        RecfaceError: One person only, one scan per person only, or too few people or scans.
-    """
+    """Raise RecfaceError unless training scans separate identity from expression, and outnumber the modes asked for."""
     counts = np.bincount(scans.identity)
     if len(counts) < 2:
         raise RecfaceError(f"sfm.scan: {len(counts)} person in {len(scans)} scans; identities need two or more")
@@ -135,17 +113,10 @@ def check_scans(scans: ScanSet, modes: int, expression_modes: int) -> None:
 
 
 class ScanBatches(IterableDataset):
-    """Shuffled batches in an order that depends on seed and step alone, so that a killed run resumes unchanged.
+    """Shuffled batches for the steps from `start` to before `stop`, in an order that depends on seed and step alone.
 
-    Each scan comes at most once an epoch; an epoch's incomplete last batch is dropped.
-
-    Args:
-        scores: (N, M) the scans in principal coordinates, mm; may be memory-mapped.
-        identity: (N,) person of each.
-        batch_size: Scans a batch B, at most all of them.
-        seed: Seed of the order.
-        start: First step.
-        stop: Step before which it ends.
+    A killed run therefore resumes unchanged. Each scan comes at most once an epoch; an epoch's incomplete last batch is
+    dropped. `scores` (N, M) are principal coordinates in mm, perhaps memory-mapped.
     """
 
     def __init__(
@@ -219,37 +190,16 @@ class DecodedScans(ScanSet):
 
 
 def benchmark_scans(model: FaceModel, benchmark: Benchmark, noise_mm: float) -> DecodedScans:
-    """The registered scans of the embedded benchmark.
-
-    Args:
-        model: Face model of the benchmark.
-        benchmark: The benchmark on disk.
-        noise_mm: Noise of every coordinate, in mm.
-    """
+    """The registered scans of the embedded benchmark of a face model."""
     labels = benchmark.labels("scan")
-    return DecodedScans(
-        model,
-        labels["identity"],
-        labels["identity_parameters"],
-        labels["expression"],
-        labels["noise_seed"],
-        noise_mm,
-    )
+    drawn = (labels[name] for name in ("identity", "identity_parameters", "expression", "noise_seed"))
+    return DecodedScans(model, *drawn, noise_mm)
 
 
 def draw_scans(model: FaceModel, people: int, scans_each: int, noise_mm: float, seed: int, part: str) -> DecodedScans:
-    """People drawn from a face model, each scanned several times with another expression.
+    """People drawn from a face model, each scanned several times with another calm expression.
 
-    Args:
-        model: Any face model.
-        people: Number of people P.
-        scans_each: Scans of each.
-        noise_mm: Noise of every coordinate, in mm.
-        seed: Seed of everything that is drawn.
-        part: Name of the set, such as "train"; sets of one seed have different people.
-
-    Returns:
-        P * scans_each scans. Expressions are calm, as in the embedded benchmark's scans.
+    `part` names the set, such as "train": sets of one seed have different people.
     """
     generator = np.random.default_rng([seed, *part.encode()])
     person = np.repeat(np.arange(people), scans_each)
@@ -260,12 +210,7 @@ def draw_scans(model: FaceModel, people: int, scans_each: int, noise_mm: float, 
 
 
 class MappedScans(ScanSet):
-    """Scans in an array, memory-mapped where memory cannot hold them.
-
-    Args:
-        vertices: (N, V, 3) float32 in mm.
-        identity: (N,) person of each.
-    """
+    """Scans in an array (N, V, 3) in mm, memory-mapped where memory cannot hold them."""
 
     def __init__(self, vertices: np.ndarray, identity: np.ndarray) -> None:
         self.vertices, self.identity = vertices, np.asarray(identity, np.int64)
@@ -305,8 +250,9 @@ def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> Ma
     with FileLock(packed.with_suffix(".lock")):
         if not packed.exists():
             _pack(paths, model, packed)
-    _, identity = np.unique(table["identity"].to_numpy(str), return_inverse=True)
-    return MappedScans(np.load(packed, mmap_mode="r"), identity)
+    return MappedScans(
+        np.load(packed, mmap_mode="r"), np.unique(table["identity"].to_numpy(str), return_inverse=True)[1]
+    )
 
 
 def _pack(paths: list[Path], model: FaceModel, target: Path) -> None:
@@ -324,17 +270,7 @@ def _pack(paths: list[Path], model: FaceModel, target: Path) -> None:
 def check_mesh(
     vertices: np.ndarray, triangles: np.ndarray | None, count: int, expected: np.ndarray, path: Path
 ) -> np.ndarray:
-    """Check one mesh against the topology of the face model.
-
-    Args:
-        vertices: (V, 3).
-        triangles: (F, 3) or None.
-        count: Vertices it must have.
-        expected: (F, 3) triangles it must have, if it has any.
-        path: File, for messages.
-
-    Returns:
-        The vertices.
+    """Return a mesh's vertices if it has `count` of them and, where it has triangles, the expected ones.
 
     Raises:
         RecfaceError: Another topology, a vertex that is not finite, or a size that no face has in mm.

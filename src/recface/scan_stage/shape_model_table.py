@@ -23,7 +23,7 @@ from recface.face_model import FaceModel
 from recface.metrics.functional.distribution import clustering
 from recface.scan_stage import shape_models
 from recface.scan_stage.decoder import scan_counts
-from recface.scan_stage.principal import SPARE, Principal, principal_scores
+from recface.scan_stage.principal import SPARE, principal_scores
 from recface.scan_stage.scans import DecodedScans, MappedScans, ScanSet, check_scans, draw_scans, split_people
 from recface.scan_stage.shape_models import ShapeModel
 from recface.scan_stage.stage import open_scans, scan_hash, scan_model
@@ -59,19 +59,13 @@ def vertex_distance(first: Array, second: Array) -> Array:
 
 
 def generalisation(offsets: Array, axes: Array, sizes: Sequence[int], truth: Array | None = None) -> dict[int, float]:
-    """Mean per-vertex error of unseen shapes fitted with a model's first modes, by number of modes.
+    """Mean per-vertex error in mm of unseen shapes fitted with a model's first modes, by number of modes.
 
     Args:
         offsets: (N, D) unseen shapes without the model's mean, mm.
         axes: (D, M) of `nested_axes`; the fit is by least squares over all coordinates, without a prior.
-        sizes: Numbers of modes, each at most M.
+        sizes: Numbers of modes; RecfaceError where one is above M.
         truth: (N, D) shapes that the error is measured against; by default the fitted shapes.
-
-    Returns:
-        Size to mm, mean over shapes.
-
-    Raises:
-        RecfaceError: A size above M.
     """
     if max(sizes) > axes.shape[1]:
         raise RecfaceError(f"generalisation with {max(sizes)} modes: the model has {axes.shape[1]}; ask for fewer")
@@ -81,12 +75,7 @@ def generalisation(offsets: Array, axes: Array, sizes: Sequence[int], truth: Arr
 
 
 def compactness(offsets: Iterable[Array], axes: Array, sizes: Sequence[int]) -> tuple[dict[int, float], float]:
-    """Share of the variance of training shapes that lies in the span of a model's first modes.
-
-    Args:
-        offsets: Blocks (B, D) of training shapes without their mean, mm.
-        axes: (D, M) of `nested_axes`.
-        sizes: Numbers of modes.
+    """Share of the variance of training shapes, given in blocks (B, D) in mm, in the span of a model's first modes.
 
     Returns:
         Size to share in 0..1, for PCA the usual cumulative sum of eigenvalues over their total; and the variance of a
@@ -103,16 +92,10 @@ def compactness(offsets: Iterable[Array], axes: Array, sizes: Sequence[int]) -> 
 
 
 def specificity(samples: Array, scans: Iterable[Array]) -> float:
-    """Mean per-vertex distance of a model's random shapes to the nearest true scan of each.
+    """Mean per-vertex distance in mm of random shapes (S, D) to the nearest of the true scans, given in blocks (B, D).
 
-    The nearest is by root mean square distance, which is one matrix product; the result is the mean distance to it.
-
-    Args:
-        samples: (S, D) random shapes, mm.
-        scans: Blocks (B, D) of true scans, mm.
-
-    Returns:
-        mm; small where random shapes look real.
+    The nearest is by root mean square distance, which is one matrix product; the result is the mean distance to it,
+    small where random shapes look real.
     """
     nearest, best = np.empty_like(samples), np.full(len(samples), np.inf)
     energy = np.square(samples, dtype=np.float64).sum(axis=1)
@@ -127,15 +110,9 @@ def specificity(samples: Array, scans: Iterable[Array]) -> float:
 
 @dataclass(frozen=True)
 class ScanSplits:
-    """Scans of disjoint people: training; validation and test (N, 3V) in mm, in memory.
+    """Scans of disjoint people: training; validation, to choose the encoder's strength, and test (N, 3V) in mm.
 
-    Attributes:
-        train: Training scans.
-        validation: Scans that choose the encoder's strength.
-        validation_identity: People of the validation scans.
-        test: Scans that the table measures.
-        test_identity: People of the test scans.
-        truth: The test scans without the scanner's noise, where known.
+    `truth` is the test scans without the scanner's noise, where known.
     """
 
     train: ScanSet
@@ -148,18 +125,15 @@ class ScanSplits:
 
 def open_splits(config: Config, face_model: FaceModel, benchmark: Benchmark | None) -> ScanSplits:
     """Training scans of a configuration, and those of people outside training; the seed decides who."""
-    settings, sizes, seed = config["sfm"]["scan"], config["sfm_model"], config["seed"]
+    settings, seed = config["sfm"]["scan"], config["seed"]
+    people = config["sfm_model"]["validation_people"], config["sfm_model"]["test_people"]
     train = open_scans(config, face_model, benchmark)
     if settings["source"] == "model":
-
-        def draw(part: str) -> ScanSet:
-            return draw_scans(
-                face_model, sizes[f"{part}_people"], settings["scans_each"], settings["noise_mm"], seed, part
-            )
-
-        validation, test = draw("validation"), draw("test")
+        own = settings["scans_each"], settings["noise_mm"], seed
+        validation: ScanSet = draw_scans(face_model, people[0], *own, "validation")
+        test: ScanSet = draw_scans(face_model, people[1], *own, "test")
     else:
-        train, validation, test = split_people(train, (sizes["validation_people"], sizes["test_people"]), seed)
+        train, validation, test = split_people(train, people, seed)
     truth = test.clean(slice(None)).reshape(len(test), -1) if isinstance(test, DecodedScans) else None
     if 12 * len(train) * train.num_vertices <= KEEP_BYTES:
         train = MappedScans(train[:], train.identity)  # each row of the table reads all of them
@@ -194,18 +168,25 @@ def evaluate_scan_models(config: Config, face_model: FaceModel, benchmark: Bench
         kept["sfm"] = {"scan": config["sfm"]["scan"]}
         kept["face_model"] = {"name": face_model.name, "path": None}  # records name no path
         with folder.running(new_record(EXPERIMENT, digest, config["seed"], kept, versions=VERSIONS)):
-            begin = time.monotonic()
-            metrics = _measure(config, face_model, open_splits(config, face_model, benchmark), folder)
+            begin, metrics = time.monotonic(), {}
+            splits = open_splits(config, face_model, benchmark)
+            rows = build_rows(config, face_model, splits.train, folder)
+            for step, (name, build) in enumerate(rows.items()):
+                folder.progress(step, len(rows), phase=name)
+                metrics[name] = measure_model(build(), splits, config["sfm_model"], config["seed"])
+            folder.progress(len(rows), len(rows), phase="finished")
             folder.finish(metrics, timings={"sfm_model_seconds": time.monotonic() - begin})
     return folder
 
 
 def build_rows(
-    config: Config, face_model: FaceModel, splits: ScanSplits, principal: Principal, folder: RunFolder
+    config: Config, face_model: FaceModel, scans: ScanSet, folder: RunFolder
 ) -> dict[str, Callable[[], ShapeModel]]:
     """Row of the table to the function that makes its model; all have the same total number of modes."""
     modes, units, blend = scan_counts(config["sfm"]["scan"], face_model)
-    scans, person, total = splits.train, splits.train.identity, modes + units
+    check_scans(scans, modes, 0 if blend is not None else units)
+    person, total = scans.identity, modes + units
+    principal = principal_scores(scans, total + SPARE, config["seed"])
 
     def learned(sphere: bool) -> ShapeModel:
         settings = dict(config["sfm"]["scan"], sphere=sphere)
@@ -226,21 +207,6 @@ def build_rows(
     }
 
 
-def _measure(
-    config: Config, face_model: FaceModel, splits: ScanSplits, folder: RunFolder
-) -> dict[str, dict[str, float]]:
-    modes, units, blend = scan_counts(config["sfm"]["scan"], face_model)
-    check_scans(splits.train, modes, 0 if blend is not None else units)
-    principal = principal_scores(splits.train, modes + units + SPARE, config["seed"])
-    rows = build_rows(config, face_model, splits, principal, folder)
-    metrics: dict[str, dict[str, float]] = {}
-    for step, (name, build) in enumerate(rows.items()):
-        folder.progress(step, len(rows), phase=name)
-        metrics[name] = measure_model(build(), splits, config["sfm_model"], config["seed"])
-    folder.progress(len(rows), len(rows), phase="finished")
-    return metrics
-
-
 def measure_model(model: ShapeModel, splits: ScanSplits, settings: dict[str, Any], seed: int) -> dict[str, float]:
     """All numbers of a row; those for a number of modes are named `<metric>@<modes>`."""
     axes = nested_axes(model.ordered_basis())
@@ -255,17 +221,13 @@ def measure_model(model: ShapeModel, splits: ScanSplits, settings: dict[str, Any
     values = {f"{name}@{size}": value for name, curve in curves.items() for size, value in curve.items()}
     samples = model.sample(settings["samples"], np.random.default_rng(seed))
     values["specificity_mm"] = specificity(samples, (block for _, block in splits.train.blocks()))
-    strength = choose_strength(model, splits, settings["strengths"])
-    latents = torch.from_numpy(model.encode(splits.test, strength))
-    clusters = clustering(latents, torch.from_numpy(splits.test_identity))
-    return values | {name: float(value) for name, value in clusters.items()} | {"strength": strength}
 
+    def clusters(shapes: Array, identity: Array, strength: float) -> dict[str, float]:
+        found = clustering(torch.from_numpy(model.encode(shapes, strength)), torch.from_numpy(identity))
+        return {name: float(value) for name, value in found.items()}
 
-def choose_strength(model: ShapeModel, splits: ScanSplits, strengths: list[float]) -> float:
-    """The encoder's strength with the lowest NMCD on validation people; the smallest on ties."""
-    person = torch.from_numpy(splits.validation_identity)
+    def nmcd(strength: float) -> float:
+        return clusters(splits.validation, splits.validation_identity, strength)["nmcd"]
 
-    def score(strength: float) -> float:
-        return float(clustering(torch.from_numpy(model.encode(splits.validation, strength)), person)["nmcd"])
-
-    return min(sorted(strengths), key=score)
+    strength = min(sorted(settings["strengths"]), key=nmcd)  # chosen on validation people; the smallest on ties
+    return values | clusters(splits.test, splits.test_identity, strength) | {"strength": strength}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.decomposition import FactorAnalysis
@@ -48,12 +48,10 @@ class ShapeModel:
     noise: float = 0.0
 
     def fit(self, shapes: Array, strength: float = 1.0) -> Array:
-        """Posterior mean of z (N, M) of shapes (N, D), identity and expression jointly, without any label.
+        """Posterior mean of z (N, M) of shapes (N, D) in mm, identity and expression jointly, without any label.
 
-        Args:
-            shapes: In mm.
-            strength: Factor on the noise variance: residuals are correlated, so they affect z more than their variance
-                tells. 0 is least squares.
+        `strength` multiplies the noise variance, since correlated residuals affect z more than their variance tells; 0
+        is least squares.
         """
         offsets = shapes - (self.mean + self.basis @ self.center)
         precision = strength * self.noise / self.spread**2
@@ -88,27 +86,23 @@ def deviations(principal: Principal, modes: int) -> Array:
     return principal.scores[:, :modes].std(axis=0, ddof=1)
 
 
-def pca(principal: Principal, modes: int) -> ShapeModel:
-    """PCA of all scans; latents are the whitened coefficients."""
-    spread = deviations(principal, modes)
-    basis = principal.axes[:, :modes] * spread
-    return ShapeModel(principal.mean, basis, np.zeros(modes), np.ones(modes), modes)
+def pca(principal: Principal, modes: int, to_latent: Callable[[Array], Array] = _same) -> ShapeModel:
+    """PCA of all scans; by default, latents are the whitened coefficients."""
+    basis = principal.axes[:, :modes] * deviations(principal, modes)
+    return ShapeModel(principal.mean, basis, np.zeros(modes), np.ones(modes), modes, to_latent)
 
 
 def pca_mm(principal: Principal, modes: int) -> ShapeModel:
     """PCA of all scans with coefficients in mm as latents, whose distances are distances between shapes."""
-    model = pca(principal, modes)
     spread = deviations(principal, modes)
-    return replace(model, to_latent=lambda latents: latents * spread)
+    return pca(principal, modes, lambda latents: latents * spread)
 
 
 def pca_lda(principal: Principal, modes: int, identity: Array, kept: int) -> ShapeModel:
     """PCA followed by linear discriminant analysis of its coefficients, in `kept` directions."""
-    model = pca(principal, modes)
-    spread = deviations(principal, modes)
     lda = LinearDiscriminantAnalysis(solver="eigen", n_components=min(kept, modes))
-    lda.fit(principal.scores[:, :modes] / spread, identity)
-    return replace(model, to_latent=lambda latents: lda.transform(latents))
+    lda.fit(principal.scores[:, :modes] / deviations(principal, modes), identity)
+    return pca(principal, modes, lda.transform)
 
 
 def pca_whitened(principal: Principal, modes: int, identity: Array) -> ShapeModel:
@@ -116,13 +110,11 @@ def pca_whitened(principal: Principal, modes: int, identity: Array) -> ShapeMode
 
     Source: Hatch, Kajarekar and Stolcke, "Within-class covariance normalization", Interspeech 2006.
     """
-    model = pca(principal, modes)
-    spread = deviations(principal, modes)
-    scores = principal.scores[:, :modes] / spread
+    scores = principal.scores[:, :modes] / deviations(principal, modes)
     within = scores - person_means(scores, identity)[identity]
     values, vectors = np.linalg.eigh(within.T @ within / max(len(scores) - int(identity.max()) - 1, 1))
     whitening = vectors / np.sqrt(np.maximum(values, 1e-9 * values.max()))
-    return replace(model, to_latent=lambda latents: latents @ whitening)
+    return pca(principal, modes, lambda latents: latents @ whitening)
 
 
 def factor_analysis(scans: ScanSet, modes: int, seed: int) -> ShapeModel:
@@ -146,22 +138,14 @@ def two_part_pca(
 ) -> ShapeModel:
     """PCA of the people's means, and of the residuals within people (or the known expression basis)."""
     start = two_part_start(principal, identity, modes, expression_modes, blend)
-    basis = np.concatenate([start.identity_basis, start.expression_basis], axis=1)
-    basis = principal.axes.astype(np.float64) @ basis
-    center, spread = whitened_identity(modes, start.expression)
-    return ShapeModel(start.mean, basis, center, spread, modes)
+    basis = principal.axes.astype(np.float64) @ np.hstack([start.identity_basis, start.expression_basis])
+    return ShapeModel(start.mean, basis, *whitened_identity(modes, start.expression), modes)
 
 
 def learned_model(model: FaceModel, expression: Array) -> ShapeModel:
     """A scan model of the suite (SFM or its Gaussian variant) with the training scans' spread of expressions."""
     arrays, modes = model.arrays(), model.num_identity
-    basis = np.concatenate([arrays["identity_basis"] * arrays["identity_sigma"], arrays["expression_basis"]], axis=1)
-    center, spread = whitened_identity(modes, expression)
-    return ShapeModel(
-        arrays["mean"].ravel().astype(np.float64),
-        basis.astype(np.float64),
-        center,
-        spread,
-        modes,
-        radius=model.latent_radius,
-    )
+    mean = arrays["mean"].ravel().astype(np.float64)
+    basis = np.hstack([arrays["identity_basis"] * arrays["identity_sigma"], arrays["expression_basis"]])
+    prior = whitened_identity(modes, expression)
+    return ShapeModel(mean, basis.astype(np.float64), *prior, modes, radius=model.latent_radius)

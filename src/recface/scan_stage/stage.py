@@ -22,10 +22,10 @@ from recface.versions import SCAN_VERSION
 
 @dataclass(frozen=True)
 class ScanModel:
-    """A shape model with the scans that it was learned from.
+    """A shape model, named "sfm", with the scans that it was learned from.
 
     Attributes:
-        face_model: The model, named "sfm", in the suite's schema.
+        face_model: The model in the suite's schema.
         identity: (N,) int64 person of each scan.
         latents: (N, K) float32 identity parameters of each scan in the face model's convention.
         expression: (N, E) float32 coefficients of each scan.
@@ -49,12 +49,7 @@ class ScanModel:
 def shared_scan_model(bench: Workbench, run: RunFolder) -> ScanModel:
     """Return the scan model of a configuration, training it if no run with the same scan stage and seed has.
 
-    Args:
-        bench: Face model, benchmark, configuration with the group `sfm`.
-        run: The run that shows the progress.
-
-    Returns:
-        The trained model.
+    The `run` shows the progress.
 
     Raises:
         RecfaceError: The configuration or the scans are unusable.
@@ -83,22 +78,17 @@ def scan_model(
         principal: The scans in principal coordinates, where already known.
         part: Name of the part of the configuration's scans, where these are not all.
     """
-    settings, digest = config["sfm"]["scan"], scan_hash(config, face_model, manifest, part)
-    folder = RunFolder.open(run_path(config["paths"]["runs"], "scans", digest, config["seed"]))
+    settings, seed = config["sfm"]["scan"], config["seed"]
+    digest = scan_hash(config, face_model, manifest, part)
+    folder = RunFolder.open(run_path(config["paths"]["runs"], "scans", digest, seed))
     with folder.lock():
         if not is_scan_trained(folder):
-            record = new_record(
-                "scans",
-                digest,
-                config["seed"],
-                {"seed": config["seed"], "face_model": config["face_model"], "sfm": {"scan": settings}},
-                versions={"scan": SCAN_VERSION},
-                data_manifest=manifest,
-            )
-            with folder.running(record):
+            kept, versions = {key: config[key] for key in ("seed", "face_model")}, {"scan": SCAN_VERSION}
+            kept["sfm"] = {"scan": settings}
+            with folder.running(new_record("scans", digest, seed, kept, versions=versions, data_manifest=manifest)):
                 folder.stage("scans")
                 begin = time.monotonic()
-                train_scan_model(settings, face_model, scans, config["seed"], folder, follow or folder, principal)
+                train_scan_model(settings, face_model, scans, seed, folder, follow or folder, principal)
                 folder.finish({}, timings={"scans_seconds": time.monotonic() - begin})
     with np.load(folder.path / LATENTS_FILE) as stored:
         arrays = {name: stored[name] for name in ("identity", "latents", "expression")}
@@ -107,11 +97,9 @@ def scan_model(
 
 def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None, part: str | None = None) -> str:
     """Hash over the scan stage's settings, the face model, and the benchmark where its scans are read."""
-    settings = dict(config["sfm"]["scan"])
-    own = {"scan": settings, "face_model": face_model.checksum, "version": SCAN_VERSION}
-    own |= {"benchmark": manifest} if settings["source"] == "benchmark" else {}
-    own |= {"part": part} if part else {}
-    return config_hash(own)
+    own = {"scan": config["sfm"]["scan"], "face_model": face_model.checksum, "version": SCAN_VERSION}
+    own |= {"benchmark": manifest} if own["scan"]["source"] == "benchmark" else {}
+    return config_hash(own | ({"part": part} if part else {}))
 
 
 def is_scan_trained(folder: RunFolder) -> bool:
@@ -130,21 +118,15 @@ def open_scan_bench(config: Config) -> tuple[FaceModel, Benchmark | None]:
 
 
 def open_scans(config: Config, face_model: FaceModel, benchmark: Benchmark | None) -> ScanSet:
-    """Open the scans that a configuration names.
-
-    Args:
-        config: Checked, with the group `sfm`.
-        face_model: Topology of the scans.
-        benchmark: The embedded benchmark, for source benchmark.
+    """Open the scans that a checked configuration names, in the topology of the face model.
 
     Raises:
         RecfaceError: A folder's scans are unusable.
     """
     settings = config["sfm"]["scan"]
+    noise = settings["noise_mm"]
     if settings["source"] == "model":
-        return draw_scans(
-            face_model, settings["people"], settings["scans_each"], settings["noise_mm"], config["seed"], "train"
-        )
+        return draw_scans(face_model, settings["people"], settings["scans_each"], noise, config["seed"], "train")
     if settings["source"] == "benchmark" and benchmark is not None:
-        return benchmark_scans(face_model, benchmark, settings["noise_mm"])
+        return benchmark_scans(face_model, benchmark, noise)
     return folder_scans(face_model, settings["path"], Path(config["paths"]["cache"]))
