@@ -15,7 +15,7 @@ from recface.metrics.functional import (
     reference_photos,
 )
 from recface.metrics.functional.weights import pair_weights, photo_weights, weighted_mean
-from recface.metrics.influence import influence_arrays, measure
+from recface.metrics.influence import influence_arrays, kept_influences, measure
 
 PEOPLE = 24
 UNWEIGHTED = ("silhouette", "calinski_harabasz", "davies_bouldin", "_tar")
@@ -176,6 +176,10 @@ def test_stored_influences_name_their_metrics_and_people(people, shapes) -> None
     )
     assert set(photos["influence_photos_metrics"]) == {f"photos/{key}" for key in values if "_tar" not in key}
     assert influence_arrays("photos", identities, {}) == {}
+    kept = kept_influences(arrays | photos | {"test_nme": np.zeros(3)}, lambda name: name.endswith("nme"))
+    assert set(kept) == {"influence_test", "influence_test_metrics", "influence_test_people", "test_nme"}
+    assert kept["influence_test_metrics"].tolist() == ["benchmark/nme", "conditions/large_pose/nme"]
+    np.testing.assert_array_equal(kept["influence_test"][0], arrays["influence_test"][names.index("benchmark/nme")])
 
 
 def test_undefined_metrics_have_no_influence() -> None:
