@@ -192,8 +192,8 @@ class DecodedScans(ScanSet):
 def benchmark_scans(model: FaceModel, benchmark: Benchmark, noise_mm: float) -> DecodedScans:
     """The registered scans of the embedded benchmark of a face model."""
     labels = benchmark.labels("scan")
-    drawn = (labels[name] for name in ("identity", "identity_parameters", "expression", "noise_seed"))
-    return DecodedScans(model, *drawn, noise_mm)
+    person, parameters, expression = labels["identity"], labels["identity_parameters"], labels["expression"]
+    return DecodedScans(model, person, parameters, expression, labels["noise_seed"], noise_mm)
 
 
 def draw_scans(model: FaceModel, people: int, scans_each: int, noise_mm: float, seed: int, part: str) -> DecodedScans:

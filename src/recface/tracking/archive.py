@@ -41,14 +41,7 @@ def record_stem(record: RunRecord) -> str:
 
 
 def read_arrays(path: Path, beginning: str = "") -> dict[str, np.ndarray]:
-    """Content of a predictions.npz.
-
-    Args:
-        path: The file.
-        beginning: Of the names of the arrays to read; by default all.
-
-    Returns:
-        Name to array.
+    """Arrays of a predictions.npz by name; only those whose names have this beginning.
 
     Raises:
         RecfaceError: It cannot be read.
@@ -78,11 +71,9 @@ def small_array(name: str, array: np.ndarray) -> np.ndarray:
 
     Influences become float16; the people they are of keep their type.
     """
-    if name.startswith(INFLUENCE) and array.dtype.kind != "f":
-        return array
     if array.dtype.kind == "f":
         return array.astype(np.float32 if name in KEEP_FLOAT32 else np.float16)
-    if array.dtype.kind in "iu":
+    if array.dtype.kind in "iu" and not name.startswith(INFLUENCE):
         fits = array.size == 0 or (array.min() >= -32768 and array.max() <= 32767)
         return array.astype(np.int16 if fits else np.int32)
     return array
@@ -90,14 +81,10 @@ def small_array(name: str, array: np.ndarray) -> np.ndarray:
 
 def _cut(arrays: Mapping[str, np.ndarray], modes: int) -> dict[str, np.ndarray]:
     """Keep the leading modes of every array that has a modes axis."""
-    result = dict(arrays)
-    for name in MODES_LAST:
-        if name in result:
-            result[name] = result[name][..., :modes]
+    result = {name: array[..., :modes] if name in MODES_LAST else array for name, array in arrays.items()}
     if "basis_gram" in result:
         result["basis_gram"] = result["basis_gram"][:modes, :modes]
-    result["modes_kept"] = np.array(modes, np.int16)
-    return result
+    return result | {"modes_kept": np.array(modes, np.int16)}
 
 
 def reduce_predictions(arrays: Mapping[str, np.ndarray], limit: int = LIMIT_BYTES) -> dict[str, np.ndarray]:
@@ -142,11 +129,6 @@ def reduce_predictions(arrays: Mapping[str, np.ndarray], limit: int = LIMIT_BYTE
 def archive(run_folder: str | Path, records_dir: str | Path, limit: int = LIMIT_BYTES) -> Path:
     """Copy a finished run's record, and its reduced predictions where it has any, into the records folder.
 
-    Args:
-        run_folder: Folder of the run.
-        records_dir: Usually results/records.
-        limit: Largest size of the predictions in bytes.
-
     Returns:
         Path of the archived record. Files whose content would not change are not touched.
 
@@ -163,9 +145,8 @@ def archive(run_folder: str | Path, records_dir: str | Path, limit: int = LIMIT_
         write_bytes(records_dir / f"{stem}.npz", zip_arrays(reduce_predictions(read_arrays(predictions), limit)))
     else:
         (records_dir / f"{stem}.npz").unlink(missing_ok=True)
-    target = records_dir / f"{stem}.json"
-    write_bytes(target, (run_folder / "run.json").read_bytes())
-    return target
+    write_bytes(records_dir / f"{stem}.json", (run_folder / "run.json").read_bytes())
+    return records_dir / f"{stem}.json"
 
 
 RECORD_FILE = "record/run.json"
@@ -173,11 +154,7 @@ PREDICTIONS_FILE = "record/predictions.npz"
 
 
 def stage_record(run_folder: str | Path, target: str | Path) -> list[Path]:
-    """Copy a run's record, and, of a finished one, its reduced predictions to where W&B uploads from.
-
-    Args:
-        run_folder: Folder of the run.
-        target: Folder of the W&B run's files.
+    """Copy a run's record, and, of a finished one, its reduced predictions into the folder that W&B uploads.
 
     Returns:
         The files, at `RECORD_FILE` and `PREDICTIONS_FILE` under the target.

@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file to write into, which takes the place of `path` once the block has ended well.
-
-    Args:
-        path: File to replace; its folder is made if needed.
-    """
+    """A binary file to write into, which takes the place of `path`, in a folder made if needed, when the block ends."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -41,11 +37,7 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def write_bytes(path: str | Path, data: bytes) -> bool:
-    """Replace a file, unless it already holds these bytes.
-
-    Returns:
-        Whether the file changed.
-    """
+    """Replace a file, unless it already holds these bytes; return whether it changed."""
     path = Path(path)
     if path.is_file() and path.read_bytes() == data:
         return False
@@ -78,14 +70,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Turn a value into plain JSON types: NumPy and torch scalars to numbers, arrays to lists, NaN and inf to None.
-
-    Args:
-        value: Any nesting of mappings, sequences, scalars and arrays.
-
-    Returns:
-        The same nesting of dict, list, str, bool, int, float and None.
-    """
+    """Turn a nested value into plain JSON types: NumPy and torch scalars to numbers, arrays to lists, NaN to None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
@@ -100,10 +85,6 @@ def plain(value: Any) -> Any:
 
 
 def require_empty(folder: Path) -> None:
-    """Require a folder for arrays that belong together to be new or empty: older ones would be read with them.
-
-    Raises:
-        RecfaceError: It holds something, or is a file.
-    """
+    """Raise RecfaceError unless a folder is new or empty: older arrays would be read with those that are to come."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RecfaceError(f"{folder}: holds something already; give a new folder")

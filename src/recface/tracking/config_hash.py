@@ -20,24 +20,12 @@ _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 
 def without(config: Mapping[str, Any], ignore: Iterable[str]) -> dict[str, Any]:
-    """Copy a nested config without some keys.
-
-    Args:
-        config: Nested plain mapping.
-        ignore: Keys to leave out; dots reach into sub-mappings (`face_model.path`).
-
-    Returns:
-        A new nested dict; the input is left as it was.
-    """
+    """Copy a nested config without some keys; dots reach into sub-mappings (`face_model.path`)."""
     ignored = tuple(ignore)
-    copy: dict[str, Any] = {}
-    for key, value in config.items():
-        if key in ignored:
-            continue
+    copy = {key: value for key, value in config.items() if key not in ignored}
+    for key, value in copy.items():
         if isinstance(value, Mapping):
-            inner = [name[len(key) + 1 :] for name in ignored if name.startswith(f"{key}.")]
-            value = without(value, inner)
-        copy[key] = value
+            copy[key] = without(value, [name[len(key) + 1 :] for name in ignored if name.startswith(f"{key}.")])
     return copy
 
 
@@ -63,18 +51,12 @@ def _first_named(value: Any) -> Any:
 
 
 def config_hash(cfg: Mapping[str, Any], ignore: Iterable[str] = IGNORED) -> str:
-    """Hash a resolved config; equal settings give equal hashes whatever their order or number notation.
+    """Eight hex digits of a resolved, plain config; equal settings give equal ones in any order and number notation.
 
-    Args:
-        cfg: The resolved config as a plain nested dict (`OmegaConf.to_container(cfg, resolve=True)`).
-        ignore: Keys that do not change what one run is compared by; dotted keys reach deeper.
-
-    Returns:
-        Eight hex digits.
+    `ignore` names the keys that do not change what one run is compared by; dotted keys reach deeper.
     """
-    text = json.dumps(
-        _first_named(normalised(without(cfg, ignore))), sort_keys=True, separators=(",", ":"), default=str
-    )
+    settings = _first_named(normalised(without(cfg, ignore)))
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

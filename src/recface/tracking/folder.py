@@ -36,11 +36,13 @@ class RunFolder:
 
     Attributes:
         path: The folder.
+        record_path: Its run.json.
         record: The record as last read or written; None before the first start.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.record_path = self.path / "run.json"
         self.record: RunRecord | None = None
         self._written = float("-inf")
         self._phase: str | None = None
@@ -56,11 +58,6 @@ class RunFolder:
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.reload()
         return folder
-
-    @property
-    def record_path(self) -> Path:
-        """Path of run.json."""
-        return self.path / "run.json"
 
     @property
     def is_finished(self) -> bool:
@@ -79,11 +76,8 @@ class RunFolder:
     def lock(self, timeout: float = -1) -> Iterator[None]:
         """Hold the run alone, then see what another process may have finished meanwhile.
 
-        Args:
-            timeout: Seconds to wait for another process that holds it; -1 waits as long as it takes.
-
         Raises:
-            RecfaceError: Another process still holds the run after that time.
+            RecfaceError: Another process still holds the run after `timeout` seconds; -1 waits as long as it takes.
         """
         try:
             with FileLock(self.path / ".lock", timeout=timeout):
@@ -126,11 +120,7 @@ class RunFolder:
     def progress(self, step: int, total: int, phase: str = "", loss: float | None = None) -> None:
         """Report progress to progress.json and the file named by RECFACE_PROGRESS, at most every two seconds.
 
-        Args:
-            step: Steps done, counted over the whole run.
-            total: Steps of the whole run, all stages together.
-            phase: Current phase, such as "stage1" or "test".
-            loss: Current loss, if any.
+        Steps count over the whole run, all stages together; a phase is such as "stage1" or "test".
         """
         due = time.monotonic() - self._written >= PROGRESS_SECONDS
         if not due and phase == self._phase and step < total:
@@ -138,9 +128,8 @@ class RunFolder:
         self._written, self._phase = time.monotonic(), phase
         state = {"run": str(self.path), "phase": phase, "step": step, "total": total, "loss": loss, "updated": now()}
         write_json(self.path / "progress.json", state)
-        mirror = os.environ.get(PROGRESS_VARIABLE)
-        if mirror:
-            write_json(Path(mirror), state)
+        if mirror := os.environ.get(PROGRESS_VARIABLE):
+            write_json(mirror, state)
 
     def finish(
         self,
@@ -148,16 +137,7 @@ class RunFolder:
         protocols: Mapping[str, Any] | None = None,
         timings: Mapping[str, float] | None = None,
     ) -> RunRecord:
-        """Close the run with its results.
-
-        Args:
-            metrics: Block ("benchmark", "photos") to metric to value.
-            protocols: Metric to protocol id, or block to metric to protocol id.
-            timings: Name to seconds.
-
-        Returns:
-            The record as written, in state "finished".
-        """
+        """Close the run with its results, in the form of the fields of `RunRecord`; return the record as written."""
         record = self._started()
         self.record = replace(
             record,

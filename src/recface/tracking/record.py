@@ -99,21 +99,7 @@ def new_record(
     versions: Mapping[str, Any] | None = None,
     data_manifest: str | None = None,
 ) -> RunRecord:
-    """Start a record, with today's commit and package versions.
-
-    Args:
-        experiment: Name of the experiment config.
-        digest: `config_hash` of the config.
-        seed: Random seed.
-        config: The resolved config, plain.
-        parent: Experiment that this one differs from.
-        overrides: Command-line overrides of the run.
-        versions: Version keys (benchmark, variant, protocol).
-        data_manifest: Hash over the data.
-
-    Returns:
-        A record in state "running".
-    """
+    """A record in state "running" with today's commit and package versions; arguments are the fields of `RunRecord`."""
     time = now()
     return RunRecord(
         experiment=experiment,
@@ -156,7 +142,7 @@ def git_state(folder: str | Path | None = None) -> dict[str, Any]:
         folder: Any folder of the repository; by default the clone that holds this file, if there is one.
 
     Returns:
-        `{"commit": 40 hex digits or None, "dirty": bool}`; None outside a repository.
+        `{"commit": 40 hex digits, or None outside a repository, "dirty": bool}`.
     """
     if folder is None:
         folder = Path(__file__).resolve().parents[3]
@@ -188,29 +174,15 @@ def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     return found
 
 
-_KINDS = {str: "string", int: "whole number", dict: "mapping"}
-_TYPES: dict[str, type] = {
-    "experiment": str,
-    "hash": str,
-    "seed": int,
-    "stage": str,
-    "state": str,
-    "config": dict,
-    "versions": dict,
-    "metrics": dict,
-    "protocols": dict,
-    "timings": dict,
-}
+_FIELDS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
+    (str, "string", ("experiment", "hash", "stage", "state")),
+    (int, "whole number", ("seed",)),
+    (dict, "mapping", ("config", "versions", "metrics", "protocols", "timings")),
+)
 
 
 def read_record(path: str | Path) -> RunRecord:
-    """Read and check a record.
-
-    Args:
-        path: A run.json, or a run folder.
-
-    Returns:
-        The record, by today's names (`RENAMED`). Fields unknown to this version are left out.
+    """Read and check a run.json, or that of a run folder, by today's names (`RENAMED`) and without unknown fields.
 
     Raises:
         RecfaceError: The file is missing or not JSON, or a field is missing or has the wrong type.
@@ -227,9 +199,10 @@ def read_record(path: str | Path) -> RunRecord:
         raise RecfaceError(f"{path}: a run record must be a JSON object, not a {type(content).__name__}")
     if missing := [name for name in ("experiment", "hash", "seed", "state") if name not in content]:
         raise RecfaceError(f"{path}: the run record lacks {', '.join(missing)}; remove it and rerun")
-    for name, kind in _TYPES.items():
-        if name in content and (not isinstance(content[name], kind) or isinstance(content[name], bool)):
-            raise RecfaceError(f"{path}: {name} of the run record must be a {_KINDS[kind]}, not {content[name]!r}")
+    for kind, described, names in _FIELDS:
+        for name in names:
+            if name in content and (not isinstance(content[name], kind) or isinstance(content[name], bool)):
+                raise RecfaceError(f"{path}: {name} of the run record must be a {described}, not {content[name]!r}")
     if content["state"] not in STATES:
         raise RecfaceError(f"{path}: state of the run record must be one of {', '.join(STATES)}: {content['state']!r}")
     for old, new in RENAMED.items():
@@ -259,4 +232,4 @@ def _rename(content: dict[str, Any], old: str, new: str) -> None:
 
 def write_record(path: str | Path, record: RunRecord) -> None:
     """Write a record atomically, as JSON with one key a line."""
-    write_json(Path(path), dataclasses.asdict(record))
+    write_json(path, dataclasses.asdict(record))
