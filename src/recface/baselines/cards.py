@@ -21,16 +21,7 @@ def _published(protocol: str) -> str:
 
 
 class Number(Settings):
-    """One published value.
-
-    Attributes:
-        protocol: Id, which begins with "published:".
-        metric: What was measured.
-        unit: "mm", "%", or "" for a plain number.
-        direction: Which values are better.
-        value: As published.
-        source: Where it is printed.
-    """
+    """One value as published: the protocol's id begins with "published:"; the unit is "mm", "%", or "" for none."""
 
     protocol: Annotated[str, AfterValidator(_published)]
     metric: str
@@ -52,11 +43,7 @@ class Card(Settings):
 
 
 def read_card(path: str | Path) -> Card:
-    """Read and check a card.
-
-    Raises:
-        RecfaceError: The file is no YAML, or has an unknown, missing or wrong key; the line names file, line and key.
-    """
+    """Read and check a card; RecfaceError names file, line and key of a mistake."""
     return read_settings(Card, path)
 
 
@@ -66,13 +53,12 @@ def read_cards(folder: str | Path) -> list[Card]:
     Raises:
         RecfaceError: As `read_card`, or two cards give one column different units or directions.
     """
-    paths = sorted(Path(folder).glob("*/card.yaml"))
-    cards = [read_card(path) for path in paths]
+    cards = {path: read_card(path) for path in sorted(Path(folder).glob("*/card.yaml"))}
     seen: dict[tuple[str, str], tuple[tuple[str, str], Path]] = {}
-    for path, card in zip(paths, cards, strict=True):
+    for path, card in cards.items():
         for number in card.numbers:
             kind = (number.unit, number.direction)
             first, where = seen.setdefault((number.protocol, number.metric), (kind, path))
             if first != kind:
                 raise RecfaceError(f"{path}: {number.protocol} {number.metric} is in {kind}, but in {first} in {where}")
-    return cards
+    return list(cards.values())

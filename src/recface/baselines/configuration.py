@@ -95,13 +95,7 @@ METHODS: dict[str, tuple[type[Settings], str]] = {
 
 
 def checked_settings(section: Mapping[str, Any]) -> Settings:
-    """Check the configuration's section `baselines`.
-
-    Args:
-        section: `method`, and all settings of that method.
-
-    Returns:
-        The settings, of the method's class in `METHODS`.
+    """The configuration's section `baselines` as an instance of its method's class in `METHODS`.
 
     Raises:
         RecfaceError: An unknown method; a setting that is missing, unknown, or out of range.
@@ -155,9 +149,8 @@ def baseline_config(name: str, overrides: Sequence[str] = ()) -> Config:
     check_config(whole, {"baselines": _declaration(whole["baselines"])})
     from recface.data.benchmark import BenchmarkConfig  # imports torch; mistakes above are answered without it
 
-    sizes = {
-        key: value for key, value in whole["scale"].items() if key in ("name", *BenchmarkConfig.__dataclass_fields__)
-    }
+    read = {"name", *BenchmarkConfig.__dataclass_fields__}
+    sizes = {key: value for key, value in whole["scale"].items() if key in read}
     kept = {key: whole[key] for key in ("name", "parent", "seed", "baselines", "face_model", "paths")}
     data = {key: whole["data"][key] for key in ("seed", "albedo_modes", "photos")}
     return kept | named | {"data": data, "scale": sizes, "trainer": {"threads": whole["trainer"]["threads"]}}
@@ -172,13 +165,8 @@ def baseline_hash(config: Config) -> str:
 
 
 def imported_name(folder: str) -> tuple[str, str]:
-    """A method run elsewhere: its records are named after its folder; its title is on its card.
-
-    Raises:
-        RecfaceError: The card is missing or wrong, or the name belongs to an experiment or a baseline.
-    """
-    title = read_card(Path(folder) / CARD).name
-    name = Path(folder).resolve().name
+    """A method run elsewhere: its records are named after its folder; its title is on its card."""
+    title, name = read_card(Path(folder) / CARD).name, Path(folder).resolve().name
     if name in (*known_baselines(), *known_experiments()):
         raise RecfaceError(f"{folder}: {name} is the name of a row of this suite; rename the folder")
     return name, title

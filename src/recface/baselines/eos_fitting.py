@@ -24,13 +24,7 @@ from recface.run.evaluation import Predictor
 
 
 def fit_landmarks(model: Any, marks: np.ndarray, size: int, settings: EosSettings) -> tuple[np.ndarray, ...]:
-    """Fit one photo.
-
-    Args:
-        model: From `to_eos`, of the landmarks alone.
-        marks: (68, 2) landmarks in pixels.
-        size: Width and height of the photo in pixels.
-        settings: Iterations and weights.
+    """Fit `to_eos`, of the landmarks alone, to the landmarks (68, 2) in pixels of a photo of `size` by `size` pixels.
 
     Returns:
         identity (K,), expression (E,) and the fitted landmarks (68, 2) in pixels.
@@ -55,14 +49,7 @@ def fit_landmarks(model: Any, marks: np.ndarray, size: int, settings: EosSetting
 
 
 def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: EosSettings, seed: int) -> Predictor:
-    """Eos as a predictor.
-
-    Args:
-        face_model: The 3DMM.
-        albedo_model: Unused: eos sees landmarks alone.
-        settings: Noise, expressions, iterations and weights.
-        seed: Seed of the noise.
-    """
+    """Eos as a predictor; the seed is that of the landmarks' noise, and eos sees no albedo."""
     model = to_eos(face_model, landmarks_only=True, linear_expressions=settings.expression == "linear")
 
     def predict(source: Source) -> dict[str, Tensor]:

@@ -36,12 +36,7 @@ RATES = {
 
 
 def start(face_model: FaceModel, albedo_model: AlbedoModel, marks: Tensor) -> dict[str, Tensor]:
-    """Parameters of the first step: the mean face on the landmarks, under even light.
-
-    Args:
-        face_model: The 3DMM.
-        albedo_model: Linear albedos.
-        marks: (B, 68, 2) normalised.
+    """Parameters of the first step: the mean face on landmarks (B, 68, 2) normalised, under even light.
 
     Returns:
         Leaf tensors that require gradients; `rotation` (B, 6) holds the first two columns of the matrix, `scale` (B,)
@@ -66,10 +61,8 @@ def start(face_model: FaceModel, albedo_model: AlbedoModel, marks: Tensor) -> di
 
 def place(face_model: FaceModel, values: Mapping[str, Tensor]) -> Tensor:
     """Projected landmarks (B, 68, 2) of parameters from `start`."""
-    marks = face_model.landmarks(values["identity"], values["expression"])
-    return project(marks, rotation_6d_to_matrix(values["rotation"]), values["scale"].exp(), values["translation"])[
-        ..., :2
-    ]
+    marks, rotation = face_model.landmarks(values["identity"], values["expression"]), values["rotation"]
+    return project(marks, rotation_6d_to_matrix(rotation), values["scale"].exp(), values["translation"])[..., :2]
 
 
 def fit_photos(
@@ -127,10 +120,7 @@ def objective(
     values: Mapping[str, Tensor],
     settings: FitSettings,
 ) -> Tensor:
-    """The weighted terms, averaged over photos; without a renderer those of landmarks and shape alone.
-
-    Arguments as `fit_photos`; values as `start`.
-    """
+    """The weighted terms, averaged over photos; without a renderer those of landmarks and shape alone."""
     loss = settings.landmark * landmark_loss(place(face_model, values), marks)
     loss = loss + settings.tikhonov_identity * tikhonov_loss(values["identity"])
     loss = loss + settings.tikhonov_expression * tikhonov_loss(values["expression"])
@@ -149,14 +139,7 @@ def objective(
 
 
 def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: FitSettings, seed: int) -> Predictor:
-    """The fit as a predictor; only the noise of its landmarks is random.
-
-    Args:
-        face_model: The 3DMM.
-        albedo_model: Linear albedos, as the networks regress.
-        settings: Steps, rate, weights, batch and noise.
-        seed: Seed of the noise.
-    """
+    """The fit as a predictor; only the noise of its landmarks is random, by the seed."""
 
     def predict(source: Source) -> dict[str, Tensor]:
         given = given_landmarks(source, settings.noise, seed, "fit")
@@ -167,9 +150,7 @@ def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: FitSetting
             images = torch.from_numpy(np.array(source.images[rows])).float() / 255
             marks = torch.from_numpy(given[rows]).float()
             values = fit_photos(face_model, albedo_model, renderer, images, marks, settings)
-            parts.append(
-                {key: values[key] for key in ("identity", "expression")} | {"landmarks": place(face_model, values)}
-            )
-        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+            parts.append(values | {"landmarks": place(face_model, values)})
+        return {key: torch.cat([part[key] for part in parts]) for key in ("identity", "expression", "landmarks")}
 
     return predict

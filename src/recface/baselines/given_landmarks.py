@@ -19,20 +19,11 @@ from recface.run.evaluation import Predictor
 
 
 def noisy(marks: np.ndarray, noise: float, seed: int, name: str) -> np.ndarray:
-    """Add Gaussian noise of one standard deviation for all points.
+    """Add Gaussian noise, whose standard deviation is in the landmarks' unit, to (N, 68, 2); each source has its own.
 
     configs/baselines/*_noisy.yaml take 0.03 half images, 0.96 pixels of a crop of 64; the mean distance from the true
     point is 1.25 times that, 1.2 pixels or 4% of the distance of the outer eye corners. The choice is ours: a
     detector's errors also depend on each other and on the face, which this noise leaves out.
-
-    Args:
-        marks: (N, 68, 2).
-        noise: Standard deviation, in the unit of the landmarks.
-        seed: Seed of the noise.
-        name: Name of the source: each has its own noise.
-
-    Returns:
-        (N, 68, 2).
     """
     generator = np.random.default_rng([seed, *name.encode()])
     return marks + noise * generator.normal(size=marks.shape)
@@ -42,12 +33,6 @@ def given_landmarks(source: Source, noise: float, seed: int, method: str) -> np.
     """The landmarks (N, 68, 2) that a method is given: noise is added to rendered photos, whose landmarks are exact.
 
     Photographs keep theirs, which come from a detector.
-
-    Args:
-        source: N photos with landmarks.
-        noise: As `noisy`.
-        seed: Seed of the noise.
-        method: The method's name, for messages.
 
     Raises:
         RecfaceError: The source has no landmarks, or a photo lacks one (named by its row).
@@ -87,15 +72,7 @@ def landmark_pose(points: Tensor, marks: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def mean_face(face_model: FaceModel, source: Source) -> dict[str, Tensor]:
-    """The mean face, placed on the landmarks, so that its NME is the cost of shape and expression alone.
-
-    Args:
-        face_model: The 3DMM.
-        source: N photos with landmarks.
-
-    Returns:
-        identity (N, K), expression (N, E) and landmarks (N, 68, 2).
-    """
+    """The mean face, placed on the landmarks, so that its NME is the cost of shape and expression alone."""
     marks = torch.from_numpy(given_landmarks(source, 0.0, 0, "mean_face")).float()
     identity = torch.zeros(len(source), face_model.num_identity)
     expression = torch.zeros(len(source), face_model.num_expressions)

@@ -88,11 +88,7 @@ class Registration:
         self.count = len(region)
 
     def __call__(self, vertices: np.ndarray, triangles: np.ndarray) -> Registered:
-        """Register one mesh.
-
-        Args:
-            vertices: (V, 3).
-            triangles: (F, 3).
+        """Register one mesh of vertices (V, 3) and triangles (F, 3).
 
         Raises:
             RecfaceError: As `SearchMesh`, a landmark is no vertex, or too little of the face lies over the mesh.
@@ -106,8 +102,7 @@ class Registration:
             shape = self.mean + self.basis @ parameters
             placed = pose(shape)
             offset, direction, counts = self._planes(mesh, placed[: self.count], pose.scale)
-            turned = np.einsum("ij,vjk->vik", pose.scale * pose.rotation, self.basis)
-            center = placed.mean(axis=0)
+            turned, center = np.einsum("ij,vjk->vik", pose.scale * pose.rotation, self.basis), placed.mean(axis=0)
             columns, targets = self._system(placed, turned, center, offset, direction, counts, marks)
             normal = columns.T @ columns
             held = np.zeros(len(normal))
@@ -153,15 +148,13 @@ class Registration:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Linear equations of vertices and landmarks for (rotation, translation, scale, parameters)."""
         arm, n = placed[: self.count][counts] - center, direction[counts]
-        surface = [np.cross(arm, n), n]
+        scaled = np.einsum("ij,ij->i", arm, n)[:, None]
+        surface = [np.cross(arm, n), n, scaled, np.einsum("vi,vik->vk", n, turned[: self.count][counts])]
         points = placed[self.count :]
         away = points - center
         cross = np.cross(np.eye(3), away[:, None]).transpose(0, 2, 1)  # column i: motion under rotation about axis i
-        named = [cross.reshape(-1, 3), np.tile(np.eye(3), (len(away), 1))]
-        surface.append(np.einsum("ij,ij->i", arm, n)[:, None])
-        named.append(away.reshape(-1, 1))
-        surface.append(np.einsum("vi,vik->vk", n, turned[: self.count][counts]))
-        named.append(turned[self.count :].reshape(3 * len(away), -1))
+        shift, changed = np.tile(np.eye(3), (len(away), 1)), turned[self.count :].reshape(3 * len(away), -1)
+        named = [cross.reshape(-1, 3), shift, away.reshape(-1, 1), changed]
         weights = 1 / np.sqrt(len(n)), np.sqrt(MARK_WEIGHT / len(away))
         columns = np.vstack([weights[0] * np.hstack(surface), weights[1] * np.hstack(named)])
         targets = np.concatenate([weights[0] * offset[counts], weights[1] * (marks - points).reshape(-1)])
@@ -174,13 +167,7 @@ def register_predictions(
     landmarks: np.ndarray,
     watch: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, list[Registered]]:
-    """Register every mesh of a method.
-
-    Args:
-        predictions: With vertices and triangles.
-        face_model: The suite's.
-        landmarks: As `Registration`.
-        watch: Called with the number of meshes done, and of all.
+    """Register every mesh of a method; `watch` is called with the number of meshes done, and of all.
 
     Returns:
         Vertices (N, V, 3) float32 in mm, in the face model's topology, and the fit of each mesh.
@@ -225,20 +212,13 @@ def read_landmark_rows(path: Path) -> np.ndarray:
 def write_registered(
     folder: Path, predictions: Predictions, vertices: np.ndarray, registered: Sequence[Registered]
 ) -> Path:
-    """Write shapes as predictions for `run_elsewhere`, and a report of each mesh's fit.
+    """Write registered shapes (N, V, 3) in mm as predictions for `run_elsewhere`, and a report of each mesh's fit.
 
-    Args:
-        folder: New or empty; gets vertices.npy, landmarks.npy where the method predicted them, ids.csv and
-            registration.csv.
-        predictions: As read.
-        vertices: (N, V, 3) mm, registered.
-        registered: The fit of each mesh.
+    The folder must be new or empty; it gets vertices.npy, landmarks.npy where the method predicted them, ids.csv and
+    registration.csv.
 
     Returns:
         Path of registration.csv: distance, matched share, and root mean square of the parameters.
-
-    Raises:
-        RecfaceError: The folder is not empty.
     """
     require_empty(folder)
     rows = [(one.rms_mm, one.share, one.parameter_rms) for one in registered]

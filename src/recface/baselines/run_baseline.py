@@ -33,13 +33,7 @@ VERSIONS = {"benchmark": BENCHMARK_VERSION, "baselines": BASELINES_VERSION, "pro
 def build_baseline(
     face_model: FaceModel, albedo_model: AlbedoModel, section: Mapping[str, Any], seed: int = 0
 ) -> Predictor:
-    """Make the predictor of a baseline.
-
-    Args:
-        face_model: The 3DMM that it fits.
-        albedo_model: Linear albedos, for methods that render.
-        section: The configuration's section `baselines`.
-        seed: Seed of all random draws, such as the noise of landmarks.
+    """The predictor of a baseline from the configuration's section `baselines`; the seed decides all random draws.
 
     Raises:
         RecfaceError: As `checked_settings`, or a package is not installed.

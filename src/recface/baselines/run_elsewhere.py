@@ -93,12 +93,7 @@ class Imported:
         return not set(source.ids).isdisjoint(self.predictions.ids)
 
     def require_known_ids(self, benchmark: Benchmark, photographs: Source | None) -> None:
-        """Raise RecfaceError naming the first prediction whose id is no photo's.
-
-        Args:
-            benchmark: The benchmark whose photos were exported.
-            photographs: Real photographs, where they are evaluated as well.
-        """
+        """Raise RecfaceError naming the first prediction whose id is no photo's of the benchmark or photographs."""
         known = {name for split in EXPORTED for name in embedded_source(benchmark, split).ids}
         known |= set() if photographs is None else set(photographs.ids)
         if strange := [name for name in self.predictions.ids if name not in known]:
@@ -109,16 +104,12 @@ class Imported:
             )
 
     def __call__(self, source: Source) -> dict[str, Tensor]:
-        """Look up the photos of a source.
-
-        Returns:
-            identity (N, K), and landmarks (N, 68, 2) normalised where predicted.
+        """Look up a source's identity (N, K), and landmarks (N, 68, 2) normalised where predicted.
 
         Raises:
             RecfaceError: A photo lacks a prediction.
         """
-        rows = {name: row for row, name in enumerate(self.predictions.ids)}
-        ids = source.ids
+        rows, ids = {name: row for row, name in enumerate(self.predictions.ids)}, source.ids
         if missing := [name for name in ids if name not in rows]:
             raise RecfaceError(
                 f"{self.predictions.where}: no prediction for photo {missing[0]} ({len(missing)} of the {len(ids)} of "
@@ -133,14 +124,10 @@ class Imported:
 
 
 def span(vertices: np.ndarray, face_model: FaceModel) -> tuple[FaceModel, np.ndarray]:
-    """A linear model that spans given shapes, so that metrics treat them like any model's.
-
-    Args:
-        vertices: (N, V, 3) mm, in the topology of `face_model`.
-        face_model: Gives the new model's mean.
+    """A linear model that spans shapes (N, V, 3) in mm, so that metrics treat them like any model's. Ours.
 
     Returns:
-        The model, whose K modes hold the shapes to `LOST_MM`, and its parameters (N, K). Source: ours.
+        The model, whose K modes hold the shapes to `LOST_MM`, and its parameters (N, K).
     """
     offsets = np.asarray(vertices, np.float64).reshape(len(vertices), -1) - face_model.mean.double().numpy().reshape(-1)
     axes, lengths, turned = np.linalg.svd(offsets, full_matrices=False)
@@ -153,12 +140,6 @@ def span(vertices: np.ndarray, face_model: FaceModel) -> tuple[FaceModel, np.nda
 
 def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: ImportedSettings, seed: int) -> Imported:
     """Read vertices (N, V, 3) in mm or whitened parameters (N, K), and landmarks (N, 68, 2) in pixels where given.
-
-    Args:
-        face_model: The suite's.
-        albedo_model: Unused.
-        settings: Their folder, in a form of `read_predictions`.
-        seed: Unused.
 
     Raises:
         RecfaceError: As `read_predictions`, or the number of vertices or parameters differs from the face model's.
@@ -180,8 +161,7 @@ def build(face_model: FaceModel, albedo_model: AlbedoModel, settings: ImportedSe
             f"{where}: {found.parameters.shape[1]} parameters, the face model {face_model.name} has "
             f"{face_model.num_identity}; give vertices where the parameters are another model's"
         )
-    parameters = torch.from_numpy(np.array(found.parameters)).float()
-    return Imported(found, parameters, face_model, True)
+    return Imported(found, torch.from_numpy(np.array(found.parameters)).float(), face_model, True)
 
 
 OF_PARAMETERS = ("param_", "prior_kl")

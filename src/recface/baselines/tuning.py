@@ -25,12 +25,7 @@ KEPT = ("noise",)
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial.
-
-    Attributes:
-        settings: The values tried, by name.
-        error_mm: Mean shape error of the validation photos (`shape-error-similarity/v1`).
-    """
+    """The values tried, by name, and the mean shape error of validation photos (`shape-error-similarity/v1`)."""
 
     settings: dict[str, float]
     error_mm: float
@@ -96,11 +91,10 @@ def search(
         predict = build_baseline(bench.face_model, bench.benchmark.albedo_model, settings | tried, config["seed"])
         shapes = measured_shapes(predict, source, geometry)
         assert shapes.errors is not None
-        value = float(shapes.errors.mean())
-        done.append(Trial(tried, value))
+        done.append(Trial(tried, float(shapes.errors.mean())))
         if watch is not None:
             watch(done[-1])
-        return value
+        return done[-1].error_mm
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config["seed"]))
