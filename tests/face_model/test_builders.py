@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -37,10 +38,14 @@ def test_builds_once_and_again_when_version_or_source_change(counted, tmp_path):
     assert files == ["toy-v1-abc.npz", "toy-v2-abc.npz", "toy-v2-def.npz"]
 
 
-def test_waiting_process_uses_what_the_other_built(counted, tmp_path):
-    target = tmp_path / "face_model" / "toy-v1-abc.npz"
-    save(FaceModel(**toy_arrays()), target)
-    builders._build_once(counted.build, None, target)
+def test_waiting_process_uses_what_the_other_built(counted, tmp_path, monkeypatch):
+    @contextmanager
+    def built_meanwhile(lock):
+        save(FaceModel(**toy_arrays()), lock.with_suffix(".npz"))
+        yield
+
+    monkeypatch.setattr(builders, "FileLock", built_meanwhile)
+    get("toy", cache_dir=tmp_path)
     assert counted.calls == []
 
 

@@ -14,8 +14,7 @@ PIXEL_CENTER = 0.5  # ours are at +0.5, kornia's at integers
 class Augmentation(nn.Module):
     """Small moves of the crop with its landmarks, brightness, contrast, grey, noise, and an erased patch.
 
-    Args:
-        strength: Factor on every range; 0 leaves photos as they are.
+    `strength` multiplies every range; 0 leaves photos as they are.
     """
 
     def __init__(self, strength: float = 1.0) -> None:
@@ -35,15 +34,9 @@ class Augmentation(nn.Module):
         )
 
     def forward(self, image: Tensor, landmarks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Augment.
+        """Augment images (B, 3, S, S) in [0, 1] and landmarks (B, 68, 2), NaN where unknown, alike.
 
-        Args:
-            image: (B, 3, S, S) in [0, 1].
-            landmarks: (B, 68, 2) normalised, NaN = unknown.
-            seed: Determines all draws, whatever else used the global generator.
-
-        Returns:
-            Both, augmented alike.
+        The seed determines all draws, whatever else used the global generator.
         """
         if self.strength == 0:
             return image, landmarks

@@ -160,14 +160,9 @@ def similarity_2d(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, n
 
 
 def framing_of(landmarks: np.ndarray, canonical: np.ndarray) -> tuple[complex, complex]:
-    """Map from a photo to its crop: a pixel (x, y) comes to a (x - iy) + b in normalised coordinates.
+    """The map (a, b) from a photo to its crop: a pixel (x, y) comes to a (x - iy) + b in normalised coordinates.
 
-    Args:
-        landmarks: (68, 2) landmarks in pixels (origin top left, y down).
-        canonical: (68, 2) target positions from `canonical_landmarks`.
-
-    Returns:
-        a and b.
+    Landmarks (68, 2) are in pixels (origin top left, y down); `canonical` comes from `canonical_landmarks`.
     """
     a, b = similarity_2d(landmarks * [1.0, -1.0], canonical)
     return complex(a), complex(b)

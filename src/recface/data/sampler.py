@@ -13,13 +13,6 @@ from recface.errors import RecfaceError
 def quotas(shares: list[float], batch_size: int) -> list[int]:
     """Split a batch among sources by the largest remainder, with at least one sample for each positive share.
 
-    Args:
-        shares: Share of each source, not negative, any sum.
-        batch_size: Number of samples B.
-
-    Returns:
-        Samples of each source; their sum is B.
-
     Raises:
         RecfaceError: No share is positive, or there are more sources than samples.
     """
@@ -42,17 +35,8 @@ class QuotaSampler(Sampler[list[int]]):
     """Batches of a fixed share of each source, each shuffled on its own without replacement.
 
     The batch of a step depends on the seed and the step alone: every variant sees the same photos in the same order,
-    and a resumed run continues the order.
-
-    Args:
-        lengths: Number of photos of each source.
-        shares: Share of a batch of each source.
-        batch_size: Number of samples B.
-        steps: Number of batches of an epoch.
-        seed: Seed of the order.
-        start: Step to begin with, where a killed run stopped.
-        rank: This process among `world_size`: each takes its part of every batch.
-        world_size: Number of processes.
+    and a resumed run continues the order. An epoch has `steps` batches; training begins with the step `start`, where a
+    killed run stopped; and each of `world_size` processes takes its part of every batch by its `rank`.
     """
 
     def __init__(

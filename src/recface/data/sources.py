@@ -107,15 +107,10 @@ EXTRA_LABELS = ("angles", "expression", "albedo", "occluded")
 
 
 def embedded_source(benchmark: Benchmark, split: str) -> Source:
-    """Open a split of the embedded benchmark.
+    """Open a split of the embedded benchmark, memory-mapped.
 
-    Args:
-        benchmark: The generated benchmark.
-        split: A training split ("identity": people but no landmarks; "landmark": landmarks but no people) or an
-            evaluation split, which has all labels and the true shapes.
-
-    Returns:
-        The source, memory-mapped.
+    Training splits hide labels ("identity": people but no landmarks; "landmark": landmarks but no people); evaluation
+    splits have all, and the true shapes.
     """
     labels, images = benchmark.labels(split), benchmark.images(split)
     shown = TRAINING_LABELS.get(split, ("identity", "landmarks", "identity_parameters"))

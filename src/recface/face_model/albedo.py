@@ -32,28 +32,13 @@ class AlbedoModel(nn.Module):
         return self.sigma.numel()
 
     def forward(self, parameters: Tensor) -> Tensor:
-        """Decode albedo.
-
-        Args:
-            parameters: (B, A) whitened albedo parameters.
-
-        Returns:
-            (B, V, 3) colour; not clamped, so that the gradient never dies.
-        """
+        """Whitened parameters (B, A) to colours (B, V, 3); not clamped, so that the gradient never dies."""
         offset = (parameters * self.sigma) @ self.basis.T
         return self.mean + offset.view(len(parameters), -1, 3)
 
 
 def fit_albedo_model(samples: np.ndarray, num_modes: int) -> AlbedoModel:
-    """Principal components of sampled albedos.
-
-    Args:
-        samples: (N, V, 3) colours, N > num_modes.
-        num_modes: Number of modes A kept.
-
-    Returns:
-        The fitted model. Signs are fixed (largest entry positive), so that two machines agree.
-    """
+    """Principal components of N > num_modes albedos (N, V, 3), with fixed signs so that two machines agree."""
     flat = samples.reshape(len(samples), -1).astype(np.float64)
     mean = flat.mean(0)
     centered = flat - mean

@@ -1,7 +1,6 @@
 """Sources of face models: a registry of builders, and a cache of the models they built."""
 
 import os
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -51,14 +50,9 @@ def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None 
         return built
     folder = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     target = folder / "face_model" / f"{name}-v{builder.VERSION}-{builder.sources(path)}.npz"
-    if target.exists():
-        return load(target)
-    return _build_once(builder.build, path, target)
-
-
-def _build_once(build: Callable[[str | Path | None], FaceModel], path: str | Path | None, target: Path) -> FaceModel:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_suffix(".lock")):
-        if not target.exists():  # another process may have built it while this one waited
-            save(build(path), target)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_suffix(".lock")):
+            if not target.exists():  # another process may have built it while this one waited
+                save(builder.build(path), target)
     return load(target)

@@ -47,14 +47,7 @@ def to_eos(model: FaceModel, landmarks_only: bool = False, linear_expressions: b
 
 
 def save_eos(model: FaceModel, path: str | Path) -> Path:
-    """Write a face model for eos, which reads it with `eos.morphablemodel.load_model`.
-
-    Args:
-        model: Any face model.
-        path: Target file; its folder is created.
-
-    Returns:
-        The path written.
+    """Write a face model for eos, which reads it with `eos.morphablemodel.load_model`; return the path.
 
     Raises:
         RecfaceError: The package eos-py is not installed.

@@ -113,12 +113,7 @@ def _repair_landmarks(landmarks: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 
 
 def find_caps(neutral: np.ndarray, triangles: np.ndarray) -> list[Cap]:
-    """Caps for the two eyes and the mouth: every boundary of the mesh but the longest, which is the neck's rim.
-
-    Args:
-        neutral: (V, 3) in mm.
-        triangles: (F, 3).
-    """
+    """Caps for the two eyes and the mouth: every boundary of the mesh but the longest, which is the neck's rim."""
     _, mouth, *eyes = boundary_loops(triangles)
     return [
         *(make_cap(neutral, eye, EYE_RINGS, eyeball, moves=False) for eye in eyes),
@@ -148,14 +143,7 @@ class Cap:
 
 
 def boundary_loops(triangles: np.ndarray) -> list[np.ndarray]:
-    """Closed boundaries of a mesh, each in the direction of its triangles' edges, longest first.
-
-    Args:
-        triangles: (F, 3), manifold.
-
-    Returns:
-        Vertex loops.
-    """
+    """Closed boundaries of a manifold mesh, as vertices in the direction of its triangles' edges, longest first."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     known = set(map(tuple, edges.tolist()))
     following = {a: b for a, b in known if (b, a) not in known}
@@ -174,16 +162,7 @@ Surface = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def eyeball(points: np.ndarray, rim: np.ndarray, radius: float = 12.5) -> np.ndarray:
-    """Height of an eyeball that touches the lids from behind.
-
-    Args:
-        points: (N, 3) in mm.
-        rim: (R, 3) edge of the lids.
-        radius: Radius of the eyeball in mm; a human eye has 12 mm.
-
-    Returns:
-        (N,) heights.
-    """
+    """Height of an eyeball that touches the lids from behind; a human eye has a radius of 12 mm."""
     center = rim.mean(axis=0)[:2]
 
     def dome(at: np.ndarray) -> np.ndarray:

@@ -6,15 +6,10 @@ import numpy as np
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Least-squares similarity: target ~ scale * source @ rotation.T + translation.
+    """Least-squares similarity of points (N, 3): target ~ scale * source @ rotation.T + translation.
 
-    Args:
-        source: (N, 3).
-        target: (N, 3).
-
-    Returns:
-        scale, rotation (3, 3) with determinant +1, translation (3,).
-        Source: Umeyama, "Least-squares estimation of transformation parameters", TPAMI 1991.
+    The rotation has determinant +1. Source: Umeyama, "Least-squares estimation of transformation parameters", TPAMI
+    1991.
     """
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     a, b = source - source_mean, target - target_mean
@@ -117,15 +112,10 @@ def export_basis(
 
 
 def fix_signs(columns: np.ndarray) -> np.ndarray:
-    """Signs that make the largest entry (in absolute value) of every column positive, so that an SVD is reproducible.
+    """Signs (K,) that make the largest absolute entry of every column positive, so that an SVD is reproducible.
 
-    Near-ties are broken towards the first entry: mirrored vertices have entries equal up to rounding.
-
-    Args:
-        columns: (N, K).
-
-    Returns:
-        (K,) of +1 and -1. Source: as scikit-learn's `svd_flip`; the tie rule is ours.
+    As scikit-learn's `svd_flip`, but near-ties are broken towards the first entry: mirrored vertices have entries equal
+    up to rounding.
     """
     size = np.abs(columns)
     first_largest = (size >= size.max(axis=0) * (1 - 1e-6)).argmax(axis=0)

@@ -103,9 +103,6 @@ def build(path: str | Path | None = None) -> FaceModel:
 def cut_head(template: Template) -> tuple[np.ndarray, np.ndarray]:
     """Cut the head (skin above the neck, and the eyeballs) out of the body, and triangulate its quads.
 
-    Args:
-        template: MakeHuman's base mesh.
-
     Returns:
         keep (V,) indices into the template's vertices, skin first; triangles (F, 3) indices into `keep`.
     """
@@ -119,14 +116,9 @@ def cut_head(template: Template) -> tuple[np.ndarray, np.ndarray]:
 
 
 def triangulate(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Split quads along their shorter diagonal; degenerate triangles are dropped.
+    """Split quads (Q, 4) along their shorter diagonal into triangles (F, 3) without degenerate ones.
 
-    Args:
-        quads: (Q, 4) vertex indices; a triangle repeats one of them.
-        vertices: (V, 3).
-
-    Returns:
-        (F, 3) with the quads' orientation.
+    Orientation is kept; a triangle among the quads repeats a vertex.
     """
     corners = vertices[quads]
     first = np.linalg.norm(corners[:, 0] - corners[:, 2], axis=1)
@@ -156,16 +148,7 @@ class Traits:
 
 
 def sample_traits(count: int, num_sliders: int, rng: np.random.Generator) -> Traits:
-    """Draw people: adults mostly, a tenth of them young, all ethnicities and their mixtures, both sexes.
-
-    Args:
-        count: Number of people B.
-        num_sliders: Number of local sliders S.
-        rng: Random generator.
-
-    Returns:
-        The traits. Source: ours.
-    """
+    """Draw people: adults mostly, a tenth of them young, all ethnicities and their mixtures, both sexes. Ours."""
     sex = rng.beta(0.5, 0.5, count)
     years = np.where(rng.random(count) < 0.1, rng.uniform(-0.4, 0.0, count), rng.beta(1.2, 2.0, count))
     return Traits(
@@ -179,14 +162,7 @@ def sample_traits(count: int, num_sliders: int, rng: np.random.Generator) -> Tra
 
 
 def interpolate_anchors(values: np.ndarray) -> np.ndarray:
-    """Linear interpolation weights of three anchors at -1, 0 and 1.
-
-    Args:
-        values: (B,) in [-1, 1].
-
-    Returns:
-        (B, 3), rows sum to 1.
-    """
+    """Linear interpolation weights (B, 3) of three anchors at -1, 0 and 1 for values (B,); rows sum to 1."""
     low, high = np.maximum(-values, 0), np.maximum(values, 0)
     return np.stack([low, 1 - low - high, high], axis=1)
 
@@ -199,14 +175,7 @@ def macro_names() -> list[str]:
 
 
 def macro_weights(traits: Traits) -> np.ndarray:
-    """Weight of every macro target: the product of its traits.
-
-    Args:
-        traits: Traits of B people.
-
-    Returns:
-        (B, M) weights in 0..1. Source: MakeHuman's macro modifiers.
-    """
+    """Weight (B, M) in 0..1 of every macro target: the product of its traits, as MakeHuman's macro modifiers do it."""
     t, rows = traits, len(traits.sex)
     ethnic = np.einsum("be,bs,ba->besa", t.ethnicity, t.sex, t.age)
     body = np.einsum("bs,ba,bm,bw->bsamw", t.sex, t.age, t.muscle, t.weight)
@@ -291,15 +260,7 @@ def read_template() -> Template:
 
 
 def read_target(file: Path, count: int) -> np.ndarray:
-    """Parse one `.target` or `.target.gz`: lines "vertex dx dy dz", comments with "#".
-
-    Args:
-        file: The target.
-        count: Number of vertices N of the template.
-
-    Returns:
-        (N, 3) displacement in mm.
-    """
+    """Displacements (N, 3) in mm of `count` vertices N, from lines "vertex dx dy dz" of a `.target` or `.target.gz`."""
     raw = file.read_bytes()
     text = (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode()
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -310,11 +271,7 @@ def read_target(file: Path, count: int) -> np.ndarray:
 
 
 def read_sliders(count: int) -> list[Slider]:
-    """Read all local sliders of head and face, in the (fixed) order of MakeHuman's own table.
-
-    Args:
-        count: Number of vertices N of the template.
-    """
+    """Read all local sliders of head and face, in the fixed order of MakeHuman's own table, for `count` vertices."""
     folder = locate() / "mpfb2" / "targets"
     table = json.loads((folder / "target.json").read_text())
 
@@ -333,15 +290,9 @@ def read_sliders(count: int) -> list[Slider]:
 
 
 def read_expressions(count: int) -> dict[str, np.ndarray]:
-    """Read the ARKit-named facial units (Face Units asset pack by Mika Suominen, CC0), sorted by name.
+    """Displacements (N, 3) in mm of the ARKit-named facial units, sorted by name (Face Units, Mika Suominen, CC0).
 
     `tongueOut` is left out: the head has no tongue.
-
-    Args:
-        count: Number of vertices N of the template.
-
-    Returns:
-        Displacements (N, 3) in mm by name.
     """
     files = sorted((locate() / "faceunits01" / "targets" / "faceunits").glob("*.target"))
     return {file.stem: read_target(file, count) for file in files if file.stem != "tongueOut"}

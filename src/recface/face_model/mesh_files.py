@@ -85,13 +85,8 @@ def obj_text(vertices: np.ndarray, triangles: np.ndarray) -> str:
 def require_millimetres(size: float, smallest: float, largest: float, where: str) -> None:
     """Require a size that is plausible in millimetres (ours).
 
-    A similarity alignment would hide a wrong unit, a metrical protocol would report it as an error of shape.
-
-    Args:
-        size: In mm, of the largest side or the diagonal, as the bounds are.
-        smallest: Lower bound.
-        largest: Upper bound.
-        where: File and row, for the message, which guesses the unit.
+    A similarity alignment would hide a wrong unit, a metrical protocol would report it as an error of shape. Size and
+    bounds are of the largest side, or of the diagonal; `where` is the file and row of the message.
 
     Raises:
         RecfaceError: The size is out of bounds.

@@ -140,14 +140,7 @@ class FaceModel(nn.Module):
         return FaceModel(**kept | fields)
 
     def weighted(self, identity: Tensor) -> Tensor:
-        """Sigma-weighted identity parameters, whose Euclidean distance is the distance between shapes.
-
-        Args:
-            identity: (B, K) whitened parameters.
-
-        Returns:
-            (B, K) in mm.
-        """
+        """Whitened parameters (B, K) in mm, so that their Euclidean distance is the distance between shapes."""
         return identity * self.identity_sigma
 
     def shape(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
@@ -196,14 +189,7 @@ CHECKSUM_LENGTH = 16
 
 
 def array_checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    """Sha256 prefix over names, shapes, types and bytes of some arrays, whatever their order.
-
-    Args:
-        arrays: Arrays by name.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """Sha256 prefix over names, shapes, types and bytes of some arrays, whatever their order."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -213,14 +199,7 @@ def array_checksum(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def file_checksum(paths: Iterable[Path]) -> str:
-    """Sha256 prefix over the contents of some files, in the given order.
-
-    Args:
-        paths: Files that exist.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """Sha256 prefix over the contents of some files, in the given order."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -76,15 +76,7 @@ def load(path: str | Path) -> FaceModel:
 
 
 def save(model: FaceModel, path: str | Path) -> Path:
-    """Write a face model, replacing `path` atomically.
-
-    Args:
-        model: The face model.
-        path: Target file; its folder is created.
-
-    Returns:
-        The path written.
-    """
+    """Write a face model, replacing `path` atomically; return the path."""
     content: dict[str, Any] = {
         **model.arrays(),
         "expression_names": np.array(model.expression_names, dtype=np.str_),

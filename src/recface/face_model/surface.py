@@ -34,15 +34,7 @@ def find_mirror(vertices: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def reflect(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Mirror shapes (or displacement fields) left to right, in correspondence.
-
-    Args:
-        shapes: (..., V, 3).
-        mirror: (V,) index of every vertex's mirror image.
-
-    Returns:
-        (..., V, 3).
-    """
+    """Mirror shapes or displacement fields (..., V, 3) left to right, in correspondence."""
     return shapes[..., mirror, :] * REFLECTION
 
 
@@ -52,15 +44,7 @@ def symmetrise(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 
 
 def graph_laplacian(triangles: np.ndarray, count: int) -> csr_matrix:
-    """Uniform graph Laplacian I - D^-1 A of a mesh.
-
-    Args:
-        triangles: (F, 3).
-        count: Number of vertices V.
-
-    Returns:
-        Sparse (V, V); rows of vertices without neighbours are zero.
-    """
+    """Uniform graph Laplacian I - D^-1 A (V, V) of a mesh; rows of vertices without neighbours are zero."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     both = np.concatenate([edges, edges[:, ::-1]])
     adjacency = coo_matrix((np.ones(len(both)), both.T), shape=(count, count)).tocsr()

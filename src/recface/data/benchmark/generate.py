@@ -36,15 +36,9 @@ SCAN_MAX_EXPRESSION = 0.5  # scans are taken of calmer faces than photos
 
 
 def get_benchmark(model: FaceModel, config: BenchmarkConfig, cache_dir: Path) -> Benchmark:
-    """Return the benchmark of a configuration, generating it at the first call.
+    """The benchmark of a configuration, from the cache, which keeps it under a hash of all that determines it.
 
-    Args:
-        model: Face model that the faces are drawn from.
-        config: Sizes and seed.
-        cache_dir: Folder that keeps generated benchmarks, each under a hash of all that determines it.
-
-    Returns:
-        The benchmark on disk.
+    The first call generates it from the face model.
     """
     key = json.dumps([BENCHMARK_VERSION, model.checksum, asdict(config)], sort_keys=True)
     folder = cache_dir / "benchmark" / f"{model.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
@@ -188,14 +182,7 @@ def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -
 
 
 def enclosed_holes(mask: Tensor) -> Tensor:
-    """Background pixels with head on all four sides: openings of eyes and mouth in a model that has none inside.
-
-    Args:
-        mask: (N, 1, H, W) whether a pixel shows the head.
-
-    Returns:
-        (N, 1, H, W) bool.
-    """
+    """Background pixels with head on all four sides: openings of eyes and mouth in a model that has none inside."""
     covered = mask.int()
     sides = [
         covered.flip(dim).cummax(dim).values.flip(dim) if backwards else covered.cummax(dim).values

@@ -68,15 +68,7 @@ def _distance_to_segments(points: np.ndarray, start: np.ndarray, end: np.ndarray
 
 
 def paint_person(regions: FaceRegions, generator: np.random.Generator) -> np.ndarray:
-    """Draw the albedo of one person.
-
-    Args:
-        regions: Parts of the face model, from `face_regions`.
-        generator: Source of all randomness.
-
-    Returns:
-        (V, 3) linear RGB in [0.02, 0.98].
-    """
+    """Draw the albedo of one person, (V, 3) linear RGB in [0.02, 0.98]."""
     tone = generator.beta(1.2, 1.4) * (len(SKIN_TONES) - 1)
     low = min(int(tone), len(SKIN_TONES) - 2)
     skin = SKIN_TONES[low] + (tone - low) * (SKIN_TONES[low + 1] - SKIN_TONES[low])

@@ -42,16 +42,7 @@ class Scenes:
 
 
 def draw_scenes(model: FaceModel, identity_parameters: np.ndarray, generator: np.random.Generator) -> Scenes:
-    """Draw one scene for each row of shape parameters and frame it as an aligned crop with jitter.
-
-    Args:
-        model: The face model that the parameters belong to.
-        identity_parameters: (N, K) whitened shape parameters, one row a photo.
-        generator: Source of all randomness.
-
-    Returns:
-        N scenes.
-    """
+    """Draw a scene for each row of whitened shape parameters (N, K) and frame it as an aligned crop with jitter."""
     count = len(identity_parameters)
     expression = draw_expressions(model.expression_names, count, generator)
     angles = draw_angles(count, generator)
