@@ -187,14 +187,14 @@ def test_a_claim_is_exclusive_until_it_is_released(tmp_path):
 def test_own_runs_are_done_if_their_record_says_so(tmp_path, monkeypatch):
     """The record of the run counts: finished by hand it is not run again, deleted or outdated it is."""
     from recface.run.identity import run_folder
-    from recface.settings.compose import compose
+    from recface.settings.compose import compose_config
     from recface.tracking import RunRecord, write_record
     from recface.versions import VERSIONS
 
     parameters = {"+experiment": {"values": ["sir", "no_kl"]}, "paths.runs": {"value": str(tmp_path)}}
     monkeypatch.setattr("recface.sweeps.points.is_own", lambda program: True)
     spec = Sweep(name="s", program="src/run.py", method="grid", parameters=parameters)
-    folder = run_folder(compose(["+experiment=no_kl", f"paths.runs={tmp_path}"]))
+    folder = run_folder(compose_config("+experiment=no_kl", f"paths.runs={tmp_path}"))
     folder.mkdir(parents=True)
 
     def next_points(versions):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from recface.errors import RecfaceError
-from recface.settings.compose import compose, known_experiments, quick_config
+from recface.settings.compose import compose_config, known_experiments, quick_config
 from recface.sweeps.spec import Constant
 from recface.sweeps.sweep_mistakes import checked_sweep, is_own, options_of
 
@@ -179,7 +179,7 @@ def test_another_program_takes_any_parameter(tmp_path):
 @pytest.mark.parametrize("groups", [(), ("scale=smoke", "face_model=ict", "optimizer=adamw")])
 def test_the_quick_configuration_is_hydras(experiment, groups):
     arguments = [*groups, *([f"+experiment={experiment}"] if experiment else [])]
-    assert quick_config(arguments) == compose(arguments, missing=True)
+    assert quick_config(arguments) == compose_config(*arguments, missing=True)
 
 
 def test_options_of_a_group():

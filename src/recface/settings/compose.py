@@ -25,6 +25,7 @@ _PACKAGED = Path(__file__).resolve().parents[1] / "share"
 HOME = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[3]
 """Folder of configs/, sweeps/ and external/: inside the package where a wheel was installed, else the clone."""
 CONFIGS = HOME / "configs"
+NO_KEY = "no configuration key '{}': see configs/ or `recface run --cfg job`"
 APPENDABLE = ("experiment", ADDED, "hydra.launcher.")
 """Keys that `+key=value` may add: an experiment, training sources of your own, and further settings of a launcher."""
 
@@ -60,36 +61,27 @@ def known_experiments() -> list[str]:
     return group_options("experiment")
 
 
-def _experiment(name: str) -> Config:
-    """Content of an experiment's file."""
-    files = [folder / "experiment" / f"{name}.yaml" for folder in config_folders()]
-    return yaml.load(next(file for file in files if file.is_file()).read_text(), _Loader)
-
-
 def compose_config(*overrides: str, missing: bool = False) -> Config:
     """Resolve a run's configuration as `recface run` would, from overrides such as "+experiment=sir".
 
     Args:
         overrides: As on the command line.
         missing: Whether keys may be without a value; they are "???" then.
+
+    Raises:
+        RecfaceError: Hydra refuses the overrides.
     """
     from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    config_folders()  # the user's own is found by hydra_plugins.recface_configs
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("run", overrides=list(overrides))
-        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=not missing)
-    return plain
-
-
-def compose(arguments: Sequence[str], missing: bool = False) -> Config:
-    """As `compose_config`; a `RecfaceError` of one line where Hydra refuses the overrides."""
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    config_folders()  # the user's own is found by hydra_plugins.recface_configs
     try:
-        return compose_config(*arguments, missing=missing)
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            config = compose("run", overrides=list(overrides))
+            plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=not missing)
+            return plain
     except (HydraException, OmegaConfBaseException) as error:
         raise RecfaceError(message(error)) from None
 
@@ -97,26 +89,24 @@ def compose(arguments: Sequence[str], missing: bool = False) -> Config:
 def quick_config(arguments: Sequence[str]) -> Config:
     """A configuration by its groups and experiment, as Hydra composes it, at a fraction of the time.
 
-    Args:
-        arguments: `group=option` and `+experiment=NAME`; nothing else.
-
-    Returns:
-        The configuration; keys without a value are "???".
+    Takes `group=option` and `+experiment=NAME`, nothing else; keys without a value are "???".
     """
     experiments = [text.partition("=")[2] for text in arguments if text.startswith("+experiment=")]
-    others = tuple(text for text in arguments if not text.startswith("+experiment="))
+    groups = [text for text in arguments if not text.startswith("+experiment=")]
     layers, complete = _layers(experiments[0]) if experiments else ([], True)
-    return functools.reduce(_merged, layers, _composed(others)) if complete else compose(arguments, missing=True)
+    if not complete:
+        return compose_config(*arguments, missing=True)
+    return functools.reduce(_merged, layers, _composed(*groups, missing=True))
 
 
-@functools.lru_cache
-def _composed(arguments: tuple[str, ...]) -> Config:
-    return compose(arguments, missing=True)
+_composed = functools.lru_cache(compose_config)
 
 
 def _layers(experiment: str) -> tuple[list[Config], bool]:
     """The files of an experiment and of those it builds on, the root's first, and whether they name no other group."""
-    content, layers, complete = _experiment(experiment), list[Config](), True
+    files = [folder / "experiment" / f"{experiment}.yaml" for folder in config_folders()]
+    content = yaml.load(next(file for file in files if file.is_file()).read_text(), _Loader)
+    layers, complete = list[Config](), True
     for parent in content.pop("defaults", []):
         if parent in known_experiments():
             above, known = _layers(parent)
@@ -136,19 +126,12 @@ def _merged(config: Config, layer: Config) -> Config:
 
 @dataclass(frozen=True)
 class ExperimentRow:
-    """An experiment as tables show it.
+    """An experiment as tables show it."""
 
-    Attributes:
-        name: Of its records.
-        title: Of its row; its name where the experiment gives none of its own.
-        parent: Name of the row that it is compared with, None for a root.
-        tables: Names of the tables that show it.
-    """
-
-    name: str
-    title: str
-    parent: str | None
-    tables: tuple[str, ...]
+    name: str  # of its records
+    title: str  # of its row; its name where the experiment gives none of its own
+    parent: str | None  # name of the row that it is compared with, None for a root
+    tables: tuple[str, ...]  # names of the tables that show it
 
 
 def experiment_rows() -> list[ExperimentRow]:
@@ -181,33 +164,29 @@ def check_overrides(arguments: Sequence[str]) -> None:
     Raises:
         RecfaceError: An unknown experiment, or a key that nothing reads.
     """
-    known = known_experiments()
     for argument in arguments:
         key, _, value = argument.partition("=")
         if argument.startswith("-") or not value:
             continue
         if key.lstrip("+") == "experiment":
-            for name in value.split(","):
-                if name not in known:
-                    raise RecfaceError(f"no experiment '{name}': known are {', '.join(known)}")
+            known = known_experiments()
+            if unknown := [name for name in value.split(",") if name not in known]:
+                raise RecfaceError(f"no experiment '{unknown[0]}': known are {', '.join(known)}")
             if not key.startswith("+"):
                 raise RecfaceError(f"write +experiment={value}, with a plus sign: experiments add to the configuration")
         elif key.startswith("+") and not key.startswith("++") and not key[1:].startswith(APPENDABLE):
-            raise RecfaceError(f"no configuration key '{key[1:]}': see configs/ or `recface run --cfg job`")
+            raise RecfaceError(NO_KEY.format(key[1:]))
 
 
 def message(error: BaseException) -> str:
     """The first line of an exception, and the keys it is about."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
-    options = next((index for index, line in enumerate(lines) if line.startswith("Available options")), None)
-    if options is not None:
-        names = itertools.takewhile(lambda line: not line.startswith("Config search path"), lines[options + 1 :])
-        text += f" (available: {', '.join(names)})"
     if text.startswith("Missing mandatory value"):
         key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), "a key")
-        text = f"{key} has no value: give {key}=..."
+        return f"{key} has no value: give {key}=..."
     if text.startswith("Could not override '"):
-        key = text.split("'")[1]
-        text = f"no configuration key '{key}': see configs/ or `recface run --cfg job`"
-    return text
+        return NO_KEY.format(text.split("'")[1])
+    options = itertools.dropwhile(lambda line: not line.startswith("Available options"), lines)
+    names = list(itertools.takewhile(lambda line: not line.startswith("Config search path"), options))[1:]
+    return text + (f" (available: {', '.join(names)})" if names else "")

@@ -1,12 +1,13 @@
-"""Declared settings: pydantic models whose errors are one line that names file, key, value and range.
+"""Declared settings: everything that a user writes (a run's configuration, sweep files, tables, cards).
 
-Everything that a user writes (a run's configuration, sweep files, tables, cards) is a subclass of `Settings`.
+Pydantic models check it; their errors are one line that names file, line, key, value and range.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -15,7 +16,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from recface.errors import RecfaceError
-from recface.settings.yaml_lines import Lines, read_lines
 
 
 class Settings(BaseModel):
@@ -50,83 +50,70 @@ Share = Annotated[float, number("a number from 0 to 1", lambda value: 0 <= value
 """A number from 0 to 1."""
 Count = Annotated[int, number("a whole number >= 1", lambda value: value >= 1, whole=True)]
 """A whole number >= 1."""
+Several = Annotated[int, number("a whole number >= 2", lambda value: value >= 2, whole=True)]
+"""A whole number >= 2."""
 Whole = Annotated[int, number("a whole number >= 0", lambda value: value >= 0, whole=True)]
 """A whole number >= 0."""
+Place = tuple[str, ...]
+"""Keys and indices, from the outermost to the innermost."""
 Mistake = tuple[tuple[Any, ...], str]
 """Where a mistake is (keys and indices), and what the value must be."""
 Declared = TypeVar("Declared", bound=Settings)
 
-_BOUNDS = {"greater_than_equal": (">=", "ge"), "greater_than": (">", "gt"), "less_than_equal": ("<=", "le")}
-_BOUNDS |= {"less_than": ("<", "lt")}
-_KINDS = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "list_type": "a list",
-    "dict_type": "a mapping of keys to values",
-    "model_type": "a mapping of keys to values",
-    "model_attributes_type": "a mapping of keys to values",
+_MESSAGES = {
+    "missing": "is missing",
+    "extra_forbidden": "is an unknown key",
+    "value_error": "{error}",
+    "too_short": "must hold at least {min_length} item",
+    "literal_error": "must be {expected}, not {value!r}",
+    "int_type": "must be a whole number, not {value!r}",
+    "int_from_float": "must be a whole number, not {value!r}",
+    "float_type": "must be a number, not {value!r}",
+    "bool_type": "must be true or false, not {value!r}",
+    "string_type": "must be text, not {value!r}",
+    "list_type": "must be a list, not {value!r}",
+    "dict_type": "must be a mapping of keys to values, not {value!r}",
+    "model_type": "must be a mapping of keys to values, not {value!r}",
+    "model_attributes_type": "must be a mapping of keys to values, not {value!r}",
 }
+"""Pydantic's kinds of errors in words that follow the key; a `number` tells its own."""
 
 
-def describe(error: ErrorDetails) -> str:
-    """One mistake in words that follow the key: "must be a number >= 0, not -1"."""
-    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
-    if kind == "missing":
-        return "is missing"
-    if kind == "extra_forbidden":
-        return "is an unknown key"
-    if kind == "literal_error":
-        return f"must be {context['expected']}, not {value!r}"
-    if kind in _BOUNDS:
-        sign, name = _BOUNDS[kind]
-        number = "a number" if isinstance(context[name], float) else "a whole number"
-        return f"must be {number} {sign} {context[name]:g}, not {value!r}"
-    if kind == "too_short":
-        return f"must hold at least {context['min_length']} item{'s' if context['min_length'] > 1 else ''}"
-    if kind in _KINDS:
-        return f"must be {_KINDS[kind]}, not {value!r}"
-    if kind == "value_error":
-        return str(context["error"])
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {value!r}"
-
-
-def mistakes(model: type[Settings], content: Any) -> list[Mistake]:
-    """Everything in a section that its declaration does not allow; [] where it is right."""
-    try:
-        model.model_validate(content)
-    except ValidationError as error:
-        return [(item["loc"], describe(item)) for item in error.errors(include_url=False)]
-    return []
-
-
-def validated(model: type[Declared], content: Any, where: str = "", lines: Lines | None = None) -> Declared:
-    """Check a section against its declaration.
+def mistakes(model: type[Settings], content: Any, later: str | None = None) -> list[Mistake]:
+    """Everything in a section that its declaration does not allow; [] where it is right.
 
     Args:
         model: The declaration.
         content: Plain mapping, as YAML or Hydra gives it.
-        where: File, or the section's dotted name, for messages.
-        lines: Line of each key, where the content is a file's.
-
-    Returns:
-        The settings.
-
-    Raises:
-        RecfaceError: All mistakes in one line, each with its key (and its line).
+        later: A value that passes anywhere, in place of one that is still to be given.
     """
     try:
-        return model.model_validate(content)
+        model.model_validate(content)
     except ValidationError as error:
-        texts = []
-        for item in error.errors(include_url=False):
-            key = ".".join(map(str, item["loc"]))
-            place = f"line {lines.of(*item['loc'])}: " if lines is not None else ""
-            texts.append(f"{place}{key} {describe(item)}" if key else f"{place}{describe(item)}")
-        raise RecfaceError(f"{where}: {'; '.join(texts)}" if where else "; ".join(texts)) from None
+        items = [item for item in error.errors(include_url=False) if later is None or item["input"] != later]
+        return [(item["loc"], _describe(item)) for item in items]
+    return []
+
+
+def _describe(error: ErrorDetails) -> str:
+    """One mistake in words that follow the key: "must be true or false, not 3"."""
+    if error["type"] in _MESSAGES:
+        return _MESSAGES[error["type"]].format(**error.get("ctx", {}), value=error["input"])
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Where things are in a YAML file: path of keys and list indices to the line it begins on."""
+
+    numbers: Mapping[Place, int] = field(default_factory=dict)
+
+    def of(self, *path: Any) -> int:
+        """Line of a path; that of the nearest part above it where it is not in the file itself."""
+        names = tuple(str(part) for part in path)
+        while names and names not in self.numbers:
+            names = names[:-1]
+        return self.numbers.get(names, 1)
 
 
 def read_yaml(path: str | Path) -> tuple[Any, Lines]:
@@ -135,14 +122,45 @@ def read_yaml(path: str | Path) -> tuple[Any, Lines]:
     Raises:
         RecfaceError: It cannot be read, is malformed, or gives a key twice.
     """
+    numbers: dict[Place, int] = {}
+
+    def walk(node: yaml.Node | None, place: Place) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inner, line = (*place, str(key.value)), key.start_mark.line + 1
+                if inner in numbers:
+                    raise RecfaceError(f"{path}: line {line}: {inner[-1]} is given twice")
+                numbers[inner] = line
+                walk(value, inner)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                numbers[(*place, str(index))] = item.start_mark.line + 1
+                walk(item, (*place, str(index)))
+
     try:
-        content, lines = read_lines(Path(path).read_text())
+        text = Path(path).read_text()
+        walk(yaml.compose(text, Loader=yaml.SafeLoader), ())
+        return yaml.safe_load(text), Lines(numbers)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecfaceError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if lines.doubled:
-        key, line = next(iter(lines.doubled.items()))
-        raise RecfaceError(f"{path}: line {line}: {key[-1]} is given twice")
-    return content, lines
+
+
+def validated(model: type[Declared], content: Any, where: str, lines: Lines) -> Declared:
+    """Check a file's content against its declaration.
+
+    Args:
+        model: The declaration.
+        content: As YAML gives it.
+        where: The file, for messages.
+        lines: Line of each key.
+
+    Raises:
+        RecfaceError: All mistakes in one line, each with its line and key.
+    """
+    if found := mistakes(model, content):
+        texts = [f"line {lines.of(*place)}: " + f"{'.'.join(map(str, place))} {text}".lstrip() for place, text in found]
+        raise RecfaceError(f"{where}: {'; '.join(texts)}")
+    return model.model_validate(content)
 
 
 def read_settings(model: type[Declared], path: str | Path) -> Declared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -35,15 +36,9 @@ def normalise_arguments(arguments: Sequence[str], environment: Mapping[str, str]
     Args:
         arguments: The command line without the program.
         environment: The process's variables.
-
-    Returns:
-        The command line for Hydra.
     """
-    in_sweep = bool(environment.get("WANDB_SWEEP_ID"))
-    resent = is_resent(arguments)
-    result: list[str] = []
-    for argument in arguments:
-        result += _normalise(argument, in_sweep, resent)
+    in_sweep, resent = bool(environment.get("WANDB_SWEEP_ID")), is_resent(arguments)
+    result = [text for argument in arguments for text in _normalise(argument, in_sweep, resent)]
     if in_sweep and not any(argument.startswith("logger=") for argument in result):
         result.insert(0, "logger=wandb")  # in front: argparse wants all overrides in one row
     return result
@@ -61,18 +56,14 @@ def without_repeats(arguments: Sequence[str], base: Mapping[str, Any]) -> list[s
     Args:
         arguments: Normalised overrides.
         base: Configuration composed from the experiment and the group choices among them.
-
-    Returns:
-        The remaining arguments, in order.
     """
     flat = dict(_leaves("", base))
-    kept: dict[str, None] = {}  # in order, once each
-    for argument in arguments:
+
+    def repeats(argument: str) -> bool:
         key, _, value = argument.partition("=")
-        name = key.lstrip("+")
-        if argument.startswith("-") or name not in flat or not _says(value, flat[name]):
-            kept[argument] = None
-    return list(kept)
+        return not key.startswith("-") and key.lstrip("+") in flat and _says(value, flat[key.lstrip("+")])
+
+    return list(dict.fromkeys(argument for argument in arguments if not repeats(argument)))
 
 
 def own_overrides(overrides: Sequence[str]) -> list[str]:
@@ -124,14 +115,14 @@ def _normalise(argument: str, in_sweep: bool, resent: bool) -> Iterator[str]:
         for leaf, item in _leaves(name, literal):
             added = leaf.startswith(ADDED)  # perhaps such as the composed configuration has, perhaps one's own
             yield f"{'++' if added else _sign(leaf, plus)}{leaf}={hydra_value(item)}"
-    elif isinstance(literal, list):
-        yield f"{_sign(name, plus)}{name}={hydra_value(literal)}"
+        return
+    if isinstance(literal, list):
+        value = hydra_value(literal)
     elif value in _LITERALS:
-        yield f"{_sign(name, plus)}{name}={_LITERALS[value]}"
-    else:
-        # Inside a sweep every argument is one value, so a comma in it separates nothing.
-        structured = not in_sweep or value == "" or value[0] in "[{'\"$" or "(" in value
-        yield f"{_sign(name, plus)}{name}={value if structured else quoted_if_needed(value)}"
+        value = _LITERALS[value]
+    elif in_sweep and value and value[0] not in "[{'\"$" and "(" not in value:
+        value = quoted_if_needed(value)  # every argument is one value, so a comma in it separates nothing
+    yield f"{_sign(name, plus)}{name}={value}"
 
 
 def _sign(name: str, plus: int) -> str:
@@ -141,13 +132,10 @@ def _sign(name: str, plus: int) -> str:
 
 def _literal(value: str) -> Any:
     """The dict or list that Python printed; None for anything else, Hydra's own unquoted forms too."""
-    if value[:1] not in ("{", "["):
-        return None
-    try:
-        found = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return None
-    return found if isinstance(found, (dict, list)) else None
+    with contextlib.suppress(ValueError, SyntaxError):
+        found = ast.literal_eval(value) if value[:1] in ("{", "[") else None
+        return found if isinstance(found, (dict, list)) else None
+    return None
 
 
 def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,4 @@
-"""Every key of a run's configuration with its type and range. Imports nothing heavy: sweeps check every value.
-
-Programs check a configuration with `check_config` before anything starts; sweeps ask `config_mistakes`.
-"""
+"""Every key of a run's configuration with its type and range. Imports nothing heavy: sweeps check every value."""
 
 from __future__ import annotations
 
@@ -13,15 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from recface.errors import RecfaceError
-from recface.settings.declared import Count, NonNegative, Positive, Settings, Share, Whole, describe, number
+from recface.settings.declared import Count, NonNegative, Positive, Settings, Several, Share, Whole, mistakes, number
 
 MISSING = "???"
 """Hydra's value of a key that the user must give."""
 
-BatchSize = Annotated[int, number("a whole number >= 2", lambda value: value >= 2, whole=True)]
 Precision = Literal[
     "64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", "64", "32", "16", "bf16", 64, 32, 16
 ]
@@ -34,10 +30,15 @@ def _devices(value: Any) -> Any:
     return value
 
 
-def _known_variant(value: str) -> str:
-    if mistake := variant_mistake(value):
-        raise ValueError(mistake)
-    return value
+def _known_variant(name: str) -> str:
+    """Takes a module of recface/variants/ or `package.module:Class`."""
+    module, colon, _ = name.partition(":")
+    if not colon and name not in known_variants():
+        known = ", ".join(known_variants())
+        raise ValueError(f"must be one of {known}, or package.module:Class, not {name!r}")
+    if colon and importlib.util.find_spec(module.partition(".")[0]) is None:
+        raise ValueError(f"must be importable: no module {module!r}; is its folder in PYTHONPATH?")
+    return name
 
 
 class FaceModelSettings(Settings):
@@ -148,7 +149,7 @@ class ScaleSettings(Settings):
     control_photos: Count
     scan_people: Count
     scans_each: Count
-    batch_size: BatchSize
+    batch_size: Several
     stage1_steps: Count
     stage2_steps: Count
 
@@ -160,8 +161,8 @@ class PathSettings(Settings):
     cache: str
 
 
-class SIRSettings(Settings):
-    """Section `sir`."""
+class LatentSettings(Settings):
+    """Terms on identity parameters that the sections `sir` and `sfm` both have."""
 
     separation: NonNegative
     center: NonNegative
@@ -206,26 +207,20 @@ class ScanSettings(Settings):
     expression_modes: Count
     sphere: bool
     steps: Count
-    batch_size: BatchSize
+    batch_size: Several
     softmax_scale: Positive
     margin: NonNegative
     rates: ScanRates
     weights: ScanWeights
 
 
-class SFMSettings(Settings):
+class SFMSettings(LatentSettings):
     """Group `sfm`: both stages."""
 
     scan: ScanSettings
-    separation: NonNegative
     separate: Literal["latents", "shapes"]
-    center: NonNegative
     sphere: NonNegative
-    prior: NonNegative
     radius: Positive
-    softmax_scale: Positive
-    margin: NonNegative
-    center_rate: Share
     learn_basis: bool
     basis_rate: Positive
     basis_size: NonNegative
@@ -264,48 +259,38 @@ class RunSettings(Settings):
     trainer: TrainerSettings
     logger: LoggerSettings
     scale: ScaleSettings
-    sir: SIRSettings | None = None
+    sir: LatentSettings | None = None
     sfm: SFMSettings | None = None
     sfm_model: SFMModelSettings | None = None
 
 
-def check_config(config: Mapping[str, Any], sections: Mapping[str, type[Settings]] | None = None) -> None:
-    """Check a resolved configuration before anything starts.
+Sections = Mapping[str, type[Settings]]
+"""Declarations of further sections by their key, such as that of a third-party baseline."""
 
-    Args:
-        config: The configuration, plain.
-        sections: Declarations of further sections by their key, such as that of a third-party baseline.
+
+def check_config(config: Mapping[str, Any], sections: Sections | None = None) -> None:
+    """Check a resolved configuration before anything starts.
 
     Raises:
         RecfaceError: All mistakes in one line, each as "loss.pixel must be a number >= 0, not -1".
     """
-    found = config_mistakes(config, sections)
-    if found:
+    if found := config_mistakes(config, sections):
         raise RecfaceError("; ".join(f"{key} {text}" for key, text in found))
 
 
-def config_mistakes(
-    config: Mapping[str, Any], sections: Mapping[str, type[Settings]] | None = None
-) -> list[tuple[str, str]]:
-    """All mistakes in a resolved configuration, as `check_config` tells them.
+def config_mistakes(config: Mapping[str, Any], sections: Sections | None = None) -> list[tuple[str, str]]:
+    """All mistakes in a resolved configuration: dotted key, and what its value must be.
 
-    A section that nobody declares, such as that of a new variant, may hold numbers >= 0, words and switches.
-
-    Args:
-        config: The configuration, plain; keys that the user has yet to give are "???".
-        sections: As for `check_config`.
-
-    Returns:
-        Dotted key, and what its value must be; [] where all is right.
+    A section that nobody declares, such as that of a new variant, may hold numbers >= 0, words and switches. Keys that
+    the user has yet to give are "???".
     """
-    sections = sections or {}
     declared = {key: value for key, value in config.items() if key in RunSettings.model_fields}
     found = _declared_mistakes(RunSettings, declared)
     variant = config.get("variant")
     if variant in ("sir", "sfm") and config.get(variant) is None:
         found.append((variant, f"is missing: +experiment={variant} sets it"))
     for key in config.keys() - declared.keys():
-        if key in sections:
+        if sections and key in sections:
             found += _declared_mistakes(sections[key], config[key], key)
         elif isinstance(config[key], Mapping):
             found += _number_mistakes(config[key], key)
@@ -315,22 +300,15 @@ def config_mistakes(
 
 
 def _declared_mistakes(model: type[Settings], content: Any, *above: str) -> list[tuple[str, str]]:
-    try:
-        model.model_validate(content)
-    except ValidationError as error:
-        items = [item for item in error.errors(include_url=False) if item["input"] != MISSING]
-        return [(".".join(map(str, (*above, *item["loc"]))), describe(item)) for item in items]
-    return []
+    found = mistakes(model, content, later=MISSING)
+    return [(".".join(map(str, (*above, *place))), text) for place, text in found]
 
 
 def _number_mistakes(value: Any, key: str) -> Iterator[tuple[str, str]]:
     """Numbers of a section that no model declares: weights, rates and counts are all >= 0."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
+    if isinstance(value, (Mapping, list)):
+        for name, item in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _number_mistakes(item, f"{key}.{name}")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _number_mistakes(item, f"{key}.{index}")
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 <= value < math.inf:
         yield key, f"must be a number >= 0, not {value!r}"
 
@@ -341,24 +319,16 @@ VARIANTS = Path(__file__).resolve().parents[1] / "variants"
 @functools.lru_cache
 def known_variants() -> list[str]:
     """Names of the modules in recface/variants/ that hold a variant, read without importing them (and torch)."""
-    classes: dict[str, list[tuple[str, set[str]]]] = {}
-    for path in VARIANTS.glob("*.py"):
-        nodes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
-        classes[path.stem] = [(node.name, {ast.unparse(base) for base in node.bases}) for node in nodes]
-    bases, modules = {"Reconstruction"}, set[str]()
-    while True:
-        derived = {(stem, name) for stem, found in classes.items() for name, above in found if above & bases}
-        if {stem for stem, _ in derived} == modules:
-            return sorted(modules)
+    classes = [
+        (path.stem, node.name, {ast.unparse(base) for base in node.bases})
+        for path in VARIANTS.glob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    names, modules, count = {"Reconstruction"}, set[str](), 0
+    while count < len(names):  # until no further class derives from these
+        count = len(names)
+        derived = [(stem, name) for stem, name, bases in classes if bases & names]
         modules = {stem for stem, _ in derived}
-        bases |= {name for _, name in derived}
-
-
-def variant_mistake(name: str) -> str | None:
-    """The mistake in a variant's name; None for a module of recface/variants/ and for `package.module:Class`."""
-    module, colon, _ = name.partition(":")
-    if not colon:
-        known = ", ".join(known_variants())
-        return None if name in known_variants() else f"must be one of {known}, or package.module:Class, not {name!r}"
-    found = importlib.util.find_spec(module.partition(".")[0]) is not None
-    return None if found else f"must be importable: no module {module!r}; is its folder in PYTHONPATH?"
+        names |= {name for _, name in derived}
+    return sorted(modules)

@@ -16,12 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from recface.errors import RecfaceError
-from recface.settings.declared import Count, Positive, Settings, Share
-
-DEFAULT_COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]
+from recface.settings.declared import Count, Positive, Settings, Several, Share, number
 
 
 def _no_text(value: Any) -> Any:
@@ -30,7 +36,7 @@ def _no_text(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, Field(allow_inf_nan=False, strict=True), BeforeValidator(_no_text)]
+Number = Annotated[float, number("a number", lambda _: True), BeforeValidator(_no_text)]
 
 
 class Form(Settings):
@@ -60,12 +66,6 @@ class Choice(Form):
         return shares
 
 
-class WeightedChoice(Choice):
-    """One of several values, each with its probability."""
-
-    probabilities: list[Share]
-
-
 class Interval(Form):
     """A number between two bounds; for `log_uniform` they are the natural logarithms of its bounds."""
 
@@ -90,19 +90,7 @@ class WholeInterval(Interval):
 class PositiveInterval(Interval):
     """A number between two bounds above 0, drawn evenly by its logarithm."""
 
-    min: Annotated[Number, Field(gt=0.0)]
-
-
-class SteppedInterval(Interval):
-    """A multiple of `q` between two bounds."""
-
-    q: Positive = 1.0
-
-
-class SteppedPositiveInterval(PositiveInterval):
-    """A multiple of `q` between two bounds above 0, drawn evenly by its logarithm."""
-
-    q: Positive = 1.0
+    min: Annotated[Positive, BeforeValidator(_no_text)]
 
 
 class Normal(Form):
@@ -112,24 +100,23 @@ class Normal(Form):
     sigma: Positive = 1.0
 
 
-class SteppedNormal(Normal):
-    """A normally distributed number, rounded to a multiple of `q`."""
-
-    q: Positive = 1.0
+def _stepped(name: str, base: type[Form]) -> type[Form]:
+    """The form `base`, rounded to a multiple of `q`."""
+    return create_model(name, __base__=base, q=(Positive, 1.0))
 
 
 FORMS: dict[str, type[Form]] = {
     "constant": Constant,
     "categorical": Choice,
-    "categorical_w_probabilities": WeightedChoice,
+    "categorical_w_probabilities": create_model("WeightedChoice", __base__=Choice, probabilities=(list[Share], ...)),
     "int_uniform": WholeInterval,
     "uniform": Interval,
-    "q_uniform": SteppedInterval,
+    "q_uniform": _stepped("SteppedInterval", Interval),
     "log_uniform": Interval,
     "log_uniform_values": PositiveInterval,
-    "q_log_uniform_values": SteppedPositiveInterval,
+    "q_log_uniform_values": _stepped("SteppedPositiveInterval", PositiveInterval),
     "normal": Normal,
-    "q_normal": SteppedNormal,
+    "q_normal": _stepped("SteppedNormal", Normal),
     "log_normal": Normal,
 }
 """Supported distributions; W&B has more, such as beta."""
@@ -180,7 +167,7 @@ class EarlyTerminate(Settings):
     min_iter: Count | None = None
     max_iter: Count | None = None
     s: Count | None = None
-    eta: Annotated[int, Field(ge=2, strict=True)] = 3
+    eta: Several = 3
     strict: Literal[False] = False
 
     @model_validator(mode="after")
@@ -202,21 +189,16 @@ class Sweep(Settings):
     description: str = ""
     metric: Metric | None = None
     early_terminate: EarlyTerminate | None = None
-    command: list[Any] = DEFAULT_COMMAND
+    command: list[Any] = ["${env}", "${interpreter}", "${program}", "${args}"]
     run_cap: Count | None = None
 
 
 @dataclass(frozen=True)
 class Point:
-    """One run of a sweep.
+    """One run of a sweep."""
 
-    Attributes:
-        name: What differs between the points, fit for a file name: `experiment=sir,seed=0`.
-        parameters: Every parameter with its value, sorted by name.
-    """
-
-    name: str
-    parameters: dict[str, Any]
+    name: str  # what differs between the points, fit for a file name: `experiment=sir,seed=0`
+    parameters: dict[str, Any]  # every one, sorted by name
 
 
 def grid_points(sweep: Sweep) -> list[Point]:

@@ -28,7 +28,6 @@ from recface.settings.compose import (
 )
 from recface.settings.overrides import normalise_arguments
 from recface.settings.run_settings import MISSING, config_mistakes
-from recface.settings.yaml_lines import Lines, Mistake
 from recface.sweeps.spec import (
     FORMS,
     LISTED,
@@ -61,8 +60,8 @@ def checked_sweep(path: str | Path, overrides: Sequence[str] = (), run_cap: int 
     if file.forms and is_own(str(file.content.get("program", ""))):
         _check_parameters(file)
     if file.mistakes:
-        ordered = sorted(file.mistakes, key=lambda mistake: (mistake.line or 0, mistake.text))
-        raise RecfaceError(f"{path}: {'; '.join(map(str, ordered))}")
+        texts = [f"line {line}: {text}" if line else f"override: {text}" for line, text in sorted(file.mistakes)]
+        raise RecfaceError(f"{path}: {'; '.join(texts)}")
     return Sweep.model_validate({**file.content, "name": file.path.stem})
 
 
@@ -82,7 +81,7 @@ class SweepFile:
     Attributes:
         content: All of it, overrides in force.
         forms: Those of its parameters that are right in form.
-        mistakes: All that are known so far; at first those of form.
+        mistakes: Line and text of all that are known so far; at first those of form.
 
     Raises:
         RecfaceError: The file cannot be read at all, or an override is not of the form key=value.
@@ -92,7 +91,7 @@ class SweepFile:
         if not path.is_file():
             known = ", ".join(sorted(map(str, path.parent.glob("*.yaml")))) or "none there"
             raise RecfaceError(f"{path}: no such sweep file; known are {known}")
-        self.path, self.mistakes = path, set[Mistake]()
+        self.path, self.mistakes = path, set[tuple[int, str]]()
         self.content, self.lines = declared.read_yaml(path)
         if not isinstance(self.content, dict):
             raise RecfaceError(f"{path}: must be a mapping of keys to values, not {type(self.content).__name__}")
@@ -118,8 +117,8 @@ class SweepFile:
         self._check_method()
 
     def tell(self, text: str, *place: Any) -> None:
-        """Note a mistake at a path of keys; one in an override has line 0, which is shown as such."""
-        self.mistakes.add(Mistake(self.lines.of(*place), text))
+        """Note a mistake at a path of keys; one in an override has line 0."""
+        self.mistakes.add((self.lines.of(*place), text))
 
     def _check_method(self) -> None:
         """Find what the methods need of other keys."""
@@ -147,7 +146,7 @@ class SweepFile:
             parameters[name] = {"values": value.split(",")} if several else {"value": value}
             places["parameters", name] = 0
         numbers = {place: line for place, line in self.lines.numbers.items() if place[:2] not in places}
-        self.lines = Lines(numbers | places)
+        self.lines = declared.Lines(numbers | places)
 
 
 def form_mistakes(form: Any) -> list[declared.Mistake]:
