@@ -16,13 +16,7 @@ from recface.render import full_precision
 
 
 def vertex_loss(offset: Tensor, target: Tensor, vertices: int) -> Tensor:
-    """Mean squared distance of corresponding vertices, mm^2. SFM's scan stage, [C] precursor.
-
-    Args:
-        offset: (B, D) decoded offsets from the mean.
-        target: (B, D) those of the scans.
-        vertices: Number of vertices V.
-    """
+    """Mean squared distance of corresponding vertices, mm^2, of decoded offsets and scans' (B, D). [C] precursor."""
     return (offset - target).square().sum(dim=1).mean() / vertices
 
 
@@ -33,12 +27,7 @@ def scan_loss(shape: Tensor, target: Tensor) -> Tensor:
 
 
 def sphere_loss(latents: Tensor, radius: float) -> Tensor:
-    """Pull of latents to a sphere: mean of (||x|| - R)^2. The sphere is SFM's [A], this form is ours [O].
-
-    Args:
-        latents: (B, K).
-        radius: R; sqrt(K) in whitened units.
-    """
+    """Pull of latents (B, K) to a sphere, of R = sqrt(K) in whitened units: mean of (||x|| - R)^2. [A], form [O]."""
     length = torch.sqrt(latents.square().sum(dim=1) + 1e-12)  # finite gradient at the origin
     return (length - radius).square().mean()
 
@@ -62,12 +51,8 @@ def orthogonality_loss(basis: Tensor) -> Tensor:
 def smoothness_loss(basis: Tensor, roughness: Tensor, vertices: int) -> Tensor:
     """Expected roughness of a random shape, mm^2: sum over modes of the mean over vertices of ||(L A_k)_v||^2.
 
-    With x ~ N(0, I) this is the expected mean squared mesh Laplacian of the offset A x. [C] name, [O] form.
-
-    Args:
-        basis: (D, K) in mm.
-        roughness: (D, D) matrix L^T L in the coordinates of the basis.
-        vertices: Number of vertices V.
+    With x ~ N(0, I) this is the expected mean squared mesh Laplacian of the offset A x. `roughness` is the matrix L^T L
+    (D, D) in the coordinates of the basis (D, K) in mm. [C] name, [O] form.
     """
     return (basis * (roughness @ basis)).sum() / vertices
 
@@ -116,15 +101,7 @@ def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
 
 
 def roughness(field: Tensor, triangles: Tensor) -> Tensor:
-    """Each vertex's displacement less the mean of its neighbours': the umbrella Laplacian. Taubin, SIGGRAPH 1995.
-
-    Args:
-        field: (3V, K) displacements.
-        triangles: (F, 3).
-
-    Returns:
-        (3V, K).
-    """
+    """Displacements (3V, K) less the mean of each vertex's neighbours: the umbrella Laplacian of Taubin, 1995."""
     vertices = field.reshape(-1, 3, field.shape[1])
     # Every inner edge occurs in two triangles, once in each direction; at a border the neighbours weigh by halves.
     edges = torch.cat([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
@@ -135,18 +112,11 @@ def roughness(field: Tensor, triangles: Tensor) -> Tensor:
 
 
 def asymmetry(residual: Tensor, fixed: Tensor, mirror: Tensor) -> Tensor:
-    """The part of a residual that breaks the symmetry of each mode of the fixed part.
+    """The part (3V, K) of a residual that breaks the symmetry of each mode of the fixed part.
 
     A mode of a symmetric population is symmetric or antisymmetric, or mixes both; its mirror image has the cosine p in
-    [-1, 1] with it. The residual should have the same symmetry: its mirror image is compared with p times itself.
-
-    Args:
-        residual: (3V, K).
-        fixed: (3V, K).
-        mirror: (V,) index of every vertex's mirror image.
-
-    Returns:
-        (3V, K), half the difference.
+    [-1, 1] with it. The residual should have the same symmetry: half the difference of its mirror image and p times
+    itself is left.
     """
     parity = (mirrored(fixed, mirror) * fixed).sum(0) / fixed.square().sum(0).clamp_min(1e-12)
     return 0.5 * (mirrored(residual, mirror) - parity * residual)

@@ -11,7 +11,7 @@ from recface.render import full_precision
 EXPRESSION_SCALE = 3.0
 
 
-def center_weight(angles: Tensor, expression: Tensor, expression_scale: float = EXPRESSION_SCALE) -> Tensor:
+def center_weight(angles: Tensor, expression: Tensor) -> Tensor:
     """Weight of a photo in its person's center: 1 if frontal and neutral, 0 in profile. SIR [A][C].
 
     max(0, cos yaw) max(0, cos pitch) max(0, cos roll) exp(-||expression|| / 3).
@@ -19,13 +19,12 @@ def center_weight(angles: Tensor, expression: Tensor, expression_scale: float = 
     Args:
         angles: Pitch, yaw and roll in radians (B,3), in any order.
         expression: Expression coefficients (B,E).
-        expression_scale: The 3 above, in the unit of the coefficients.
 
     Returns:
         Weights (B,) in [0, 1], without gradient, so that a network cannot lower the loss by turning heads.
     """
     angles, expression = angles.detach().float(), expression.detach().float()
-    return angles.cos().clamp_min(0).prod(dim=1) * torch.exp(-expression.norm(dim=1) / expression_scale)
+    return angles.cos().clamp_min(0).prod(dim=1) * torch.exp(-expression.norm(dim=1) / EXPRESSION_SCALE)
 
 
 @full_precision

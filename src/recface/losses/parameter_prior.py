@@ -37,12 +37,8 @@ def prior_loss(parameters: Tensor, floor: float = VARIANCE_FLOOR) -> Tensor:
 
 @full_precision
 def tikhonov_loss(parameters: Tensor) -> Tensor:
-    """Mean of a^2 over samples and dimensions. SIR [C] has (a / sigma)^2: whitened parameters are divided already.
+    """Mean of a^2 over samples and dimensions of parameters (B,N) or expression coefficients; zero over none.
 
-    Args:
-        parameters: Whitened shape or albedo parameters, or expression coefficients (B,N).
-
-    Returns:
-        The mean; zero for an empty batch or no parameters.
+    SIR [C] has (a / sigma)^2: whitened parameters are divided already.
     """
     return parameters.square().sum() / max(parameters.numel(), 1)

@@ -52,14 +52,7 @@ class Separation(nn.Module):
     """`cosface_loss` with learned class directions."""
 
     def __init__(self, num_identities: int, dimension: int, softmax_scale: float = 16.0, margin: float = 0.2) -> None:
-        """Draw a random direction for each training identity.
-
-        Args:
-            num_identities: Classes C; at least 1.
-            dimension: Shape parameters K.
-            softmax_scale: Inverse temperature s.
-            margin: Cosine margin m.
-        """
+        """Draw a random direction of `dimension` K for each training identity."""
         super().__init__()
         self.weight = nn.Parameter(torch.randn(num_identities, dimension))
         self.softmax_scale, self.margin = softmax_scale, margin

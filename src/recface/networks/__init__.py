@@ -1,20 +1,18 @@
 """Networks: photos to coefficients of a face model, and to confidence maps."""
 
-from recface.networks.backbone import Backbone, split_backbone
+from recface.networks.backbone import split_backbone
 from recface.networks.confidence import MIRRORED, NORMAL, ConfidenceMaps, ConfidenceNet
-from recface.networks.encoders import Coefficients, Encoders, Trunk
+from recface.networks.encoders import Coefficients, Encoders
 from recface.networks.matmul_convolution import MatmulConv2d, use_matmul
 
 __all__ = [
     "MIRRORED",
     "NORMAL",
-    "Backbone",
     "Coefficients",
     "ConfidenceMaps",
     "ConfidenceNet",
     "Encoders",
     "MatmulConv2d",
-    "Trunk",
     "split_backbone",
     "use_matmul",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,7 +62,7 @@ def split_backbone(
         RecfaceError: The model or stage is unknown, the model is not a chain of stages, or the checkpoint does not fit.
     """
     network = _feature_network(name, weights)
-    steps, feature_info = list(_steps(network)), _feature_info(network)
+    steps, feature_info = list(_steps(network)), network.feature_info
     stages, channels = feature_info.module_name(), feature_info.channels()
     _check_chain(name, network, [module for _, module in steps])
     last = len(stages) - 1 if end is None else _stage_index(name, "end at", end, stages)
@@ -82,8 +83,8 @@ def split_backbone(
     )
 
 
-def _feature_network(name: str, weights: str | Path | None) -> nn.Module:
-    """Build timm's feature extractor, from torch's generator or from a local checkpoint."""
+def _feature_network(name: str, weights: str | Path | None) -> Any:
+    """Build timm's feature extractor with its `feature_info`, from torch's generator or from a local checkpoint."""
     if not timm.is_model(name):
         raise RecfaceError(f"model.backbone '{name}' is not a model of timm {timm.__version__}; {_SUPPORTED}")
     options: dict[str, Any] = {"features_only": True, "pretrained": False}
@@ -123,13 +124,12 @@ def _stage_index(name: str, purpose: str, stage: str | int, choices: list[str]) 
         return stage % len(choices)
     if stage in choices:
         return choices.index(str(stage))
-    raise RecfaceError(
-        f"backbone '{name}' cannot {purpose} stage {stage!r}; choose one of {', '.join(choices) or 'none'}"
-    )
+    known = ", ".join(choices) or "none"
+    raise RecfaceError(f"backbone '{name}' cannot {purpose} stage {stage!r}; choose one of {known}")
 
 
 @torch.no_grad()
-def _check_chain(name: str, network: nn.Module, modules: list[nn.Module]) -> None:
+def _check_chain(name: str, network: Any, modules: list[nn.Module]) -> None:
     """Refuse networks whose modules, applied one after the other, do not give timm's own last features (B,C,h,w)."""
     image = torch.linspace(-1, 1, 3 * PROBE_SIZE**2).reshape(1, 3, PROBE_SIZE, PROBE_SIZE)
     training = network.training
@@ -137,7 +137,7 @@ def _check_chain(name: str, network: nn.Module, modules: list[nn.Module]) -> Non
     try:
         expected = network(image)[-1]
         chained = nn.Sequential(*modules)(image)
-        same = expected.shape[1] == _feature_info(network).channels()[-1] and torch.allclose(expected, chained)
+        same = expected.shape[1] == network.feature_info.channels()[-1] and torch.allclose(expected, chained)
     except Exception as error:  # a fixed input size, tuples between modules, arguments beside the features
         raise RecfaceError(f"backbone '{name}' cannot be cut ({_first_line(error)}); {_SUPPORTED}") from error
     finally:
@@ -150,19 +150,13 @@ def _check_loaded(name: str, network: nn.Module, weights: str | Path) -> None:
     """Refuse a checkpoint that left parameters untouched: timm silently skips unknown names."""
     from timm.models import load_state_dict
 
-    stored: dict[int, list[Tensor]] = {}
+    stored: defaultdict[int, list[Tensor]] = defaultdict(list)
     for tensor in load_state_dict(str(weights)).values():
-        stored.setdefault(tensor.numel(), []).append(tensor.flatten().float())
+        stored[tensor.numel()].append(tensor.flatten().float())
     for key, parameter in network.named_parameters():
-        if not any(torch.equal(tensor, parameter.detach().flatten()) for tensor in stored.get(parameter.numel(), [])):
-            raise RecfaceError(
-                f"model.weights: '{weights}' lacks '{key}' of {name}; give a checkpoint of that timm model"
-            )
-
-
-def _feature_info(network: nn.Module) -> Any:
-    """Timm's `FeatureInfo`, which `features_only=True` attaches."""
-    return network.feature_info
+        if not any(torch.equal(tensor, parameter.detach().flatten()) for tensor in stored[parameter.numel()]):
+            hint = "give a checkpoint of that timm model"
+            raise RecfaceError(f"model.weights: '{weights}' lacks '{key}' of {name}; {hint}")
 
 
 def _first_line(error: Exception) -> str:

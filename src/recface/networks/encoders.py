@@ -131,26 +131,18 @@ class Encoders(nn.Module):
             num_expression: Expression coefficients E.
             num_albedo: Albedo parameters A.
             initial_scale: Half images per millimetre of a typical aligned photo.
-            backbone: Any convolutional timm model.
+            backbone: Any convolutional timm model; this and the next three as in `split_backbone`.
             shared: Its last shared stage, name or index.
             end: Its last stage used at all; None is timm's last.
             weights: A local checkpoint of that timm model to start from.
             grid: Side of the grid of pooled features that each head sees.
-
-        Raises:
-            RecfaceError: The backbone cannot be cut so, or the checkpoint does not fit.
         """
         super().__init__()
         parts = split_backbone(backbone, shared, weights, end)
         self.trunk = Trunk(parts)
         self.shape = Encoder(parts, num_identity, grid)
-        self.scene_sizes = {
-            "rotation": 6,
-            "scale": 1,
-            "translation": 2,
-            "expression": num_expression,
-            "light": 3 * LIGHT_BANDS,
-        }
+        self.scene_sizes = {"rotation": 6, "scale": 1, "translation": 2, "expression": num_expression}
+        self.scene_sizes["light"] = 3 * LIGHT_BANDS
         self.scene = Encoder(parts, sum(self.scene_sizes.values()), grid)
         self.albedo = Encoder(parts, num_albedo, grid)
         self.initial_scale = initial_scale
@@ -192,14 +184,7 @@ def unit_interval(value: Tensor, softness: float = 0.05) -> Tensor:
 
     Expression coefficients are blendshape weights in [0, 1], mostly zero. A sigmoid starts far from zero or with a
     vanishing gradient; this map is e/2 at 0 with slope 1/2, nearly the identity inside, and its slope decays only
-    quadratically outside, so a coefficient at rest wakes.
-
-    Args:
-        value: Any shape.
-        softness: Half-width e of the bends.
-
-    Returns:
-        The same shape, in (0, 1) up to rounding.
+    quadratically outside, so a coefficient at rest wakes. `softness` is the half-width e of the bends.
     """
     below = torch.sqrt(value.square() + softness**2)
     above = torch.sqrt((value - 1).square() + softness**2)

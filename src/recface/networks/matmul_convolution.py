@@ -19,16 +19,10 @@ LARGEST_MAP = 16  # output pixels; above, the direct kernels are as fast and nee
 
 
 def use_matmul(module: nn.Module) -> nn.Module:
-    """Replace, in place, the plain convolutions inside a module by `MatmulConv2d` that hold the same parameters. Ours.
+    """Replace, in place, the plain convolutions inside a module by `MatmulConv2d`, and return it. Ours.
 
-    Grouped, dilated, biased, non-square and subclassed convolutions (they change the padding or the weights) stay as
-    they are.
-
-    Args:
-        module: A network. Its parameters, their names and its results stay the same.
-
-    Returns:
-        The module itself.
+    Parameters, their names and the results stay the same. Grouped, dilated, biased, non-square and subclassed
+    convolutions (they change the padding or the weights) stay as they are.
     """
     for name, child in module.named_children():
         if type(child) is nn.Conv2d and _is_plain(child):

@@ -40,9 +40,6 @@ def matrix_to_euler(matrix: Tensor) -> Tensor:
 
     At |yaw| = 90 degrees (gimbal lock) only pitch -+ roll is determined; the angles returned there are finite.
 
-    Args:
-        matrix: (B, 3, 3) rotations.
-
     Returns:
         (B, 3) radians: pitch and roll in (-pi, pi], yaw in [-pi/2, pi/2].
     """
@@ -56,16 +53,10 @@ def matrix_to_euler(matrix: Tensor) -> Tensor:
 
 @full_precision
 def rotation_6d_to_matrix(vector: Tensor) -> Tensor:
-    """The continuous 6D rotation of Zhou et al., CVPR 2019, section 4 (Gram-Schmidt on two vectors).
+    """Rotations (B, 3, 3) from the continuous 6D form of Zhou et al., CVPR 2019, section 4 (Gram-Schmidt).
 
-    As in the paper the two vectors become the first two *columns* (PyTorch3D makes them rows).
-    (1, 0, 0, 0, 1, 0) is the identity.
-
-    Args:
-        vector: (B, 6), any length but zero, the two halves not parallel.
-
-    Returns:
-        (B, 3, 3) rotations.
+    The halves of a vector (B, 6), of any length but zero and not parallel, become the first two *columns*, as in the
+    paper (PyTorch3D makes them rows). (1, 0, 0, 0, 1, 0) is the identity.
     """
     first, second = vector[..., :3], vector[..., 3:]
     x = normalize(first, dim=-1)
@@ -93,14 +84,9 @@ def project(vertices: Tensor, rotation: Tensor, scale: Tensor, translation: Tens
 
 @full_precision
 def to_pixels(normalised: Tensor, size: int) -> Tensor:
-    """Normalised image coordinates to pixels; coordinates after the second pass unchanged.
+    """Normalised image coordinates (..., 2 or more) to pixels of a square image with sides of `size` pixels.
 
-    Args:
-        normalised: (..., 2 or more).
-        size: Side of the square image in pixels.
-
-    Returns:
-        The same shape; x right and y down from the top-left corner of the image.
+    x points right and y down from the top-left corner of the image; coordinates after the second pass unchanged.
     """
     return _stretch(normalised, (size / 2, -size / 2), (size / 2, size / 2))
 
@@ -113,6 +99,5 @@ def from_pixels(pixels: Tensor, size: int) -> Tensor:
 
 def _stretch(points: Tensor, factor: tuple[float, float], offset: tuple[float, float]) -> Tensor:
     rest = points.shape[-1] - 2
-    return torch.addcmul(
-        points.new_tensor([*offset] + [0.0] * rest), points, points.new_tensor([*factor] + [1.0] * rest)
-    )
+    shift, stretch = points.new_tensor([*offset, *[0.0] * rest]), points.new_tensor([*factor, *[1.0] * rest])
+    return torch.addcmul(shift, points, stretch)

@@ -55,14 +55,7 @@ def interpolate(projected: Tensor, triangles: Tensor, face_index: Tensor, attrib
 def interpolate_torch(pixels: Tensor, triangles: Tensor, face_index: Tensor, attributes: Tensor) -> Tensor:
     """`interpolate` in plain PyTorch, on covered pixels only: the path on CUDA and the reference of the kernels.
 
-    Args:
-        pixels: (B, V, 2 or more) vertices in pixels.
-        triangles: (F, 3).
-        face_index: (B, S, S).
-        attributes: (B, V, C).
-
-    Returns:
-        (B, C, S, S).
+    It takes vertices in pixels, and returns the values alone.
     """
     image, row, column = torch.nonzero(face_index >= 0, as_tuple=True)
     corners = triangles[face_index[image, row, column]]  # (P, 3)

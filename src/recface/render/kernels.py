@@ -54,13 +54,8 @@ def full_precision(function: Callable[P, T]) -> Callable[P, T]:
     """Compute geometry and losses in float32 or float64 even where the networks run under autocast (ours).
 
     bfloat16 keeps 8 bits of mantissa: a vertex 100 mm from the origin would move by up to 0.25 mm, and a projected
-    one by a quarter of a pixel. The cast is differentiable, so gradients go back in the caller's type.
-
-    Args:
-        function: Any function of tensors; the device is that of its first tensor argument.
-
-    Returns:
-        A function of the same signature.
+    one by a quarter of a pixel. The cast is differentiable, so gradients go back in the caller's type. The device is
+    that of the function's first tensor argument.
     """
 
     def raised(value: Any) -> Any:

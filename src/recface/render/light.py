@@ -25,13 +25,7 @@ def sh_basis(normals: Tensor) -> Tensor:
     of the product of two of them is 1 if they are the same and 0 if not. In order:
     1; sqrt(3) (y, z, x); sqrt(15) xy, sqrt(15) yz, sqrt(5)/2 (3 z^2 - 1), sqrt(15) xz, sqrt(15)/2 (x^2 - y^2).
     So coefficient 0 of a light is its mean over all directions. The cosine-lobe factors (1, 2/3, 1/4 relative to
-    degree 0) are left to the coefficients.
-
-    Args:
-        normals: (..., 3) unit vectors.
-
-    Returns:
-        (..., 9).
+    degree 0) are left to the coefficients. Unit vectors (..., 3) give (..., 9).
     """
     x, y, z = normals.unbind(-1)
     functions = (torch.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y)

@@ -128,13 +128,6 @@ def rasterize_pytorch3d(projected: Tensor, triangles: Tensor, size: int) -> Tens
 
 
 def to_pytorch3d(projected: Tensor) -> Tensor:
-    """Our normalised coordinates in PyTorch3D's: +x *left*, +y up, +z *into* the screen and positive.
-
-    Args:
-        projected: (B, V, 3).
-
-    Returns:
-        (B, V, 3); the nearest vertex of the batch has depth 1.
-    """
+    """Normalised coordinates (B, V, 3) in PyTorch3D's: +x *left*, +y up, +z *into* the screen, 1 or more."""
     x, y, z = projected.unbind(-1)
     return torch.stack([-x, y, z.detach().amax() + 1 - z], dim=-1)

@@ -40,13 +40,7 @@ class Renderer(nn.Module):
     triangles: Tensor
 
     def __init__(self, triangles: Tensor, size: int, backend: str = "auto") -> None:
-        """Keep the topology.
-
-        Args:
-            triangles: (F, 3) int64, anticlockwise seen from outside.
-            size: Side of the square image in pixels.
-            backend: As in `rasterize`.
-        """
+        """Keep triangles (F, 3) anticlockwise seen from outside, and size and backend as in `rasterize`."""
         super().__init__()
         self.size, self.backend = size, backend
         # Belongs to the face model, so it stays out of checkpoints.
