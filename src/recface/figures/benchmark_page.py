@@ -40,13 +40,7 @@ def _choose(split: str, labels: dict[str, np.ndarray], row: int) -> np.ndarray:
 
 
 def draw_benchmark_page(benchmark: Benchmark, path: Path, rows: int = 2) -> None:
-    """Draw some photos of every split.
-
-    Args:
-        benchmark: The generated benchmark.
-        path: PNG to write.
-        rows: Rows of each split.
-    """
+    """Draw some rows of photos of every split as PNG."""
     page = Image.new("RGB", (COLUMNS * TILE, len(ROWS) * (CAPTION + rows * TILE)), "white")
     top = 0
     for split, caption in ROWS.items():

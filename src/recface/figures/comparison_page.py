@@ -39,10 +39,7 @@ FULL_MM = 6.0
 def choose_pairs(conditions: Mapping[str, np.ndarray], identity: np.ndarray, people: int) -> list[tuple[str, int, int]]:
     """Pick photos by rule rather than by eye: the first people with a plain photo and one under that condition alone.
 
-    Args:
-        conditions: Condition to (N,) bool.
-        identity: (N,).
-        people: People for each condition; nobody appears twice.
+    Nobody appears twice.
 
     Returns:
         (condition, plain photo, photo under the condition), condition by condition.
@@ -65,15 +62,9 @@ def choose_pairs(conditions: Mapping[str, np.ndarray], identity: np.ndarray, peo
 
 
 def shape_tile(face_model: FaceModel, vertices: Tensor, colour: Tensor | None = None) -> Image.Image:
-    """Draw a shape, turned slightly: grey under a light from above, or unlit in given colours of its vertices.
+    """Draw a shape (V, 3) in mm, turned slightly: unlit in colours (V, 3) of its vertices, or grey and lit from above.
 
-    Args:
-        face_model: Gives the triangles, and the face region, around which the head is darker.
-        vertices: (V, 3) mm.
-        colour: (V, 3) in [0, 1], or None.
-
-    Returns:
-        The tile.
+    In grey, the head is darker around the face region.
     """
     light = torch.zeros(1, 9, 3)
     if colour is None:
@@ -91,12 +82,7 @@ def shape_tile(face_model: FaceModel, vertices: Tensor, colour: Tensor | None = 
 
 
 def distance_colours(first: Tensor, second: Tensor, mask: Tensor) -> tuple[Tensor, float]:
-    """Colour vertices by the distance between two shapes, the second aligned to the first on the face region.
-
-    Args:
-        first: (V, 3) mm.
-        second: (V, 3) mm.
-        mask: (V,) bool.
+    """Colour vertices by the distance between two shapes (V, 3), the second aligned to the first on the face region.
 
     Returns:
         (V, 3) colours, grey outside of the region; the mean distance in the region in mm.
@@ -111,16 +97,10 @@ def distance_colours(first: Tensor, second: Tensor, mask: Tensor) -> tuple[Tenso
 def draw_comparison_page(
     bench: Workbench, methods: Mapping[str, np.ndarray], path: Path, people: int = 2
 ) -> list[tuple[str, int, int]]:
-    """Draw the page.
-
-    Args:
-        bench: Face model and benchmark.
-        methods: Experiment to parameters (N, K) of the test photos; missing modes are 0.
-        path: PNG to write.
-        people: People for each condition.
+    """Draw the page as PNG from each experiment's parameters (N, K) of the test photos; missing modes are 0.
 
     Returns:
-        The pairs drawn, as `choose_pairs`.
+        The pairs drawn, as `choose_pairs` finds them for a number of people for each condition.
     """
     model, labels, images = bench.face_model, bench.benchmark.labels("test"), bench.benchmark.images("test")
     pairs = choose_pairs(named_conditions(labels), labels["identity"], people)

@@ -33,18 +33,7 @@ def studio_light() -> Tensor:
 def draw_faces(
     model: FaceModel, shapes: Tensor, yaws: Sequence[float], albedo: Tensor | None = None, landmarks: bool = False
 ) -> list[Image.Image]:
-    """Render shapes, one tile each.
-
-    Args:
-        model: The face model.
-        shapes: (B, V, 3) in mm.
-        yaws: B angles in degrees.
-        albedo: (V, 3) linear colour; skin by default.
-        landmarks: Whether to mark the 68 landmarks.
-
-    Returns:
-        B tiles of TILE x TILE pixels.
-    """
+    """Render shapes (B, V, 3) in mm, turned by yaws in degrees, in an albedo (V, 3) or in skin; one tile each."""
     count, size = len(shapes), TILE * SUPERSAMPLE
     colour = torch.tensor(SKIN).expand(model.num_vertices, 3) if albedo is None else albedo
     angles = torch.zeros(count, 3)
@@ -52,14 +41,8 @@ def draw_faces(
     scale = torch.full((count,), 1 / HALF_HEIGHT_MM)
     rotation = euler_to_matrix(angles)
     shift = -scale[:, None] * (rotation @ torch.tensor(CENTER_MM))[:, :2]  # turn about the head's center
-    drawn = Renderer(model.triangles, size)(
-        shapes,
-        rotation,
-        scale,
-        shift,
-        colour.expand(count, -1, -1).contiguous(),
-        studio_light().expand(count, -1, -1).contiguous(),
-    )
+    colours, light = (each.expand(count, -1, -1).contiguous() for each in (colour, studio_light()))
+    drawn = Renderer(model.triangles, size)(shapes, rotation, scale, shift, colours, light)
     pixels = torch.where(drawn.mask, drawn.image.clamp(0, 1) ** (1 / 2.2), 1.0).permute(0, 2, 3, 1)
     points = to_pixels(drawn.projected[:, model.landmarks68], size)
     tiles = []
@@ -134,12 +117,7 @@ def compose(rows: Sequence[tuple[str, list[Image.Image], list[str]]]) -> Image.I
 
 
 def draw_face_model_page(path: Path, data: Path | None = None) -> None:
-    """Draw the page.
-
-    Args:
-        path: PNG to write.
-        data: Folder of ict_face/, as `face_model.get` takes it; without ICT-FaceKit the page shows MakeHuman alone.
-    """
+    """Draw the page as PNG; without ICT-FaceKit in the folder `data` it shows MakeHuman alone."""
     rows = model_rows(get("makehuman"))
     try:
         rows += model_rows(get("ict", data))

@@ -17,58 +17,31 @@ DPI = 110
 
 @dataclass(frozen=True)
 class Series:
-    """One method in one panel.
-
-    Attributes:
-        label: In the legend.
-        color: Index of its color.
-        x: (S,) of a scatter plot, one value a seed; (N,) along a line.
-        y: (S,) of a scatter plot; (S, N) along a line, one row a seed.
-        mean: x and y of the mean over seeds, of a scatter plot.
-        error: Their standard errors, None for one seed.
-    """
+    """One method in one panel, with its label in the legend and the index of its color."""
 
     label: str
     color: int
-    x: np.ndarray
-    y: np.ndarray
-    mean: tuple[float, float] = (np.nan, np.nan)
-    error: tuple[float | None, float | None] = (None, None)
+    x: np.ndarray  # (S,) of a scatter plot, one value a seed; (N,) along a line
+    y: np.ndarray  # (S,) of a scatter plot; (S, N) along a line, one row a seed
+    mean: tuple[float, float] = (np.nan, np.nan)  # of x and y over seeds, of a scatter plot
+    error: tuple[float | None, float | None] = (None, None)  # standard errors of the mean, None for one seed
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes.
-
-    Attributes:
-        title: Above it.
-        x_label: Along x.
-        y_label: Along y.
-        series: What it shows.
-        level: Label and height of a dotted horizontal line; None for no line.
-        markers: Whether lines mark their points.
-        log: Whether y is logarithmic.
-    """
+    """One pair of axes."""
 
     title: str
     x_label: str
     y_label: str
     series: Sequence[Series] = field(default_factory=list)
-    level: tuple[str | None, float] | None = None
-    markers: bool = False
-    log: bool = False
+    level: tuple[str | None, float] | None = None  # label and height of a dotted horizontal line
+    markers: bool = False  # on the points of lines
+    log: bool = False  # whether y is logarithmic
 
 
 def draw_scatter(panels: Sequence[Panel], description: str | None = None) -> bytes:
-    """Panels side by side: seeds as dots, means over seeds with standard errors.
-
-    Args:
-        panels: At least one.
-        description: Text stored in the file; None for none.
-
-    Returns:
-        A PNG.
-    """
+    """A PNG of panels side by side: seeds as dots, means over seeds with standard errors; it stores the description."""
     figure, axes = _subplots(1, len(panels), 4.6, 3.9)
     for drawn, panel in zip(axes[0], panels, strict=True):
         for series in panel.series:
@@ -83,14 +56,9 @@ def draw_scatter(panels: Sequence[Panel], description: str | None = None) -> byt
 
 
 def draw_lines(rows: Sequence[Sequence[Panel]], description: str | None = None) -> bytes:
-    """A grid of panels: means over seeds as lines, the range of the seeds around them.
+    """A PNG of a grid of panels: means over seeds as lines, the range of the seeds around them.
 
-    Args:
-        rows: Panels of each row of the grid, equally many; the first of a row holds the legend.
-        description: Text stored in the file; None for none.
-
-    Returns:
-        A PNG.
+    Rows hold equally many panels, the first of each the legend; the file stores the description.
     """
     figure, axes = _subplots(len(rows), len(rows[0]), 4.4, 3.6)
     for line, panels in zip(axes, rows, strict=True):
