@@ -1,1 +1,1 @@
-"""Recognisable 3D face shapes: an ablation suite on PyTorch Lightning."""
+"""Recognizable 3D face shapes: an ablation suite on PyTorch Lightning."""

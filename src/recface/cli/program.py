@@ -58,7 +58,7 @@ def overview() -> str:
         [
             "usage: recface COMMAND [arguments] [key=value ...] [--options]",
             "",
-            "Recognisable 3D face shapes: train variants, track runs, build tables.",
+            "Recognizable 3D face shapes: train variants, track runs, build tables.",
             "",
             *lines,
             "",
