@@ -22,21 +22,13 @@ HALF_WIDTH_MM = 90.0
 
 @dataclass(frozen=True)
 class Photos:
-    """N photos of a table.
+    """N photos of a table: a pixel (x, y) of a file lies at turn (x - iy) + shift in normalised coordinates."""
 
-    Attributes:
-        table: Its rows; `file` is there, the rest as known.
-        images: (N, 3, S, S) uint8.
-        landmarks: (N, 68, 2) normalised, NaN for photos without; None where the table has none.
-        turn: (N,) complex: a pixel (x, y) of the file lies at turn (x - iy) + shift in normalised coordinates.
-        shift: (N,) complex.
-    """
-
-    table: pd.DataFrame
-    images: np.ndarray
-    landmarks: np.ndarray | None
-    turn: np.ndarray
-    shift: np.ndarray
+    table: pd.DataFrame  # its column `file` is there, the rest as known
+    images: np.ndarray  # (N, 3, S, S) uint8
+    landmarks: np.ndarray | None  # (N, 68, 2) normalised, NaN for photos without; None where the table has none
+    turn: np.ndarray  # (N,) complex
+    shift: np.ndarray  # (N,) complex
 
     def in_pixels(self, points: np.ndarray) -> np.ndarray:
         """Normalised points (N, P, 2) in the pixels of the files that the photos came from."""

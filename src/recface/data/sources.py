@@ -130,17 +130,10 @@ def manifest_source(path: str | Path, canonical: np.ndarray, size: int, name: st
     Photos with landmarks are cropped to the suite's framing; photos without must be framed already and are only
     resized.
 
-    Args:
-        path: The CSV table, or a folder that holds `faces.csv`.
-        canonical: (68, 2) landmark positions that crops are aligned to.
-        size: Width and height S of the crops.
-        name: Name of the source in messages.
-
-    Returns:
-        The source, in memory. `extra` holds the tables' columns expression and file.
+    Arguments as for `read_photos`. `extra` holds the table's columns expression and file.
 
     Raises:
-        RecfaceError: The table or its column 'file' is missing, a photo is unreadable, or there are no labels.
+        RecfaceError: As `read_photos`, or there are no labels.
     """
     photos = read_photos(path, canonical, size, f"data source '{name}'")
     table = photos.table

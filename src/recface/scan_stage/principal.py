@@ -18,19 +18,12 @@ UNIT_SPREAD = 0.3  # prior standard deviation of a known unit's coefficient, whi
 
 @dataclass(frozen=True)
 class Principal:
-    """S_i = mean + axes @ scores_i + rest. Axes are orthonormal, so lengths and angles in the span are kept.
+    """S_i = mean + axes @ scores_i + rest. Axes are orthonormal, so lengths and angles in the span are kept."""
 
-    Attributes:
-        mean: (3V,) mean scan in mm.
-        axes: (3V, M) orthonormal, principal components in descending order.
-        scores: (N, M) in mm.
-        rest: Residual variance per coordinate, mm^2.
-    """
-
-    mean: np.ndarray
-    axes: np.ndarray
-    scores: np.ndarray
-    rest: float
+    mean: np.ndarray  # (3V,) mean scan in mm
+    axes: np.ndarray  # (3V, M) orthonormal, principal components in descending order
+    scores: np.ndarray  # (N, M) in mm
+    rest: float  # residual variance per coordinate, mm^2
 
     def roughness(self, triangles: np.ndarray) -> np.ndarray:
         """(M, M) matrix G with ||L (axes c)||^2 = c^T G c, where L is the mesh's uniform graph Laplacian."""
@@ -78,23 +71,14 @@ def principal_scores(scans: ScanSet, modes: int, seed: int) -> Principal:
 
 @dataclass
 class ScanStart:
-    """score_i = shift + identity_basis x_i + expression_basis e_i in M principal coordinates, in mm; x ~ N(0, I).
+    """score_i = shift + identity_basis x_i + expression_basis e_i in M principal coordinates, in mm; x ~ N(0, I)."""
 
-    Attributes:
-        mean: (3V,) the shape at x = 0, e = 0.
-        shift: (M,) its principal coordinates.
-        identity_basis: (M, K).
-        expression_basis: (M, E).
-        latents: (N, K) x of each scan.
-        expression: (N, E) e of each scan.
-    """
-
-    mean: np.ndarray
-    shift: np.ndarray
-    identity_basis: np.ndarray
-    expression_basis: np.ndarray
-    latents: np.ndarray
-    expression: np.ndarray
+    mean: np.ndarray  # (3V,) the shape at x = 0, e = 0
+    shift: np.ndarray  # (M,) its principal coordinates
+    identity_basis: np.ndarray  # (M, K)
+    expression_basis: np.ndarray  # (M, E)
+    latents: np.ndarray  # (N, K) x of each scan
+    expression: np.ndarray  # (N, E) e of each scan
 
 
 def person_means(values: np.ndarray, identity: np.ndarray) -> np.ndarray:

@@ -25,27 +25,16 @@ def _same(latents: Array) -> Array:
 
 @dataclass(frozen=True)
 class ShapeModel:
-    """Shapes mean + basis z with a Gaussian prior on z, and the map from z to a scan's latent.
+    """Shapes mean + basis z with a Gaussian prior on z, and the map from z to a scan's latent."""
 
-    Attributes:
-        mean: (D,) mm, the shape at z = center.
-        basis: (D, M) mm per unit of z; identity modes first.
-        center: (M,) prior mean of z.
-        spread: (M,) prior standard deviation of z.
-        identity: Number of identity modes K; M for models without an expression part.
-        to_latent: From the identity part of z (N, K) to latents (N, d).
-        radius: Of the sphere on which latents lie, or None.
-        noise: Residual variance of a coordinate of the training scans, mm^2.
-    """
-
-    mean: Array
-    basis: Array
-    center: Array
-    spread: Array
-    identity: int
-    to_latent: Callable[[Array], Array] = _same
-    radius: float | None = None
-    noise: float = 0.0
+    mean: Array  # (D,) mm, the shape at z = 0
+    basis: Array  # (D, M) mm per unit of z; identity modes first
+    center: Array  # (M,) prior mean of z
+    spread: Array  # (M,) prior standard deviation of z
+    identity: int  # number of identity modes K; M for models without an expression part
+    to_latent: Callable[[Array], Array] = _same  # from the identity part of z (N, K) to latents (N, d)
+    radius: float | None = None  # of the sphere on which latents lie
+    noise: float = 0.0  # residual variance of a coordinate of the training scans, mm^2
 
     def fit(self, shapes: Array, strength: float = 1.0) -> Array:
         """Posterior mean of z (N, M) of shapes (N, D) in mm, identity and expression jointly, without any label.

@@ -17,25 +17,15 @@ MAX_YAW = np.deg2rad(60.0)
 
 @dataclass
 class Scenes:
-    """N scenes; every array has N rows.
+    """N scenes; every array has N rows."""
 
-    Attributes:
-        identity_parameters: (N, K) whitened shape parameters.
-        expression: (N, E) coefficients in [0, 1].
-        angles: (N, 3) pitch, yaw, roll in radians.
-        scale: (N,) half images per mm.
-        translation: (N, 2) in half images.
-        light: (N, 9, 3) spherical-harmonics light.
-        landmarks: (N, 68, 2) projected landmarks, normalised.
-    """
-
-    identity_parameters: np.ndarray
-    expression: np.ndarray
-    angles: np.ndarray
-    scale: np.ndarray
-    translation: np.ndarray
-    light: np.ndarray
-    landmarks: np.ndarray
+    identity_parameters: np.ndarray  # (N, K) whitened shape parameters
+    expression: np.ndarray  # (N, E) coefficients in [0, 1]
+    angles: np.ndarray  # (N, 3) pitch, yaw, roll in radians
+    scale: np.ndarray  # (N,) half images per mm
+    translation: np.ndarray  # (N, 2) in half images
+    light: np.ndarray  # (N, 9, 3) spherical-harmonics light
+    landmarks: np.ndarray  # (N, 68, 2) projected landmarks, normalised
 
     def __len__(self) -> int:
         return len(self.scale)

@@ -14,37 +14,21 @@ PHOTO_SPLITS = ("identity", "landmark", "validation", "test", "control_shape", "
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """Settings that, with the face model, determine the benchmark.
+    """Settings that, with the face model, determine the benchmark. Nobody is in two splits."""
 
-    Attributes:
-        seed: Seed of everything that is drawn.
-        image_size: Width and height of the photos in pixels.
-        identity_people: People with identity labels, each with `identity_photos` photos without landmarks.
-        identity_photos: Photos of each of them.
-        landmark_photos: Photos with 68 landmarks, each of another unnamed person.
-        validation_people: People for choosing settings.
-        test_people: People for the tables. Nobody is in two splits.
-        photos_each: Photos of a validation or test person.
-        control_people: People in each of the two control sets.
-        control_photos: Photos of each of them.
-        scan_people: People with registered scans.
-        scans_each: Scans of each of them.
-        albedo_modes: Modes of the linear albedo model.
-    """
-
-    seed: int
-    image_size: int
-    identity_people: int
-    identity_photos: int
-    landmark_photos: int
-    validation_people: int
-    test_people: int
-    photos_each: int
-    control_people: int
-    control_photos: int
-    scan_people: int
-    scans_each: int
-    albedo_modes: int
+    seed: int  # of everything that is drawn
+    image_size: int  # width and height of the photos in pixels
+    identity_people: int  # with identity labels, but no landmarks
+    identity_photos: int  # of each of them
+    landmark_photos: int  # with 68 landmarks, each of another unnamed person
+    validation_people: int  # for choosing settings
+    test_people: int  # for the tables
+    photos_each: int  # of a validation or test person
+    control_people: int  # in each of the two control sets
+    control_photos: int  # of each of them
+    scan_people: int  # with registered scans
+    scans_each: int  # of each of them
+    albedo_modes: int  # of the linear albedo model
 
     def people_and_photos(self, split: str) -> tuple[int, int]:
         """Number of people in a photo split, and of photos of each."""
