@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import numpy as np
 
+from recface.errors import RecfaceError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -48,10 +50,14 @@ class Predictions:
         return len(self.ids)
 
     def array(self, name: str) -> np.ndarray:
-        """A field that the protocol needs, whose presence was checked before."""
-        values = getattr(self, name)
-        assert values is not None, f"{self.where} lacks {name}"
+        """A field that the protocol needs; raises RecfaceError where it is None."""
+        if (values := getattr(self, name)) is None:
+            raise RecfaceError(f"{self.where}: the protocol needs {name}, which these predictions lack")
         return values
+
+    def name(self, row: int) -> str:
+        """File and id of a prediction, for messages."""
+        return f"{self.where}, {self.ids[row]}"
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,16 @@ class BenchmarkProtocol(ABC):
         Raises:
             RecfaceError: Bad input, in one line with the file and the row.
         """
+
+    def require_needs(self, predictions: Predictions) -> None:
+        """Raise RecfaceError naming the first field of `needs` that is not there; a basis stands in for vertices."""
+        decoded = predictions.parameters is not None and predictions.basis is not None
+        for need in self.needs:
+            if getattr(predictions, need) is None and not (need == "vertices" and decoded):
+                hint = ""
+                if need == "vertices" and predictions.parameters is not None:
+                    hint = "; or name the face model of the parameters (--face-model)"
+                raise RecfaceError(f"{predictions.where}: {self.id} needs {need}, which it does not hold{hint}")
 
 
 BENCHMARKS: dict[str, BenchmarkProtocol] = {}

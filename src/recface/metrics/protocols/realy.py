@@ -2,61 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.scans import (
-    SEVEN_OF_68,
-    ScanRow,
-    named,
-    require_fields,
-    required_path,
-    row_name,
-    scan_rows,
-)
-
-if TYPE_CHECKING:
-    from recface.metrics.scan import SearchMesh, Similarity
-
+from recface.metrics.protocols.protocol import Predictions, Truth, register
+from recface.metrics.protocols.scans import SEVEN_OF_68, ScanProtocol, ScanRow, of_each_row, required_path
 
 REGIONS = ("nose", "mouth", "forehead", "cheek")
 
 
-def region_error(region: np.ndarray, mesh: SearchMesh, rough: Similarity) -> float:
-    """Mean distance of a region's scan points to the mesh, which is first moved rigidly onto this region alone.
+def region_error(row: ScanRow, region: str) -> float:
+    """Mean distance in mm of a region's scan points to the mesh, which is first moved rigidly onto this region alone.
 
-    Source: Chai et al. 2022 (REALY), regional rigid ICP; the scale is that of the whole face.
-
-    Args:
-        region: (R, 3) of the scan, mm.
-        mesh: The predicted mesh.
-        rough: Moves it onto the scan's landmarks.
-
-    Returns:
-        mm.
+    The points are rows of the scan, or a scan file of the region alone, as REALY gives them. The scale is that of the
+    whole face.
     """
-    from recface.metrics.scan import icp, thin
-
-    fit = icp(mesh, thin(region), rough, with_scale=False).transform
-    return fit.scale * float(mesh.nearest(fit.inverse()(region)).distance.mean())
-
-
-def region_points(row: ScanRow, region: str, truth: Truth, number: int) -> np.ndarray:
-    """(R, 3) scan points of a region: rows of the scan, or a scan file of the region alone, as REALY gives them."""
     from recface.face_model.mesh_files import MESH_ENDINGS
     from recface.metrics.scan import read_rows, read_scan
 
-    path = required_path(truth, number, region)
+    path = required_path(row.truth, row.row, region)
     if path.suffix.lower() in MESH_ENDINGS:
-        return read_scan(path).vertices
-    return row.scan.vertices[read_rows(path, len(row.scan.vertices))]
+        points = read_scan(path).vertices
+    else:
+        points = row.scan.vertices[read_rows(path, len(row.scan.vertices))]
+    return float(row.distances(points, row.rough(with_scale=True), with_scale=False).mean())
+
+
+class _REALY(ScanProtocol):
+    def errors(self, predictions: Predictions, truth: Truth) -> list[list[float]]:
+        """Error in mm of each region of each row."""
+        raise NotImplementedError
+
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        errors = self.errors(predictions, truth)
+        means = dict(zip(REGIONS, np.mean(errors, axis=0).tolist(), strict=True))
+        return {"mean": float(np.mean(errors)), **means}
 
 
 @register
-class REALYRegions(BenchmarkProtocol):
+class REALYRegions(_REALY):
     """REALY's regions after regional rigid alignment.
 
     Source: Chai et al. 2022, "REALY: Rethinking the evaluation of 3D face reconstruction".
@@ -71,25 +55,15 @@ class REALYRegions(BenchmarkProtocol):
 
     id = "realy-regions-rigid/v1"
     source = "Chai et al. 2022 (REALY), without its non-rigid step"
-    unit = "mm"
-    direction = "lower"
-    needs = ("vertices", "triangles", "points")
     columns = ("scan", "landmarks", *REGIONS)
-    values: ClassVar[dict[str, str]] = {
+    values = {
         "mean": "mean of the four regions, mm",
         **{region: f"mean distance of the {region}, mm" for region in REGIONS},
     }
 
-    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Mean distance in mm of all four regions and of each; see the class and `base`."""
-        errors: list[list[float]] = []
-        for row, one in scan_rows(self.id, predictions, truth):
-            with named(row_name(truth, row)):
-                rough = one.rough(with_scale=True)
-                points = [region_points(one, region, truth, row) for region in REGIONS]
-                errors.append([region_error(region, one.mesh, rough) for region in points])
-        means = dict(zip(REGIONS, np.mean(errors, axis=0).tolist(), strict=True))
-        return {"mean": float(np.mean(errors)), **means}
+    def errors(self, predictions: Predictions, truth: Truth) -> list[list[float]]:
+        """Of each region by itself."""
+        return self.of_each_scan(predictions, truth, lambda row: [region_error(row, region) for region in REGIONS])
 
 
 KEYPOINTS = 85
@@ -106,7 +80,7 @@ BENT: dict[str, tuple[int, ...]] = RIGID | {"nose": tuple(range(27, 36)), "cheek
 
 
 @register
-class REALYCorresponding(BenchmarkProtocol):
+class REALYCorresponding(_REALY):
     """REALY's regions after regional alignment, measured between points that a non-rigid step brings together.
 
     Source: Chai et al. 2022, "REALY: Rethinking the evaluation of 3D face reconstruction", and its public code, whose
@@ -124,27 +98,19 @@ class REALYCorresponding(BenchmarkProtocol):
 
     id = "realy-regions/v1"
     source = "Chai et al. 2022 (REALY) and its public code"
-    unit = "mm"
-    direction = "lower"
-    needs = ("vertices", "triangles", "points")
     columns = ("keypoints", *REGIONS, "scale")
     numbers = ("scale",)
-    values: ClassVar[dict[str, str]] = {
+    values = {
         "mean": "mean of the four regions, mm",
         **{region: f"mean distance of corresponding points of the {region}, mm" for region in REGIONS},
     }
 
-    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Mean error in mm of all four regions and of each; see the class and `base`."""
-        require_fields(self.id, self.needs, predictions, truth)
+    def errors(self, predictions: Predictions, truth: Truth) -> list[list[float]]:
+        """Of each region after its non-rigid step."""
+        self.require_needs(predictions)
         if (shape := predictions.array("points").shape)[1:] != (KEYPOINTS, 3):
             raise RecfaceError(f"{predictions.where}: points are {shape}, expected (N, 85, 3)")
-        errors = []
-        for row in range(len(truth)):
-            with named(row_name(truth, row)):
-                errors.append(self._row(predictions, truth, row))
-        means = dict(zip(REGIONS, np.mean(errors, axis=0).tolist(), strict=True))
-        return {"mean": float(np.mean(errors)), **means}
+        return of_each_row(predictions, truth, lambda row: self._row(predictions, truth, row))
 
     def _row(self, predictions: Predictions, truth: Truth, row: int) -> list[float]:
         """Errors of the four regions of one prediction, mm."""
@@ -158,7 +124,7 @@ class REALYCorresponding(BenchmarkProtocol):
         true = require_points(read_mesh(path)[0], f"{path}: keypoints")
         if len(true) != KEYPOINTS:
             raise RecfaceError(f"{path}: {len(true)} keypoints, expected 85")
-        name = f"{predictions.where}, {predictions.ids[row]}"
+        name = predictions.name(row)
         points = require_points(predictions.array("points")[row], f"{name}: points")
         plain = SearchMesh(predictions.array("vertices")[row], predictions.array("triangles"), name)
         rough = overall_alignment(points[list(SEVEN_OF_68)], true[list(SEVEN_OF_68)])

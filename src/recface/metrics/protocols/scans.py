@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, T
 if TYPE_CHECKING:
     from recface.metrics.scan import Scan, SearchMesh, Similarity
 
-
+T = TypeVar("T")
 SEVEN = (
     "right_eye_outer",
     "right_eye_inner",
@@ -32,26 +32,84 @@ SEVEN_OF_68 = (36, 39, 42, 45, 33, 48, 54)
 """Which of iBUG's 68 they are, from 0."""
 
 
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """Puts a place before the message of a mistake."""
+    try:
+        yield
+    except RecfaceError as error:
+        raise RecfaceError(f"{where}: {error}") from None
+
+
+def row_name(truth: Truth, row: int) -> str:
+    """Manifest, line and id of a row, for messages."""
+    label = truth.table.index[row]
+    line = f"{truth.where}, row {int(label) + 2 if isinstance(label, int | np.integer) else label}"
+    return f"{line} (id {truth.table['id'].iloc[row]})" if "id" in truth.table else line
+
+
+def of_each_row(
+    predictions: Predictions, truth: Truth, measure: Callable[[int], T], order: Iterable[int] | None = None
+) -> list[T]:
+    """`measure` of the number of every row, in the table's or another order; whatever it finds wrong names the row."""
+    if len(predictions) != len(truth) or not len(truth):
+        raise RecfaceError(
+            f"{predictions.where}: {len(predictions)} predictions for {len(truth)} rows of {truth.where}"
+        )
+    found = []
+    for row in range(len(truth)) if order is None else order:
+        with named(row_name(truth, row)):
+            found.append(measure(row))
+    return found
+
+
+def path_of(truth: Truth, row: int, column: str) -> Path | None:
+    """The file that a cell names, from the manifest's folder; None for an empty or missing column."""
+    if column not in truth.table:
+        return None
+    cell = truth.table[column].iloc[row]
+    return truth.folder / cell if isinstance(cell, str) and cell.strip() else None
+
+
+def required_path(truth: Truth, row: int, column: str) -> Path:
+    """As `path_of`; raises RecfaceError for an empty cell."""
+    if (path := path_of(truth, row, column)) is None:
+        raise RecfaceError(f"no {column} is named; name its file")
+    return path
+
+
+def predicted_vertices(predictions: Predictions, row: int) -> np.ndarray:
+    """(V, 3) mm of one prediction; raises RecfaceError where they are not finite or no face in millimetres."""
+    from recface.metrics.scan import require_face, require_points
+
+    name = predictions.name(row)
+    vertices = require_points(predictions.array("vertices")[row], f"{name}: vertices")
+    require_face(vertices, name)
+    return vertices
+
+
 @dataclass(frozen=True)
 class ScanRow:
     """One prediction and the scan it is measured against.
 
     Attributes:
+        truth: The manifest.
+        row: Number of its row.
         scan: The scan.
         landmarks: (P, 3) of the scan, mm: the seven, then those that the protocol asks for.
         vertices: (V, 3) predicted, mm.
         triangles: (F, 3) of the prediction.
         points: (7, 3) predicted landmarks, mm.
-        file: Gives the path of another column, or None where the column or the cell is empty.
         name: The prediction, for messages.
     """
 
+    truth: Truth
+    row: int
     scan: Scan
     landmarks: np.ndarray
     vertices: np.ndarray
     triangles: np.ndarray
     points: np.ndarray
-    file: Callable[[str], Path | None]
     name: str
 
     @cached_property
@@ -67,128 +125,68 @@ class ScanRow:
 
         return procrustes(self.points, self.landmarks[: len(SEVEN)], with_scale=with_scale)
 
-    def mask(self, column: str) -> np.ndarray:
-        """(N,) bool: the scan's vertices that a column's file keeps; all of them where the manifest names none."""
-        from recface.metrics.scan import read_rows
+    def distances(self, points: np.ndarray, start: Similarity, *, with_scale: bool) -> np.ndarray:
+        """Unsigned distances (C,) mm of scan points (C, 3) to the mesh, which ICP moves onto them from a start.
 
-        path, count = self.file(column), len(self.scan.vertices)
-        kept = np.full(count, path is None)
-        if path is not None:
-            kept[read_rows(path, count)] = True
-        return kept
+        All points count, of which ICP takes a selection; with `with_scale` it fits the size too.
+        """
+        from recface.metrics.scan import icp, thin
 
-
-@contextmanager
-def named(where: str) -> Iterator[None]:
-    """Puts a place before the message of a mistake."""
-    try:
-        yield
-    except RecfaceError as error:
-        raise RecfaceError(f"{where}: {error}") from None
+        fit = icp(self.mesh, thin(points), start, with_scale=with_scale).transform
+        return fit.scale * self.mesh.nearest(fit.inverse()(points)).distance
 
 
-def row_name(truth: Truth, row: int) -> str:
-    """Manifest, line and id of a row, for messages."""
-    label = truth.table.index[row]
-    line = f"row {int(label) + 2}" if isinstance(label, int | np.integer) else f"row {label}"
-    return (
-        f"{truth.where}, {line} (id {truth.table['id'].iloc[row]})" if "id" in truth.table else f"{truth.where}, {line}"
-    )
+class ScanProtocol(BenchmarkProtocol):
+    """Base of protocols that measure predicted meshes against scans, in mm."""
 
+    unit = "mm"
+    direction = "lower"
+    needs = ("vertices", "triangles", "points")
+    columns: ClassVar[tuple[str, ...]] = ("scan", "landmarks")
+    landmarks: ClassVar[tuple[str, ...]] = SEVEN
 
-def require_fields(protocol: str, needs: tuple[str, ...], predictions: Predictions, truth: Truth) -> None:
-    """Require what the protocol reads, one prediction for each row.
+    def of_each_scan(self, predictions: Predictions, truth: Truth, measure: Callable[[ScanRow], T]) -> list[T]:
+        """`measure` of every row, those of one scan together so that each is read once.
 
-    Raises:
-        RecfaceError: Naming the first missing field, or the numbers of rows.
-    """
-    for field in needs:
-        if getattr(predictions, field) is None:
-            raise RecfaceError(f"{predictions.where}: {protocol} needs {field}, which these predictions lack")
-    if len(predictions) != len(truth) or not len(truth):
-        raise RecfaceError(
-            f"{predictions.where}: {len(predictions)} predictions for {len(truth)} rows of {truth.where}"
-        )
+        Raises:
+            RecfaceError: For missing fields, unreadable files, bad values, or another unit than millimetres.
+        """
+        from recface.metrics.scan import read_landmarks, read_scan, require_points
 
+        self.require_needs(predictions)
+        points = predictions.array("points")
+        if points.shape[1:] != (len(SEVEN), 3):
+            raise RecfaceError(
+                f"{predictions.where}: points are {points.shape}, expected (N, 7, 3): {', '.join(SEVEN)}"
+            )
+        scans = of_each_row(predictions, truth, lambda row: required_path(truth, row, "scan"))
+        last: tuple[Path, Scan] | None = None
 
-def path_of(truth: Truth, row: int, column: str) -> Path | None:
-    """The file that a cell names, from the manifest's folder; None for an empty or missing column."""
-    if column not in truth.table:
-        return None
-    cell = truth.table[column].iloc[row]
-    return truth.folder / cell if isinstance(cell, str) and cell.strip() else None
-
-
-def required_path(truth: Truth, row: int, column: str) -> Path:
-    """As `path_of`, where the file must be named.
-
-    Raises:
-        RecfaceError: For an empty cell.
-    """
-    if (path := path_of(truth, row, column)) is None:
-        raise RecfaceError(f"{row_name(truth, row)}: no {column} is named; name its file")
-    return path
-
-
-def scan_rows(
-    protocol: str, predictions: Predictions, truth: Truth, extra: tuple[str, ...] = ()
-) -> Iterator[tuple[int, ScanRow]]:
-    """Every row with its scan, those of one scan together so that each is read once.
-
-    Args:
-        protocol: Its id, for messages.
-        predictions: With vertices, triangles and the seven points.
-        truth: With columns scan and landmarks.
-        extra: Landmarks beside the seven.
-
-    Yields:
-        The number of the row, and its data. Whatever is wrong with it, also while it is used, names file and row.
-
-    Raises:
-        RecfaceError: For missing fields, unreadable files, bad values, or another unit than millimetres.
-    """
-    from recface.metrics.scan import read_landmarks, read_scan, require_face, require_points
-
-    require_fields(protocol, ("vertices", "triangles", "points"), predictions, truth)
-    points = predictions.array("points")
-    if points.shape[1:] != (len(SEVEN), 3):
-        raise RecfaceError(f"{predictions.where}: points are {points.shape}, expected (N, 7, 3): {', '.join(SEVEN)}")
-    scans = [required_path(truth, row, "scan") for row in range(len(truth))]
-    last: tuple[Path, Scan] | None = None
-    for row in sorted(range(len(truth)), key=lambda row: str(scans[row])):
-        with named(row_name(truth, row)):
+        def of_row(row: int) -> T:
+            nonlocal last
             if last is None or last[0] != scans[row]:
                 last = scans[row], read_scan(scans[row])
-            landmarks = read_landmarks(required_path(truth, row, "landmarks"), SEVEN + extra)
-            name = f"{predictions.where}, {predictions.ids[row]}"
-            vertices = require_points(predictions.array("vertices")[row], f"{name}: vertices")
-            require_face(vertices, name)
-            yield (
-                row,
-                ScanRow(
-                    scan=last[1],
-                    landmarks=landmarks,
-                    vertices=vertices,
-                    triangles=predictions.array("triangles"),
-                    points=require_points(points[row], f"{name}: points"),
-                    file=partial(path_of, truth, row),
-                    name=name,
-                ),
+            name = predictions.name(row)
+            found = ScanRow(
+                truth=truth,
+                row=row,
+                scan=last[1],
+                landmarks=read_landmarks(required_path(truth, row, "landmarks"), self.landmarks),
+                vertices=predicted_vertices(predictions, row),
+                triangles=predictions.array("triangles"),
+                points=require_points(points[row], f"{name}: points"),
+                name=name,
             )
+            return measure(found)
+
+        order = sorted(range(len(truth)), key=lambda row: str(scans[row]))
+        return of_each_row(predictions, truth, of_row, order)
 
 
 def corresponding(predicted: np.ndarray, vertex_of: np.ndarray | None, count: int) -> np.ndarray:
-    """Predicted positions of the registered mesh's vertices.
+    """Predicted positions (count, 3) of a registered mesh's vertices, NaN where there is none.
 
-    Source: ours.
-
-    Args:
-        predicted: (V, 3).
-        vertex_of: (count,) predicted vertex of each registered one, -1 where there is none; None: the same topology.
-        count: Vertices of the registered mesh.
-
-    Returns:
-        (count, 3), NaN where there is none.
+    `vertex_of` (count,) is the predicted vertex of each registered one, -1 where there is none; None: one topology.
 
     Raises:
         RecfaceError: Where the numbers of vertices do not fit.
@@ -226,40 +224,35 @@ class FaceWarehouse(BenchmarkProtocol):
     direction = "lower"
     needs = ("vertices",)
     columns = ("scan",)
-    values: ClassVar[dict[str, str]] = {
+    values = {
         "error": "mean over rows of the mean vertex distance, mm",
         "std": "standard deviation over rows, mm",
     }
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Mean and standard deviation over rows of the mean vertex distance in mm; see the class and `base`."""
-        require_fields(self.id, self.needs, predictions, truth)
-        errors = []
-        for row in range(len(truth)):
-            with named(row_name(truth, row)):
-                errors.append(self._error(predictions, truth, row))
-        return {"error": float(np.mean(errors)), "std": float(np.std(errors))}
-
-    def _error(self, predictions: Predictions, truth: Truth, row: int) -> float:
+        """Mean and standard deviation over rows."""
         import torch
 
         from recface.metrics.functional.errors import per_vertex_error
-        from recface.metrics.scan import read_array, read_rows, read_scan, require_face, require_points
+        from recface.metrics.scan import read_array, read_rows, read_scan
 
-        name = f"{predictions.where}, {predictions.ids[row]}"
-        target = read_scan(required_path(truth, row, "scan")).vertices
-        vertices = require_points(predictions.array("vertices")[row], f"{name}: vertices")
-        require_face(vertices, name)
-        path = path_of(truth, row, "correspondence")
-        with named(name):
-            vertices = corresponding(vertices, None if path is None else read_array(path), len(target))
-        counts = np.isfinite(vertices).all(axis=1)
-        if (mask := path_of(truth, row, "mask")) is not None:
-            counts &= np.isin(np.arange(len(target)), read_rows(mask, len(target)))
-        if counts.sum() < 3:
-            raise RecfaceError(f"only {int(counts.sum())} vertices correspond; give a larger mask or correspondence")
-        predicted, true = torch.from_numpy(vertices[counts]), torch.from_numpy(target[counts])
-        return float(per_vertex_error(predicted[None], true))
+        def error(row: int) -> float:
+            target = read_scan(required_path(truth, row, "scan")).vertices
+            vertices, path = predicted_vertices(predictions, row), path_of(truth, row, "correspondence")
+            with named(predictions.name(row)):
+                vertices = corresponding(vertices, None if path is None else read_array(path), len(target))
+            counts = np.isfinite(vertices).all(axis=1)
+            if (mask := path_of(truth, row, "mask")) is not None:
+                counts &= np.isin(np.arange(len(target)), read_rows(mask, len(target)))
+            if counts.sum() < 3:
+                raise RecfaceError(
+                    f"only {int(counts.sum())} vertices correspond; give a larger mask or correspondence"
+                )
+            return float(per_vertex_error(torch.from_numpy(vertices[counts])[None], torch.from_numpy(target[counts])))
+
+        self.require_needs(predictions)
+        errors = of_each_row(predictions, truth, error)
+        return {"error": float(np.mean(errors)), "std": float(np.std(errors))}
 
 
 CROP = 1.4
@@ -269,22 +262,13 @@ RAISED = 0.3
 
 
 def now_crop(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The face of a NoW scan.
+    """Which vertices (N, 3) of a NoW scan, (N,) bool, are its face, by its landmarks (7, 3) in mm.
 
     A sphere of radius 1.4 (outer eye distance + nose length) / 2 round the point that lies three tenths of the way from
     the nose base up to the bridge, the middle of the inner eye corners; the nose length is from base to bridge.
 
     Source: methods.md, "Evaluation protocols" (radius); the center from the public code soubhiksanyal/now_evaluation.
-
-    Args:
-        vertices: (N, 3) mm.
-        landmarks: (7, 3) mm of the scan, as `SEVEN`.
-
-    Returns:
-        (N,) bool.
-
-    Raises:
-        RecfaceError: Where nothing is inside.
+    Raises RecfaceError where nothing is inside.
     """
     from recface.metrics.scan import sphere_crop
 
@@ -293,39 +277,8 @@ def now_crop(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return sphere_crop(vertices, base + RAISED * (bridge - base), float(CROP * (eyes + nose) / 2))
 
 
-def now_distances(
-    vertices: np.ndarray, landmarks: np.ndarray, mesh: SearchMesh, rough: Similarity, *, with_scale: bool
-) -> np.ndarray:
-    """Unsigned distance of every vertex of the cropped scan to the aligned mesh.
-
-    Source: field (methods.md, "Evaluation protocols"): landmarks, then ICP over the crop, all of whose points count.
-
-    Args:
-        vertices: (N, 3) scan, mm.
-        landmarks: (7, 3) of the scan, mm.
-        mesh: The predicted mesh.
-        rough: Moves it onto the scan's landmarks.
-        with_scale: Whether ICP fits the size too.
-
-    Returns:
-        (C,) mm, in the order of the scan.
-
-    Raises:
-        RecfaceError: For an empty crop.
-    """
-    from recface.metrics.scan import icp, thin
-
-    face = vertices[now_crop(vertices, landmarks)]
-    fit = icp(mesh, thin(face), rough, with_scale=with_scale).transform
-    return fit.scale * mesh.nearest(fit.inverse()(face)).distance
-
-
-class _NoW(BenchmarkProtocol):
-    unit = "mm"
-    direction = "lower"
-    needs = ("vertices", "triangles", "points")
-    columns = ("scan", "landmarks")
-    values: ClassVar[dict[str, str]] = {
+class _NoW(ScanProtocol):
+    values = {
         "median": "median over all scan vertices of all rows, mm",
         "mean": "their mean, mm",
         "std": "their standard deviation, mm",
@@ -333,14 +286,12 @@ class _NoW(BenchmarkProtocol):
     with_scale: ClassVar[bool]
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Median, mean and standard deviation in mm of all scan vertices pooled; see the class and `base`."""
-        pooled: list[np.ndarray] = []
-        for row, one in scan_rows(self.id, predictions, truth):
-            with named(row_name(truth, row)):
-                rough = one.rough(with_scale=self.with_scale)
-                distances = now_distances(one.scan.vertices, one.landmarks, one.mesh, rough, with_scale=self.with_scale)
-            pooled.append(distances.astype(np.float32))  # a whole challenge of float64 does not fit
-        values = np.concatenate(pooled)
+        def distances(row: ScanRow) -> np.ndarray:
+            face = row.scan.vertices[now_crop(row.scan.vertices, row.landmarks)]
+            found = row.distances(face, row.rough(with_scale=self.with_scale), with_scale=self.with_scale)
+            return found.astype(np.float32)  # a whole challenge of float64 does not fit
+
+        values = np.concatenate(self.of_each_scan(predictions, truth, distances))
         return {
             "median": float(np.median(values)),
             "mean": float(values.mean(dtype=np.float64)),

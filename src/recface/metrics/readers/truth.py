@@ -243,7 +243,7 @@ def match(predictions: Predictions, truth: Truth, protocol: BenchmarkProtocol, a
         RecfaceError: The protocol needs a field that is not there; an id is unknown to the manifest; a prediction is
             missing; or nothing is left.
     """
-    _require_needs(predictions, protocol)
+    protocol.require_needs(predictions)
     known = {name: row for row, name in enumerate(truth.table["id"])}
     rows = {name: row for row, name in enumerate(predictions.ids)}
     only_pairs = set(truth.table.columns) == {"id"}  # a list of pairs does not claim to know every photo
@@ -295,15 +295,3 @@ def take(predictions: Predictions, rows: np.ndarray) -> Predictions:
         if (values := getattr(predictions, name)) is not None
     }
     return replace(predictions, ids=tuple(predictions.ids[row] for row in rows), **fields)
-
-
-def _require_needs(predictions: Predictions, protocol: BenchmarkProtocol) -> None:
-    for need in protocol.needs:
-        if getattr(predictions, need) is not None:
-            continue
-        if need == "vertices" and predictions.basis is not None and predictions.parameters is not None:
-            continue
-        hint = ""
-        if need == "vertices" and predictions.parameters is not None:
-            hint = "; or name the face model of the parameters (--face-model)"
-        raise RecfaceError(f"{predictions.where}: {protocol.id} needs {need}, which it does not hold{hint}")
