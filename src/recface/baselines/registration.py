@@ -35,19 +35,12 @@ LEAST_SHARE, LARGEST_RMS = 0.7, 4.0
 
 @dataclass(frozen=True)
 class Registered:
-    """A mesh as a shape of the face model.
+    """A mesh as a shape of the face model."""
 
-    Attributes:
-        parameters: (K,) whitened shape parameters.
-        pose: From the face model's frame to the mesh's.
-        rms_mm: Root mean square distance of the matched vertices in mm, at the face model's size.
-        share: Matched share of the face region; the rest lies beyond the mesh or far from it.
-    """
-
-    parameters: np.ndarray
-    pose: Similarity
-    rms_mm: float
-    share: float
+    parameters: np.ndarray  # (K,) whitened shape parameters
+    pose: Similarity  # from the face model's frame to the mesh's
+    rms_mm: float  # root mean square distance of the matched vertices, at the face model's size
+    share: float  # matched share of the face region; the rest lies beyond the mesh or far from it
 
     @property
     def parameter_rms(self) -> float:

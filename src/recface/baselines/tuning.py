@@ -54,12 +54,7 @@ def search(
     Optuna's TPE sampler over the logarithm of every real number of the method; the first trial is the configuration
     itself.
 
-    Args:
-        name: One of `known_baselines`.
-        overrides: As `baseline_config`.
-        trials: Number of trials.
-        photos: Validation photos of each.
-        watch: Called after each trial.
+    Each trial fits `photos` validation photos; `watch` is called after it.
 
     Returns:
         All trials, best first.
