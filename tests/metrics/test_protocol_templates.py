@@ -111,9 +111,8 @@ def test_pooling_weighs_each_medium_once() -> None:
     table = pd.concat([table, table.assign(template="u", id=list("efgh"))])
     values = np.array([[0.0, 1], [0, 1], [0, 1], [1, 0]] * 2, np.float32)
     truth = Truth(table, pairs=pd.DataFrame({"first": ["t"], "second": ["u"], "same": [True], "fold": [0]}))
-    from recface.metrics.protocols.verification import _templates
-
-    pooled = _templates(Predictions(tuple(table["id"]), parameters=values), truth, by_media=True)
+    protocol = BENCHMARKS["ijb-verification-cos/v1"]
+    pooled = protocol.pooled(Predictions(tuple(table["id"]), parameters=values), truth)
     assert pooled.ids == ("t", "u") and pooled.parameters.tolist() == [[0.5, 0.5], [0.5, 0.5]]
 
 

@@ -121,13 +121,18 @@ _DECODED = ("yaw_abs", "expression_norm")
 
 def _codes(truth: Truth, column: str) -> Tensor:
     """Names as int64 codes in ascending order; whole numbers keep the order of their values, as runs drew pairs by."""
+    import pandas as pd
     import torch
 
     values = truth.table[column].astype(str)
-    values = values.astype(np.int64) if values.str.fullmatch(r"\d{1,18}").all() else values
-    values = values.to_numpy(copy=True)
-    values = values if values.dtype == np.int64 else values.astype(str)
-    return torch.from_numpy(np.unique(values, return_inverse=True)[1])
+    if values.str.fullmatch(r"\d{1,18}").all():
+        values = values.astype(np.int64)
+    return torch.from_numpy(pd.factorize(values, sort=True)[0])
+
+
+def _floats(predictions: Predictions, *fields: str) -> list[Tensor]:
+    """Fields of predictions in single precision."""
+    return [tensor(predictions.array(field)).float() for field in fields]
 
 
 def _numbers(truth: Truth, columns: list[str]) -> Tensor:
@@ -146,8 +151,8 @@ class _Benchmark(BenchmarkProtocol):
     source = "ours; docs/methods.md, Metrics"
     unit = ""
     direction = "higher"
-    needs: ClassVar[tuple[str, ...]] = ("parameters", "weights", "basis", "mean")
-    columns: ClassVar[tuple[str, ...]] = ("identity",)
+    needs = ("parameters", "weights", "basis", "mean")
+    columns = ("identity",)
 
 
 @register
@@ -162,9 +167,7 @@ class BenchmarkShapes(_Benchmark):
     """
 
     id = "benchmark-shapes/v1"
-    values: ClassVar[dict[str, str]] = {
-        key: column.id for key, column in PROTOCOLS.items() if not key.startswith(_ELSEWHERE)
-    }
+    values = {key: column.id for key, column in PROTOCOLS.items() if not key.startswith(_ELSEWHERE)}
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Measure; see the base class."""
@@ -172,15 +175,9 @@ class BenchmarkShapes(_Benchmark):
 
         names = sorted((name for name in truth.table if TRUE_COLUMN.fullmatch(name)), key=lambda name: int(name[5:]))
         frontal = {name: _numbers(truth, [name])[:, 0] for name in _DECODED if name in truth.table}
-        return evaluate_shapes(
-            tensor(predictions.parameters).float(),
-            _codes(truth, "identity"),
-            tensor(predictions.basis).float(),
-            tensor(predictions.mean).float(),
-            tensor(predictions.weights).float(),
-            _numbers(truth, names) if names else None,
-            **frontal,
-        )
+        true = _numbers(truth, names) if names else None
+        parameters, basis, mean, weights = _floats(predictions, "parameters", "basis", "mean", "weights")
+        return evaluate_shapes(parameters, _codes(truth, "identity"), basis, mean, weights, true, **frontal)
 
 
 class _Control(_Benchmark):
@@ -189,10 +186,9 @@ class _Control(_Benchmark):
     control: ClassVar[Literal["shape", "albedo"]]
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Measure; see the base class."""
         from recface.metrics.functional import control_auc
 
-        parameters, basis = tensor(predictions.parameters).float(), tensor(predictions.basis).float()
+        parameters, basis = _floats(predictions, "parameters", "basis")
         value = control_auc(parameters, _codes(truth, "identity"), _codes(truth, "albedo"), basis, self.control)
         return {f"control_{self.control}_auc": float(value)}
 
@@ -234,7 +230,7 @@ class BenchmarkPhotos(_Benchmark):
     id = "benchmark-photos/v1"
     needs = ("parameters", "weights", "basis")
     columns = ("identity", "expression")
-    values: ClassVar[dict[str, str]] = {key: column.id for key, column in PHOTO_PROTOCOLS.items()}
+    values = {key: column.id for key, column in PHOTO_PROTOCOLS.items()}
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Measure; see the base class."""
@@ -243,9 +239,9 @@ class BenchmarkPhotos(_Benchmark):
         from recface.metrics.functional import cross_verification
 
         neutral = (truth.table["expression"] == "neutral").to_numpy(copy=True)
-        identity, parameters = _codes(truth, "identity"), tensor(predictions.parameters).float()
+        identity = _codes(truth, "identity")
         if not len(np.intersect1d(identity[neutral], identity[~neutral])):
             raise RecfaceError(f"{truth.where}: nobody has both a photo whose expression is 'neutral' and another")
-        basis, weights = tensor(predictions.basis).float(), tensor(predictions.weights).float()
+        parameters, basis, weights = _floats(predictions, "parameters", "basis", "weights")
         metrics = cross_verification(parameters, identity, torch.from_numpy(neutral), basis, weights)
         return {key: float(value) for key, value in metrics.items()}

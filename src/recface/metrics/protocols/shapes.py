@@ -17,6 +17,7 @@ CHUNK = 128
 
 
 class _Correspondence(BenchmarkProtocol):
+    source = "ours; docs/methods.md, SFM's mean per-vertex error"
     unit = "mm"
     direction = "lower"
     needs = ("vertices",)
@@ -25,12 +26,6 @@ class _Correspondence(BenchmarkProtocol):
     with_scale = True
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Measure; see the base class."""
-        errors = self.errors(predictions, truth)
-        return {"mean": float(errors.mean()), "median": float(np.median(errors)), "std": float(errors.std())}
-
-    def errors(self, predictions: Predictions, truth: Truth) -> np.ndarray:
-        """(N,) mm: mean per-vertex error of each sample after alignment."""
         import torch
 
         from recface.metrics.functional.errors import per_vertex_error
@@ -52,16 +47,17 @@ class _Correspondence(BenchmarkProtocol):
                 )
             target = torch.from_numpy(np.asarray(shapes[row[rows]], np.float32))
             parts.append(per_vertex_error(predicted, target, with_scale=self.with_scale).numpy())
-        return np.concatenate(parts).astype(np.float64)
+        errors = np.concatenate(parts).astype(np.float64)
+        return {"mean": float(errors.mean()), "median": float(np.median(errors)), "std": float(errors.std())}
 
 
 def neutral_vertices(predictions: Predictions, rows: np.ndarray) -> np.ndarray:
     """(C, V, 3) mm, float32: shapes of some rows, decoded where only a basis is given."""
     if predictions.vertices is not None:
         return np.array(predictions.vertices[rows], np.float32)
-    assert predictions.parameters is not None and predictions.basis is not None and predictions.mean is not None
-    offsets = predictions.parameters[rows] @ predictions.basis.reshape(-1, predictions.basis.shape[2]).T
-    return (offsets.reshape(len(rows), -1, 3) + predictions.mean).astype(np.float32)
+    basis = predictions.array("basis")
+    offsets = predictions.array("parameters")[rows] @ basis.reshape(-1, basis.shape[2]).T
+    return (offsets.reshape(len(rows), -1, 3) + predictions.array("mean")).astype(np.float32)
 
 
 @register
@@ -74,7 +70,6 @@ class CorrespondenceSimilarity(_Correspondence):
     """
 
     id = "correspondence-similarity/v1"
-    source = "ours; docs/methods.md, SFM's mean per-vertex error"
 
 
 @register
@@ -87,16 +82,7 @@ class CorrespondenceRigid(_Correspondence):
     """
 
     id = "correspondence-rigid/v1"
-    source = "ours; docs/methods.md, SFM's mean per-vertex error"
     with_scale = False
-
-
-CLUSTERING_VALUES = {
-    "silhouette": "mean silhouette, in [-1, 1], higher is better",
-    "calinski_harabasz": "Calinski-Harabasz index, higher is better",
-    "davies_bouldin": "Davies-Bouldin index, lower is better",
-    "nmcd": "squared distance to the own center over that between centers, lower is better",
-}
 
 
 class _Clustering(BenchmarkProtocol):
@@ -104,10 +90,14 @@ class _Clustering(BenchmarkProtocol):
     unit = ""
     direction = "higher"
     columns = ("identity",)
-    values = CLUSTERING_VALUES
+    values = {
+        "silhouette": "mean silhouette, in [-1, 1], higher is better",
+        "calinski_harabasz": "Calinski-Harabasz index, higher is better",
+        "davies_bouldin": "Davies-Bouldin index, lower is better",
+        "nmcd": "squared distance to the own center over that between centers, lower is better",
+    }
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Measure; see the base class."""
         import torch
 
         from recface.metrics.functional import clustering
@@ -159,29 +149,25 @@ class GeometryClustering(_Clustering):
 
 
 LANDMARK_COLUMNS = tuple(f"{axis}{number}" for number in range(1, 69) for axis in "xy")
-NME_VALUES = {
-    "nme_balanced": "mean of the three bins",
-    "nme_0_30": "mean over samples of |yaw| in [0, 30] degrees",
-    "nme_30_60": "(30, 60]",
-    "nme_60_90": "(60, 90]",
-    "nme": "mean over all samples",
-    "beyond_90": "samples beyond 90 degrees: in no bin, but in the mean over all",
-}
 
 
-class LandmarkError(BenchmarkProtocol):
-    """Base of the two protocols; they differ in the landmarks that count as true."""
-
+class _LandmarkError(BenchmarkProtocol):
     unit = "%"
     direction = "lower"
     needs = ("landmarks",)
     columns = ("yaw", "landmark_version", *LANDMARK_COLUMNS)
     numbers = ("yaw", *LANDMARK_COLUMNS)
-    values = NME_VALUES
+    values = {
+        "nme_balanced": "mean of the three bins",
+        "nme_0_30": "mean over samples of |yaw| in [0, 30] degrees",
+        "nme_30_60": "(30, 60]",
+        "nme_60_90": "(60, 90]",
+        "nme": "mean over all samples",
+        "beyond_90": "samples beyond 90 degrees: in no bin, but in the mean over all",
+    }
     version: ClassVar[str]
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Measure; see the base class."""
         import torch
 
         from recface.metrics.functional import landmark_nme, nme_by_yaw
@@ -201,7 +187,7 @@ class LandmarkError(BenchmarkProtocol):
 
 
 @register
-class AFLW2000Original(LandmarkError):
+class AFLW2000Original(_LandmarkError):
     """Normalised mean error of 68 projected points on AFLW2000-3D, by the landmarks it was published with.
 
     Source: Zhu et al. 2016, 3DDFA, section 5 (methods.md, "Evaluation protocols" [C], field): mean distance over
@@ -216,7 +202,7 @@ class AFLW2000Original(LandmarkError):
 
 
 @register
-class AFLW2000Reannotated(LandmarkError):
+class AFLW2000Reannotated(_LandmarkError):
     """Normalised mean error of 68 projected points on AFLW2000-3D, by the corrected landmarks.
 
     Source: as aflw2000-nme, with the landmarks of Bulat and Tzimiropoulos 2017 ("How far are we", LS3D-W);
