@@ -43,14 +43,9 @@ def build_baseline(
 
 
 def run_baseline(config: Config, overrides: Sequence[str] = ()) -> RunFolder:
-    """Predict and evaluate with a baseline and write the record; a finished one is left as it is.
+    """Evaluate the baseline of a `baseline_config` and write the record; a finished one is left as it is.
 
-    Args:
-        config: From `baseline_config`.
-        overrides: From the command line; the record keeps those that name no places.
-
-    Returns:
-        The finished run's folder.
+    The record keeps those overrides that name no places.
 
     Raises:
         RecfaceError: A mistake in configuration or data; the record then says "failed" and why.

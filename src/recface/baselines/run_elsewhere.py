@@ -75,17 +75,13 @@ def export_benchmark(
 class Imported:
     """A predictor that looks predictions up.
 
-    Attributes:
-        predictions: One method's predictions for photos by id.
-        parameters: (N, K) shape parameters of `face_model`, whitened.
-        face_model: The suite's, or for vertices a model that spans them.
-        own_parameters: Whether the method predicts parameters of the suite's face model. Otherwise `parameters` only
-            span its shapes, and metrics on parameters mean nothing.
+    Where the method does not predict parameters of the suite's face model, `parameters` only span its shapes, and
+    metrics on parameters mean nothing.
     """
 
-    predictions: Predictions
-    parameters: Tensor
-    face_model: FaceModel
+    predictions: Predictions  # of one method for photos by id
+    parameters: Tensor  # (N, K) of `face_model`, whitened
+    face_model: FaceModel  # the suite's, or for vertices a model that spans them
     own_parameters: bool
 
     def covers(self, source: Source) -> bool:

@@ -21,15 +21,10 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarra
 
 
 def align_population(shapes: np.ndarray, region: np.ndarray, iterations: int = 5) -> np.ndarray:
-    """Generalised Procrustes alignment on a region; the mean keeps its average size.
+    """Generalised Procrustes alignment of shapes (B, V, 3) on a region (V,); the mean keeps its average size.
 
-    Args:
-        shapes: (B, V, 3).
-        region: (V,) bool, the vertices that count.
-        iterations: rounds; the mean moves by less than 1e-6 mm after a few.
-
-    Returns:
-        (B, V, 3) aligned shapes. Source: Gower, "Generalized Procrustes analysis", Psychometrika 1975.
+    After a few rounds, the mean moves by less than 1e-6 mm. Source: Gower, "Generalized Procrustes analysis",
+    Psychometrika 1975.
     """
     sizes = np.linalg.norm(shapes[:, region] - shapes[:, region].mean(axis=1, keepdims=True), axis=(1, 2))
     size, mean, aligned = sizes.mean(), shapes.mean(axis=0), shapes

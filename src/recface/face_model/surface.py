@@ -59,18 +59,8 @@ def face_region(
 
     The outline follows the jaw landmarks and closes over the forehead with half an ellipse, whose height above the
     brows is `forehead` times the distance from brows to nose base: below the hairline. Lining of nostrils, eye
-    sockets and mouth is left out, because it cannot be seen.
-
-    Args:
-        mean: (V, 3) mean shape.
-        triangles: (F, 3).
-        landmarks: (68,) landmark vertices.
-        mirror: (V,) mirror map; the region is made symmetric with it.
-        skin: (V,) bool, vertices that may belong to the face at all.
-        forehead: Height of the forehead.
-
-    Returns:
-        (V,) bool. Source: ours.
+    sockets and mouth is left out, because it cannot be seen. Only skin (V,) may belong to the face, and the mirror map
+    makes the region symmetric. Ours.
     """
     points = mean[landmarks]
     jaw = points[:17, :2]

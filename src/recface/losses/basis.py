@@ -61,12 +61,9 @@ def symmetry_loss(basis: Tensor, reflection: Tensor, vertices: int) -> Tensor:
     """Squared distance of a random shape's mirror image from the span of the basis, mm^2 a vertex.
 
     A model is fair to left and right if the mirror image of every face in its span is in it too; single modes may be
-    asymmetric. With P the projector to the span and M the reflection: ||(I - P) M A||^2 / V. [C] name, [O] form.
-
-    Args:
-        basis: (D, K) in mm, of full rank.
-        reflection: (D, D) the part of M in the coordinates of the basis; what leaves them counts as outside the span.
-        vertices: Number of vertices V.
+    asymmetric. With P the projector to the span and M the reflection: ||(I - P) M A||^2 / V. `reflection` (D, D) is the
+    part of M in the coordinates of the basis (D, K) of full rank; what leaves them counts as outside the span. [C]
+    name, [O] form.
     """
     # M keeps lengths: ||(I - P) M A||^2 = ||A||^2 - tr(C^T G^-1 C), C = U^T M A, G = U^T U, with U the unit columns.
     unit = functional.normalize(basis, dim=0)
@@ -79,9 +76,6 @@ def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
     """The terms on a learned basis M = fixed part + residual. methods.md, "SFM": names [C], forms ours.
 
     Each is relative to the fixed part, mode by mode, so that a weight means the same for every face model.
-
-    Args:
-        model: The face model.
 
     Returns:
         basis_size: Mean square of the residual over that of the fixed part.

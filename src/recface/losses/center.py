@@ -29,18 +29,10 @@ def center_weight(angles: Tensor, expression: Tensor) -> Tensor:
 
 @full_precision
 def center_loss(parameters: Tensor, centers: Tensor, valid: Tensor, identity: Tensor) -> Tensor:
-    """1/2 ||a - C_y||^2, averaged over valid samples. SIR [A][C] after Wen et al., ECCV 2016, eq. 2.
+    """1/2 ||a - C_y||^2, averaged over valid samples, zero over none. SIR [A][C] after Wen et al., ECCV 2016, eq. 2.
 
-    A sum over dimensions, as there: the weight of this term belongs to a number of shape parameters.
-
-    Args:
-        parameters: Whitened shape parameters (B,K).
-        centers: One center per identity (C,K), taken as constants.
-        valid: Samples (B,) whose identity is known and has a center.
-        identity: Class of each sample (B,), int64; ignored where not valid.
-
-    Returns:
-        The mean; zero over none.
+    A sum over dimensions, as there: the weight of this term belongs to a number of shape parameters. The centers (C,K)
+    are constants; the parameters (B,K) are whitened, and identities (B,) ignored where not valid.
     """
     target = centers.detach()[torch.where(valid, identity, 0)]
     return masked_mean(0.5 * (parameters - target).square().sum(dim=1), valid)

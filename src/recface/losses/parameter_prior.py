@@ -18,13 +18,9 @@ def prior_loss(parameters: Tensor, floor: float = VARIANCE_FLOOR) -> Tensor:
     code takes one scalar over all entries), and the mean over dimensions where they sum, so that a weight means the
     same for every face model (theirs = K x ours).
 
-    Every sample counts, with or without labels. In a distributed run each process uses its own batch: statistics over
-    32 or more samples.
-
-    Args:
-        parameters: Whitened shape parameters (B,K).
-        floor: Added to v_k inside the logarithm: a collapsed dimension gets a finite loss and, unlike with a clamp, a
-            gradient that revives it.
+    Every sample (B,K) counts, with or without labels. In a distributed run each process uses its own batch: statistics
+    over 32 or more samples. The floor is added to v_k inside the logarithm: a collapsed dimension gets a finite loss
+    and, unlike with a clamp, a gradient that revives it.
 
     Returns:
         The divergence, >= -floor/2; exactly zero for fewer than two samples.

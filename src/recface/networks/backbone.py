@@ -19,22 +19,13 @@ _SUPPORTED = "choose one of timm's convolutional chains of stages, such as resne
 
 
 class Backbone(NamedTuple):
-    """A backbone in two parts.
+    """A backbone in two parts: a trunk to be shared, and late stages, of which each copy has weights of its own."""
 
-    Attributes:
-        trunk: The early stages, images (B,3,S,S) to features (B,C,s,s); one instance, to be shared.
-        make_late: Builds a new copy of the late stages, (B,C,s,s) to (B,channels,s',s'), with weights of its own.
-        trunk_channels: Channels C between the parts.
-        channels: Channels after the late stages.
-        mean: Mean of the images (RGB in [0, 1]) that the network's published weights expect.
-        std: Their standard deviation.
-    """
-
-    trunk: nn.Sequential
-    make_late: Callable[[], nn.Sequential]
-    trunk_channels: int
+    trunk: nn.Sequential  # images (B,3,S,S) to features (B,C,s,s)
+    make_late: Callable[[], nn.Sequential]  # (B,C,s,s) to (B,channels,s',s')
+    trunk_channels: int  # C
     channels: int
-    mean: tuple[float, ...]
+    mean: tuple[float, ...]  # of the images (RGB in [0, 1]) that the network's published weights expect
     std: tuple[float, ...]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from recface.data.benchmark import Benchmark
-from recface.data.benchmark.generate import SCAN_MAX_EXPRESSION
-from recface.data.benchmark.scene import draw_expressions
+from recface.data.benchmark.generate import draw_scan_labels
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.mesh_files import read_mesh, require_millimetres
@@ -150,26 +149,15 @@ class DecodedScans(ScanSet):
 
     Args:
         model: Face model that the scans are decoded with.
-        identity: (N,) person of each scan.
-        parameters: (N, K) whitened identity parameters.
-        expression: (N, E) coefficients.
-        noise_seed: (N,) seed of each scan's noise, so that it is the same whenever decoded.
+        labels: Of `draw_scan_labels`; a scan's noise has a seed of its own, to be the same whenever decoded.
         noise_mm: Standard deviation of the noise of every coordinate, in mm.
     """
 
-    def __init__(
-        self,
-        model: FaceModel,
-        identity: np.ndarray,
-        parameters: np.ndarray,
-        expression: np.ndarray,
-        noise_seed: np.ndarray,
-        noise_mm: float,
-    ) -> None:
+    def __init__(self, model: FaceModel, labels: Mapping[str, np.ndarray], noise_mm: float) -> None:
         arrays = model.arrays()
-        self.identity, self.num_vertices, self.noise_mm = np.asarray(identity, np.int64), model.num_vertices, noise_mm
-        self.parameters, self.expression = parameters.astype(np.float32), expression.astype(np.float32)
-        self.noise_seed = noise_seed
+        self.identity, self.num_vertices, self.noise_mm = labels["identity"], model.num_vertices, noise_mm
+        self.parameters, self.expression = labels["identity_parameters"], labels["expression"]
+        self.noise_seed = labels["noise_seed"]
         self._mean = arrays["mean"].ravel()
         self._basis = (arrays["identity_basis"] * arrays["identity_sigma"]).T.copy()
         self._blend = arrays["expression_basis"].T.copy()
@@ -191,9 +179,7 @@ class DecodedScans(ScanSet):
 
 def benchmark_scans(model: FaceModel, benchmark: Benchmark, noise_mm: float) -> DecodedScans:
     """The registered scans of the embedded benchmark of a face model."""
-    labels = benchmark.labels("scan")
-    person, parameters, expression = labels["identity"], labels["identity_parameters"], labels["expression"]
-    return DecodedScans(model, person, parameters, expression, labels["noise_seed"], noise_mm)
+    return DecodedScans(model, benchmark.labels("scan"), noise_mm)
 
 
 def draw_scans(model: FaceModel, people: int, scans_each: int, noise_mm: float, seed: int, part: str) -> DecodedScans:
@@ -202,11 +188,7 @@ def draw_scans(model: FaceModel, people: int, scans_each: int, noise_mm: float, 
     `part` names the set, such as "train": sets of one seed have different people.
     """
     generator = np.random.default_rng([seed, *part.encode()])
-    person = np.repeat(np.arange(people), scans_each)
-    parameters = generator.normal(size=(people, model.num_identity))[person]
-    expression = SCAN_MAX_EXPRESSION * draw_expressions(model.expression_names, len(person), generator)
-    noise_seed = generator.integers(2**31, size=len(person))
-    return DecodedScans(model, person, parameters, expression, noise_seed, noise_mm)
+    return DecodedScans(model, draw_scan_labels(model, people, scans_each, generator), noise_mm)
 
 
 class MappedScans(ScanSet):
@@ -224,13 +206,10 @@ def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> Ma
     """Read a folder of meshes once, and cache them as a memory-mapped array.
 
     Args:
-        model: Face model whose topology the meshes have; it gives triangles, landmarks and mirror.
+        model: Face model whose topology the meshes have.
         folder: Holds `scans.csv` with the columns file and identity, and the meshes (OBJ, PLY, or npz with `vertices`)
             that it names.
         cache: Folder of the array; any change of a file makes a new one.
-
-    Returns:
-        The scans, in the order of the CSV.
 
     Raises:
         RecfaceError: A file or column is missing; a mesh has another topology, NaN vertices, or a unit other than mm.

@@ -147,16 +147,10 @@ def _flat(scans: ScanSet) -> Array:
 def evaluate_scan_models(config: Config, face_model: FaceModel, benchmark: Benchmark | None = None) -> RunFolder:
     """Train and measure every row of the table sfm_model for one seed; finished work is skipped.
 
-    Args:
-        config: Resolved, with the groups `sfm` and `sfm_model`.
-        face_model: Gives topology and, for source model, the people.
-        benchmark: The embedded benchmark, for source benchmark.
+    The configuration's groups `sfm` and `sfm_model` name the scans, the models and the measurements.
 
     Returns:
         The finished run's folder, `runs/sfm_model/<hash>/seed=<n>`.
-
-    Raises:
-        RecfaceError: The scans or the configuration are unusable.
     """
     own = {"scan": scan_hash(config, face_model), "sfm_model": config["sfm_model"], "version": SHAPE_MODEL_VERSION}
     digest = config_hash(own)

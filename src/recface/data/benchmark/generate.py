@@ -73,7 +73,7 @@ def _write(folder: Path, model: FaceModel, config: BenchmarkConfig) -> None:
             np.save(folder / f"{split}_images.npy", images)
             write_arrays(folder / f"{split}_labels.npz", labels)
             digest.update(images.tobytes() + b"".join(labels[key].tobytes() for key in sorted(labels)))
-    scans = _scan_split(model, config)
+    scans = draw_scan_labels(model, config.scan_people, config.scans_each, _generator(config, "scan"))
     write_arrays(folder / "scan_labels.npz", scans)
     digest.update(b"".join(scans[key].tobytes() for key in sorted(scans)))
     generator = _generator(config, "albedo")  # of people outside all splits
@@ -130,11 +130,12 @@ def albedo_of_photo(split: str, person: np.ndarray) -> np.ndarray:
     return person // ALBEDO_GROUP if split == "control_albedo" else person
 
 
-def _scan_split(model: FaceModel, config: BenchmarkConfig) -> dict[str, np.ndarray]:
+def draw_scan_labels(
+    model: FaceModel, people: int, scans_each: int, generator: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Registered scans as parameters and a noise seed each: decoded on demand, they need no room on disk."""
-    generator = _generator(config, "scan")
-    person = np.repeat(np.arange(config.scan_people), config.scans_each)
-    parameters = generator.normal(size=(config.scan_people, model.num_identity))[person]
+    person = np.repeat(np.arange(people), scans_each)
+    parameters = generator.normal(size=(people, model.num_identity))[person]
     expression = SCAN_MAX_EXPRESSION * draw_expressions(model.expression_names, len(person), generator)
     noise_seed = generator.integers(2**31, size=len(person))
     return {
@@ -151,15 +152,10 @@ def _generator(config: BenchmarkConfig, name: str) -> np.random.Generator:
 
 
 def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Put rendered heads before backgrounds and photograph them.
-
-    Args:
-        head: (N, 3, m S, m S) rendered heads, zero outside the mask, at m times the photo's size.
-        mask: (N, 1, m S, m S) whether a pixel shows the head.
-        generator: Source of all randomness.
+    """Put rendered heads (N, 3, 2 S, 2 S), zero outside their masks, before backgrounds and photograph them.
 
     Returns:
-        (N, 3, S, S) uint8 photos with S = the heads' size / 2, and occluded (N,) bool.
+        (N, 3, S, S) uint8 photos, and occluded (N,) bool.
     """
     count, size = len(head), head.shape[-1] // 2
     holes = enclosed_holes(mask)
