@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 from recface.errors import RecfaceError
 from recface.face_model.mesh_files import read_mesh, require_millimetres
 from recface.metrics.protocols.protocol import Predictions
+from recface.metrics.protocols.scans import named
 from recface.text_table import line_of, read_text_table
 from recface.tracking.atomic import write_array, write_bytes
 
@@ -22,19 +23,15 @@ SMALLEST_MM, LARGEST_MM = 40.0, 1000.0
 CHUNK = 256
 
 
-def require_unique(ids: Sequence[str], where: str, place: Callable[[int], str]) -> None:
+def require_unique(ids: list[str], where: str, place: Callable[[int], str]) -> None:
     """Raise RecfaceError naming the second of two equal ids, and the row of the first.
 
-    Args:
-        ids: N ids.
-        where: their file.
-        place: from a row to how a user finds it, such as "line 3".
+    `where` is their file, and `place` turns a row into how a user finds it, such as "line 3".
     """
-    seen: dict[str, int] = {}
-    for row, name in enumerate(ids):
-        if name in seen:
-            raise RecfaceError(f"{where}: {place(row)}: id {name} is there twice (first in {place(seen[name])})")
-        seen[name] = row
+    if (twice := pd.Index(ids).duplicated()).any():
+        row = int(twice.argmax())
+        first = place(ids.index(ids[row]))
+        raise RecfaceError(f"{where}: {place(row)}: id {ids[row]} is there twice (first in {first})")
 
 
 def require_finite_rows(name: str, values: np.ndarray, where: str, place: Callable[[int], str]) -> None:
@@ -61,15 +58,10 @@ SHAPES_FILE = "shapes.npz"
 
 
 def read_shapes(folder: Path, names: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read the shapes of the manifest's column `shape`, each once.
+    """Read the shapes of the manifest's column `shape`, each once: (R, V, 3) in mm, and the row (N,) of each sample's.
 
-    Args:
-        folder: The manifest's folder.
-        names: (N,) OBJ or PLY files in it; or ids of rows of its shapes.npz (arrays `ids` and `vertices`).
-        where: The manifest, for messages.
-
-    Returns:
-        (R, V, 3) shapes in mm, and the row (N,) of each sample's.
+    The names (N,) are OBJ or PLY files in the manifest's folder, or ids of rows of its shapes.npz (arrays `ids` and
+    `vertices`).
 
     Raises:
         RecfaceError: A file or id is missing, or the shapes are no faces in mm of one topology.
@@ -89,10 +81,10 @@ def read_shapes(folder: Path, names: np.ndarray, where: str) -> tuple[np.ndarray
         if vertices.ndim != 3 or vertices.shape[2] != 3 or len(vertices) != len(found):
             raise RecfaceError(f"{path}: vertices have shape {vertices.shape}, expected ({len(found)}, V, 3)")
         require_unique(found.tolist(), str(path), lambda r: f"row {r}")
-        index = {name: r for r, name in enumerate(found)}
-        if absent := [name for name in different if name not in index]:
-            raise RecfaceError(f"{where}: shape {absent[0]} is not among the {len(found)} ids of {path}")
-        row = np.array([index[name] for name in different])[row]
+        stored_row = pd.Index(found).get_indexer(different)
+        if (absent := stored_row < 0).any():
+            raise RecfaceError(f"{where}: shape {different[absent][0]} is not among the {len(found)} ids of {path}")
+        row = stored_row[row]
         source = str(path)
     require_finite_rows("vertices", vertices, source, lambda r: f"shape {found[r]}")
     require_shapes_in_mm(vertices, source, lambda r: f"shape {found[r]}")
@@ -104,39 +96,28 @@ MESH_ENDINGS = (".obj", ".ply")
 
 
 def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Read meshes of one topology.
+    """Read OBJ or PLY files of one topology: (N, V, 3) float32, and the first one's (F, 3) int32 triangles.
 
-    Args:
-        paths: N files, OBJ or PLY.
-        places: N names of their rows, for messages, such as "ids.csv: line 3".
-
-    Returns:
-        (N, V, 3) float32 and the first one's (F, 3) int32 triangles.
+    `places` are N names of the files' rows, for messages, such as "ids.csv: line 3".
 
     Raises:
         RecfaceError: A file cannot be read, or has another number of vertices than the first.
     """
-    first, triangles = _read(paths[0], places[0])
-    vertices = np.empty((len(paths), *first.shape), np.float32)
-    vertices[0] = first
-    for row, (path, place) in enumerate(zip(paths[1:], places[1:], strict=True), start=1):
-        mesh = _read(path, place)[0]
-        if mesh.shape != first.shape:
-            raise RecfaceError(
-                f"{place}: {path.name} has {len(mesh):,} vertices, {paths[0].name} has {len(first):,}; "
-                "a method's predictions share one topology"
-            )
-        vertices[row] = mesh
+    vertices, triangles = np.empty(0, np.float32), None
+    for row, (path, place) in enumerate(zip(paths, places, strict=True)):
+        with named(place):
+            if path.suffix.lower() not in MESH_ENDINGS:
+                raise RecfaceError(f"{path.name} is no OBJ or PLY file")
+            mesh, faces = read_mesh(path)
+            if row == 0:
+                vertices, triangles = np.empty((len(paths), *mesh.shape), np.float32), faces
+            if mesh.shape != vertices.shape[1:]:
+                raise RecfaceError(
+                    f"{path.name} has {len(mesh):,} vertices, {paths[0].name} has {vertices.shape[1]:,}; "
+                    "a method's predictions share one topology"
+                )
+            vertices[row] = mesh
     return vertices, np.empty((0, 3), np.int32) if triangles is None else triangles.astype(np.int32)
-
-
-def _read(path: Path, place: str) -> tuple[np.ndarray, np.ndarray | None]:
-    if path.suffix.lower() not in MESH_ENDINGS:
-        raise RecfaceError(f"{place}: {path.name} is no OBJ or PLY file")
-    try:
-        return read_mesh(path)
-    except RecfaceError as error:
-        raise RecfaceError(f"{place}: {error}") from None
 
 
 IDS = "ids.csv"
@@ -186,12 +167,9 @@ def read_predictions(path: str | Path) -> Predictions:
 
 
 def write_predictions(folder: Path, table: pd.DataFrame, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays and ids.csv as `read_predictions` reads them.
+    """Write arrays, named as in `FIELD_SHAPES`, and ids.csv as `read_predictions` reads them.
 
-    Args:
-        folder: Where to write NAME.npy for each array, and ids.csv.
-        table: N rows with the column `id`, and others that help a reader.
-        arrays: By the names of `FIELD_SHAPES`.
+    The table has N rows with the column `id`, and others that help a reader.
     """
     for name, array in arrays.items():
         write_array(folder / f"{name}.npy", array)
@@ -213,10 +191,11 @@ def _map(path: Path) -> np.ndarray:
         raise RecfaceError(f"{path}: not a readable npy ({' '.join(str(error).split())[:80]})") from None
 
 
-def _ids_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    table = read_text_table(path, columns)
-    require_unique(table["id"].tolist(), str(path), lambda row: f"line {line_of(table, row)}")
-    return table
+def unique_ids(table: pd.DataFrame, path: Path) -> list[str]:
+    """The column `id` of a file's table; raises RecfaceError for an id that is there twice."""
+    ids: list[str] = table["id"].tolist()
+    require_unique(ids, str(path), lambda row: f"line {line_of(table, row)}")
+    return ids
 
 
 def _from_arrays(file: Path, folder: Path, arrays: dict[str, np.ndarray]) -> Predictions:
@@ -230,7 +209,7 @@ def _from_arrays(file: Path, folder: Path, arrays: dict[str, np.ndarray]) -> Pre
     else:
         if not (folder / IDS).is_file():
             raise RecfaceError(f"{file}: no array ids, and no {folder / IDS} with a column id")
-        ids, source = _ids_csv(folder / IDS, ("id",))["id"].tolist(), str(folder / IDS)
+        ids, source = unique_ids(read_text_table(folder / IDS, ("id",)), folder / IDS), str(folder / IDS)
     sizes: dict[str, int] = {"N": len(ids)}
     for name, array in found.items():
         _check_shape(name, array, sizes, file, source)
@@ -255,8 +234,8 @@ def _form(expected: tuple[str | int, ...]) -> str:
 
 def _from_meshes(folder: Path) -> Predictions:
     if (folder / IDS).is_file():
-        table = _ids_csv(folder / IDS, ("id", "file"))
-        ids, files = table["id"].tolist(), [folder / name for name in table["file"]]
+        table = read_text_table(folder / IDS, ("id", "file"))
+        ids, files = unique_ids(table, folder / IDS), [folder / name for name in table["file"]]
         places = [f"{folder / IDS}: line {line_of(table, row)}" for row in range(len(ids))]
     else:
         files = sorted(file for file in folder.iterdir() if file.suffix.lower() in MESH_ENDINGS)
@@ -279,12 +258,10 @@ def _checked(predictions: Predictions, where: str, files: list[str] | None = Non
         return files[row] if files else f"row {row} (id {predictions.ids[row]})"
 
     for name in PER_SAMPLE:
-        values = getattr(predictions, name)
-        if values is not None:
+        if (values := getattr(predictions, name)) is not None:
             require_finite_rows(name, values, where, place)
-    if predictions.weights is not None and not (
-        np.isfinite(predictions.weights).all() and predictions.weights.min() > 0
-    ):
+    weights = predictions.weights
+    if weights is not None and not (np.isfinite(weights).all() and weights.min() > 0):
         raise RecfaceError(f"{where}: weights hold values that are not above 0")
     if predictions.vertices is not None:
         require_shapes_in_mm(predictions.vertices, where, place)
@@ -311,14 +288,7 @@ class Region:
 
 
 def read_region(name: str, path: str | Path | None = None) -> Region:
-    """Load a face model and cut its face region.
-
-    Args:
-        name: As `recface.face_model.get`.
-        path: Of its data, where it needs one.
-
-    Returns:
-        The region.
+    """Cut the face region of a face model, by its name and, where it needs one, the path of its data.
 
     Raises:
         RecfaceError: No such model, or its data is missing.
@@ -333,25 +303,21 @@ def read_region(name: str, path: str | Path | None = None) -> Region:
 
 
 def with_region(predictions: Predictions, region: Region) -> Predictions:
-    """Cut vertices to the face region; give parameters a basis in place of vertices.
+    """Cut vertices to the face region; give whitened parameters of the face model a basis in place of vertices.
 
-    Args:
-        predictions: With vertices of the face model's topology, or whitened parameters of it.
-        region: Of the face model.
-
-    Returns:
-        Predictions on the region; the face model's sigmas are their weights where they have none.
+    The face model's sigmas become the weights of predictions that have none.
 
     Raises:
         RecfaceError: The number of vertices or parameters is not the face model's.
     """
     count, modes = len(region.mask), len(region.sigma)
     changes: dict[str, Any] = {}
+    first = f"{predictions.where}: row 0 (id {predictions.ids[0]})"
     if predictions.vertices is not None:
         if predictions.vertices.shape[1] != count:
             raise RecfaceError(
-                f"{predictions.where}: row 0 (id {predictions.ids[0]}): {predictions.vertices.shape[1]:,} vertices, "
-                f"the face model {region.name} has {count:,}; leave out --face-model to measure all vertices"
+                f"{first}: {predictions.vertices.shape[1]:,} vertices, the face model {region.name} has {count:,}; "
+                "leave out --face-model to measure all vertices"
             )
         changes |= {"vertices": predictions.vertices[:, region.mask], "region": region.mask}
     if predictions.parameters is not None and predictions.parameters.shape[1] == modes:
@@ -359,8 +325,6 @@ def with_region(predictions: Predictions, region: Region) -> Predictions:
         if predictions.weights is None:
             changes["weights"] = region.sigma
     elif predictions.vertices is None and predictions.parameters is not None:
-        raise RecfaceError(
-            f"{predictions.where}: row 0 (id {predictions.ids[0]}): {predictions.parameters.shape[1]} parameters, the "
-            f"face model {region.name} has {modes}"
-        )
+        found = predictions.parameters.shape[1]
+        raise RecfaceError(f"{first}: {found} parameters, the face model {region.name} has {modes}")
     return replace(predictions, **changes)

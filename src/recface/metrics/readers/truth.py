@@ -11,7 +11,7 @@ import pandas as pd
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth
-from recface.metrics.readers.predictions import require_unique
+from recface.metrics.readers.predictions import PER_SAMPLE, unique_ids
 from recface.text_table import line_of, read_text_table
 
 FOLDS = 10
@@ -28,11 +28,8 @@ def read_pairs(path: Path, folds: bool = True) -> pd.DataFrame:
       number name number". The id of number 4 of Some_Name is Some_Name_0004.
     - Lines "first second same" without a header, as AgeDB-30's and IJB's lists are passed on.
 
-    Without `fold` the pairs are cut into ten equal consecutive parts, in the file's order.
-
-    Args:
-        path: The list.
-        folds: Whether the protocol has ten folds; without, all pairs are in fold 0.
+    Without `fold` the pairs are cut into ten equal consecutive parts, in the file's order; of a protocol without folds
+    all pairs are in fold 0.
 
     Returns:
         Columns first, second (str), same (bool), fold (int64), and line (the file's line, from 1).
@@ -150,9 +147,19 @@ def read_truth(path: str | Path, protocol: BenchmarkProtocol) -> Truth:
             length is not the protocol's, or it names something the manifest does not.
     """
     path = Path(path)
+    if not path.exists():
+        raise RecfaceError(f"--data {path}: no such file or folder")
     folder = path if path.is_dir() else path.parent
-    manifest, pair_list = _files(path, protocol)
-    pairs = None
+    manifest = path if path.is_file() else folder / MANIFEST
+    pair_list, pairs, alone = None, None, False
+    if protocol.pairs is not None:
+        lists = [path] if path.is_file() and not protocol.columns else [folder / name for name in PAIR_LISTS]
+        pair_list = next((file for file in lists if file.is_file()), None)
+        if pair_list is None:
+            raise RecfaceError(f"--data {path}: {protocol.id} needs a pair list: {' or '.join(PAIR_LISTS)} in {folder}")
+        alone = not protocol.columns and (pair_list == path or not manifest.is_file())
+    if not alone and not manifest.is_file():
+        raise RecfaceError(f"--data {path}: no manifest {manifest}; {protocol.id} needs one")
     if pair_list is not None:
         pairs = read_pairs(pair_list, folds="10fold" in protocol.id)
         if protocol.pairs and len(pairs) != protocol.pairs:
@@ -160,8 +167,7 @@ def read_truth(path: str | Path, protocol: BenchmarkProtocol) -> Truth:
                 f"{pair_list}: {len(pairs):,} pairs, the list of {protocol.id} has {protocol.pairs:,}; "
                 f"for a list of your own take pairs-{protocol.id.partition('-')[2]}"
             )
-    if manifest is None:
-        assert pairs is not None
+    if pairs is not None and alone:
         ids = pd.unique(pd.concat([pairs["first"], pairs["second"]]))
         return Truth(pd.DataFrame({"id": ids}), pairs=pairs, folder=folder, where=str(pair_list))
     table = _table(manifest, protocol)
@@ -174,37 +180,15 @@ def read_truth(path: str | Path, protocol: BenchmarkProtocol) -> Truth:
     return Truth(table, pairs=pairs, folder=folder, where=str(manifest))
 
 
-def _files(path: Path, protocol: BenchmarkProtocol) -> tuple[Path | None, Path | None]:
-    """The manifest and the pair list."""
-    needs_pairs = protocol.pairs is not None
-    if not path.exists():
-        raise RecfaceError(f"--data {path}: no such file or folder")
-    if path.is_file() and needs_pairs and not protocol.columns:
-        return None, path
-    folder = path if path.is_dir() else path.parent
-    manifest = path if path.is_file() else folder / MANIFEST
-    pair_list = next((folder / name for name in PAIR_LISTS if (folder / name).is_file()), None) if needs_pairs else None
-    if needs_pairs and pair_list is None:
-        raise RecfaceError(f"--data {path}: {protocol.id} needs a pair list: {' or '.join(PAIR_LISTS)} in {folder}")
-    if not manifest.is_file():
-        if needs_pairs and not protocol.columns:
-            return None, pair_list
-        raise RecfaceError(f"--data {path}: no manifest {manifest}; {protocol.id} needs one")
-    return manifest, pair_list
-
-
 def _table(path: Path, protocol: BenchmarkProtocol) -> pd.DataFrame:
     table = read_text_table(path, ("id", *protocol.columns), protocol.id)
-    require_unique(table["id"].tolist(), str(path), lambda row: f"line {line_of(table, row)}")
-    for name in protocol.columns:
-        if name in protocol.numbers:
-            numbers = pd.to_numeric(table[name], errors="coerce")
-            if (bad := ~np.isfinite(numbers)).any():
-                row = int(np.flatnonzero(bad)[0])
-                raise RecfaceError(
-                    f"{path}: line {line_of(table, row)}: {name} is {table[name].iloc[row]!r}, not a number"
-                )
-            table[name] = numbers
+    unique_ids(table, path)
+    for name in protocol.numbers:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        if (bad := ~np.isfinite(numbers)).any():
+            row = int(np.flatnonzero(bad)[0])
+            raise RecfaceError(f"{path}: line {line_of(table, row)}: {name} is {table[name].iloc[row]!r}, not a number")
+        table[name] = numbers
     return table
 
 
@@ -230,45 +214,37 @@ class Matched:
 def match(predictions: Predictions, truth: Truth, protocol: BenchmarkProtocol, allow_missing: bool = False) -> Matched:
     """Bring predictions into the order of the manifest, and pairs from ids to rows.
 
-    Args:
-        predictions: As read.
-        truth: As read.
-        protocol: Whose needs must be there.
-        allow_missing: Leave out samples without a prediction, and count them; else they are an error.
-
-    Returns:
-        Both sides.
+    With `allow_missing`, samples without a prediction are left out and counted; else they are an error.
 
     Raises:
         RecfaceError: The protocol needs a field that is not there; an id is unknown to the manifest; a prediction is
             missing; or nothing is left.
     """
     protocol.require_needs(predictions)
-    known = {name: row for row, name in enumerate(truth.table["id"])}
-    rows = {name: row for row, name in enumerate(predictions.ids)}
+    wanted, ids = truth.table["id"], pd.Index(predictions.ids)
+    unused = np.flatnonzero(~ids.isin(wanted))
     only_pairs = set(truth.table.columns) == {"id"}  # a list of pairs does not claim to know every photo
-    unused = [name for name in predictions.ids if name not in known]
-    if unused and not only_pairs:
+    if len(unused) and not only_pairs:
         raise RecfaceError(
-            f"{predictions.where}: row {rows[unused[0]]}: id {unused[0]} is not in {truth.where} "
-            f"({len(unused)} such ids of {len(rows)})"
+            f"{predictions.where}: row {unused[0]}: id {ids[unused[0]]} is not in {truth.where} "
+            f"({len(unused)} such ids of {len(ids)})"
         )
-    missing = [name for name in known if name not in rows]
-    if len(missing) == len(known):
+    order = ids.get_indexer(wanted)
+    present = order >= 0
+    missing = wanted[~present].tolist()
+    if not present.any():
         raise RecfaceError(
             f"{predictions.where}: none of its ids is in {truth.where} (the first is {missing[0]} there)"
         )
     if missing and not allow_missing:
         raise RecfaceError(
-            f"{predictions.where}: no prediction for id {missing[0]} of {truth.where} ({len(missing)} of {len(known)} "
+            f"{predictions.where}: no prediction for id {missing[0]} of {truth.where} ({len(missing)} of {len(wanted)} "
             "are missing); give them, or --allow-missing to leave these out and count them"
         )
-    present = np.array([name in rows for name in known])
     table = truth.table[present]  # with its index, which messages name lines by
-    order = np.array([rows[name] for name in table["id"]])
     pairs, lost = _pairs(truth, table, protocol)
     matched_truth = replace(truth, table=table, pairs=pairs)
-    return Matched(take(predictions, order), matched_truth, len(missing), lost, len(unused))
+    return Matched(take(predictions, order[present]), matched_truth, len(missing), lost, len(unused))
 
 
 def _pairs(truth: Truth, table: pd.DataFrame, protocol: BenchmarkProtocol) -> tuple[pd.DataFrame | None, int]:
@@ -280,8 +256,8 @@ def _pairs(truth: Truth, table: pd.DataFrame, protocol: BenchmarkProtocol) -> tu
     if not len(kept):
         raise RecfaceError(f"{truth.where}: no pair is left whose both sides were predicted")
     if not protocol.templates:
-        row = {name: index for index, name in enumerate(names)}
-        kept = kept.assign(first=kept["first"].map(row), second=kept["second"].map(row))
+        row_of = pd.Index(names).get_indexer
+        kept = kept.assign(first=row_of(kept["first"]), second=row_of(kept["second"]))
     return kept, len(truth.pairs) - len(kept)
 
 
@@ -289,9 +265,5 @@ def take(predictions: Predictions, rows: np.ndarray) -> Predictions:
     """Some predictions, in a given order; arrays that are in this order already are not copied."""
     if np.array_equal(rows, np.arange(len(predictions))):
         return predictions
-    fields = {
-        name: values[rows]
-        for name in ("parameters", "vertices", "points", "landmarks")
-        if (values := getattr(predictions, name)) is not None
-    }
+    fields = {name: values[rows] for name in PER_SAMPLE if (values := getattr(predictions, name)) is not None}
     return replace(predictions, ids=tuple(predictions.ids[row] for row in rows), **fields)
