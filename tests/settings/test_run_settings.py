@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
-from recface.settings.compose import compose_config, known_experiments, quick_config
+from recface.settings.compose import compose_config, known_experiments
 from recface.settings.declared import Positive, Settings
 from recface.settings.run_settings import RunSettings, check_config, config_mistakes, known_variants
 
@@ -135,7 +135,8 @@ def test_all_mistakes_are_told_at_once(config) -> None:
 @pytest.mark.parametrize("experiment", known_experiments())
 def test_every_experiment_is_right_as_composed_and_every_key_is_declared(experiment) -> None:
     assert config_mistakes(compose_config(f"+experiment={experiment}")) == []
-    config = quick_config([f"+experiment={experiment}", "face_model=ict", "trainer=gpu", "optimizer=adamw"])
+    groups = ("face_model=ict", "trainer=gpu", "optimizer=adamw")
+    config = compose_config(f"+experiment={experiment}", *groups, missing=True)
     assert config["face_model"]["path"] == "???" and config_mistakes(config) == []
     assert set(config) <= set(RunSettings.model_fields)
 
@@ -175,9 +176,7 @@ def test_variants_are_known_by_their_files() -> None:
 
 
 def test_checks_import_nothing_heavy() -> None:
-    code = (
-        "import sys, recface.settings.run_settings as s; s.known_variants(); print({'torch'} & {*sys.modules})"
-    )
+    code = "import sys, recface.settings.run_settings as s; s.known_variants(); print({'torch'} & {*sys.modules})"
     environment = {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (0, "set()\n")

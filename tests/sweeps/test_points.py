@@ -179,7 +179,7 @@ def test_a_claim_is_exclusive_until_it_is_released(tmp_path):
     assert claim is not None and is_claimed(path) and Claim.take(path) is None
     claim.release()
     assert not is_claimed(path)
-    with Claim.wait(path):
+    with Claim(path):
         assert is_claimed(path)
     assert not is_claimed(path)
 

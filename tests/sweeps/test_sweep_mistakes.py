@@ -5,7 +5,6 @@ import re
 import pytest
 
 from recface.errors import RecfaceError
-from recface.settings.compose import compose_config, known_experiments, quick_config
 from recface.sweeps.spec import Constant
 from recface.sweeps.sweep_mistakes import checked_sweep, is_own, options_of
 
@@ -173,13 +172,6 @@ def test_another_program_takes_any_parameter(tmp_path):
     path.write_text(HEAD.format(program="train.py", method="grid") + "parameters: {anything: {value: -1}}\n")
     assert checked_sweep(path).parameters == {"anything": Constant(distribution="constant", value=-1)}
     assert is_own("src/run.py") and is_own("./src/../src/run.py") and not is_own("train.py")
-
-
-@pytest.mark.parametrize("experiment", [None, *known_experiments()])
-@pytest.mark.parametrize("groups", [(), ("scale=smoke", "face_model=ict", "optimizer=adamw")])
-def test_the_quick_configuration_is_hydras(experiment, groups):
-    arguments = [*groups, *([f"+experiment={experiment}"] if experiment else [])]
-    assert quick_config(arguments) == compose_config(*arguments, missing=True)
 
 
 def test_options_of_a_group():

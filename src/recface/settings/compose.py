@@ -6,10 +6,8 @@ and so on), which the environment variable RECFACE_CONFIGS names; so a variant n
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +26,6 @@ CONFIGS = HOME / "configs"
 NO_KEY = "no configuration key '{}': see configs/ or `recface run --cfg job`"
 APPENDABLE = ("experiment", ADDED, "hydra.launcher.")
 """Keys that `+key=value` may add: an experiment, training sources of your own, and further settings of a launcher."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as the number that Hydra takes it for; YAML 1.1 alone reads text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 def config_folders() -> list[Path]:
@@ -86,42 +75,12 @@ def compose_config(*overrides: str, missing: bool = False) -> Config:
         raise RecfaceError(message(error)) from None
 
 
-def quick_config(arguments: Sequence[str]) -> Config:
-    """A configuration by its groups and experiment, as Hydra composes it, at a fraction of the time.
-
-    Takes `group=option` and `+experiment=NAME`, nothing else; keys without a value are "???".
-    """
-    experiments = [text.partition("=")[2] for text in arguments if text.startswith("+experiment=")]
-    groups = [text for text in arguments if not text.startswith("+experiment=")]
-    layers, complete = _layers(experiments[0]) if experiments else ([], True)
-    if not complete:
-        return compose_config(*arguments, missing=True)
-    return functools.reduce(_merged, layers, _composed(*groups, missing=True))
-
-
-_composed = functools.lru_cache(compose_config)
-
-
-def _layers(experiment: str) -> tuple[list[Config], bool]:
-    """The files of an experiment and of those it builds on, the root's first, and whether they name no other group."""
+def _layers(experiment: str) -> list[Config]:
+    """The files of an experiment and of those it builds on, the root's first."""
     files = [folder / "experiment" / f"{experiment}.yaml" for folder in config_folders()]
-    content = yaml.load(next(file for file in files if file.is_file()).read_text(), _Loader)
-    layers, complete = list[Config](), True
-    for parent in content.pop("defaults", []):
-        if parent in known_experiments():
-            above, known = _layers(parent)
-            layers, complete = layers + above, complete and known
-        else:
-            complete = False
-    return [*layers, content], complete
-
-
-def _merged(config: Config, layer: Config) -> Config:
-    result = dict(config)
-    for key, value in layer.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
-    return result
+    content = yaml.safe_load(next(file for file in files if file.is_file()).read_text())
+    parents = [parent for parent in content.pop("defaults", []) if parent in known_experiments()]
+    return [layer for parent in parents for layer in _layers(parent)] + [content]
 
 
 @dataclass(frozen=True)
@@ -142,8 +101,8 @@ def experiment_rows() -> list[ExperimentRow]:
     """
     rows = []
     for experiment in known_experiments():
-        layers, _ = _layers(experiment)
-        found = functools.reduce(_merged, layers)
+        layers = _layers(experiment)
+        found = {key: value for layer in layers for key, value in layer.items()}
         name, title = found.get("name", experiment), layers[-1].get("title")
         rows.append(ExperimentRow(name, title or name, found.get("parent"), tuple(found.get("tables", ()))))
     by_name = {row.name: row for row in rows}

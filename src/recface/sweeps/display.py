@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import shutil
 import sys
 import time
@@ -49,10 +50,10 @@ def summary(jobs: Sequence[Job], elapsed: float) -> str:
     states = collections.Counter(job.state for job in jobs)
     ended = sum(states[state] for state in ENDED)
     share = sum(1.0 if job.state == "failed" else job.fraction for job in jobs) / max(1, len(jobs))
-    times = f"{duration(elapsed)} gone, {duration(remaining(jobs, elapsed))} left"
-    text = f"{ended}/{len(jobs)} points, {share:.0%}, {times}"
-    text += f", {states['pruned']} stopped early" if states["pruned"] else ""
-    return text + (f", {states['failed']} failed" if states["failed"] else "")
+    parts = [f"{ended}/{len(jobs)} points", f"{share:.0%}", f"{duration(elapsed)} gone"]
+    parts.append(f"{duration(remaining(jobs, elapsed))} left")
+    words = {"pruned": "stopped early", "failed": "failed"}
+    return ", ".join(parts + [f"{states[state]} {word}" for state, word in words.items() if states[state]])
 
 
 def describe(job: Job) -> list[str]:
@@ -64,15 +65,12 @@ def describe(job: Job) -> list[str]:
     return [job.name, state, step, str(progress.get("phase") or ""), loss, duration(job.seconds) if job.seconds else ""]
 
 
-class Plain:
+class Plain(contextlib.AbstractContextManager["Plain"]):
     """Lines for a log: each point that ended, and the whole every 15 seconds."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.jobs = jobs
         self._begun = self._said = time.monotonic()
-
-    def __enter__(self) -> Plain:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.note(summary(self.jobs, time.monotonic() - self._begun))
@@ -148,24 +146,21 @@ def show(points: Points) -> int:
 
 def incomplete_runs(points: Points) -> list[Path]:
     """Folders of the points' runs that are not finished (stopped early ones too), and that no process works on."""
-    inside, found = runs_folder(points.sweep).resolve(), []
+    inside, found = runs_folder(points.sweep).resolve(), dict[Path, None]()
     for job in points.jobs:
         run = points.run_of(job)[0] if job.key else None
         if run is None or not run.is_dir() or not run.resolve().is_relative_to(inside):
             continue
         # The run may have been started by hand: it holds a lock of its own, of the same kind.
         if points.state_on_disk(job) not in ("finished", "running") and not is_claimed(run / ".lock"):
-            found.append(run)
-    return list(dict.fromkeys(found))
+            found[run] = None
+    return list(found)
 
 
 def prune(points: Points, yes: bool = False) -> int:
-    """List the incomplete runs of a sweep's points, ask unless `yes`, and remove them.
+    """List the incomplete runs of a sweep's points, ask unless `yes`, and remove them; 1 if the answer was no.
 
     A point's file stays: one that failed is still not tried again without --retry-failed.
-
-    Returns:
-        Exit code: 1 if the answer was no.
     """
     runs = incomplete_runs(points)
     if not runs:

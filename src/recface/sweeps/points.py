@@ -29,38 +29,27 @@ class Claim:
     """A lock on a file, which the point's own process inherits and which the kernel gives up when its holders end.
 
     `filelock` ends a lock with the process that took it. Here a run continues when the sweep that started it is killed;
-    since it has inherited the open file, no other process starts the same point until the run has ended too.
-
-    Attributes:
-        descriptor: The open file, to pass on to the run.
+    since it has inherited the open file, no other process starts the same point until the run has ended too. The file
+    is made if needed and never removed: another process may be about to lock it.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+    def __init__(self, path: Path, flags: int = 0) -> None:
+        """Take a claim; without LOCK_NB, wait for the process that holds it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # to pass on to the run
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | flags)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
 
     @classmethod
     def take(cls, path: Path) -> Claim | None:
-        """Take a claim; None where another process holds it.
-
-        Args:
-            path: Lock file, made if needed and never removed: another process may be about to lock it.
-        """
+        """Take a claim; None where another process holds it."""
         try:
-            return cls.wait(path, fcntl.LOCK_NB)
+            return cls(path, fcntl.LOCK_NB)
         except BlockingIOError:
             return None
-
-    @classmethod
-    def wait(cls, path: Path, flags: int = 0) -> Claim:
-        """Take a claim, and wait for the process that holds it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return cls(descriptor)
 
     def release(self) -> None:
         """Give the claim up; a run that has inherited it must have ended."""
@@ -76,12 +65,10 @@ class Claim:
 
 def is_claimed(path: Path) -> bool:
     """Whether any process holds a claim."""
-    if not path.exists():
-        return False
-    claim = Claim.take(path)
-    if claim is not None:
+    if path.exists() and (claim := Claim.take(path)) is not None:
         claim.release()
-    return claim is None
+        return False
+    return path.exists()
 
 
 @dataclass(eq=False)
@@ -191,10 +178,9 @@ class Points(ABC):
         """
         written = self.outcome(job)
         state = written.get("state", "")
-        if self.own:
-            run, digest = self.run_of(job)
-            record = read_record(run) if run is not None and (run / "run.json").is_file() else None
-            if is_complete(self.config(job), record):
+        run, digest = self.run_of(job)
+        if self.own and run is not None:
+            if is_complete(self.config(job), read_record(run) if (run / "run.json").is_file() else None):
                 return "finished"
             if state == "finished" or digest != written.get("digest"):
                 return ""  # the run is gone or outdated, or configs/ has changed since
@@ -247,12 +233,7 @@ class Points(ABC):
 
 
 class Grid(Points):
-    """The points of a grid, in W&B's order.
-
-    Args:
-        sweep: A sweep of method grid.
-        retry_failed: Whether points that failed before now are run once more.
-    """
+    """The points of a grid, in W&B's order; with `retry_failed`, those that failed before now are run once more."""
 
     def __init__(self, sweep: Sweep, retry_failed: bool = False) -> None:
         super().__init__(sweep)

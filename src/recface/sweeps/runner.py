@@ -18,13 +18,10 @@ GRACE_SECONDS = 15.0
 
 
 class Runner:
-    """Runs points; `run` returns when all have ended.
+    """Runs points, some workers at a time, which share the cores.
 
-    Args:
-        points: Where jobs come from, and where their ends are written down.
-        workers: How many run at a time. The cores are shared out among them.
-        after: Called with each job that has ended, here or elsewhere, once the next job has been started.
-        tick: Called about twice a second.
+    Calls `after` with each job that has ended, here or elsewhere, once the next one has been started; and `tick` about
+    twice a second.
     """
 
     def __init__(
@@ -40,14 +37,7 @@ class Runner:
         self._told: set[int] = set()
 
     def run(self) -> int:
-        """Run everything.
-
-        Returns:
-            Number of failed jobs.
-
-        Raises:
-            KeyboardInterrupt: After the children have been stopped.
-        """
+        """Run everything; returns the number of failed jobs. A KeyboardInterrupt stops the children first."""
         running: list[Job] = []
         try:
             while True:
@@ -56,7 +46,9 @@ class Runner:
                 while len(running) < self.workers and (job := self.points.claim()) is not None:
                     running.append(job)
                     self._start(job)
-                self._tell()
+                for job in [job for job in self.points.jobs if job.state in ENDED and id(job) not in self._told]:
+                    self._told.add(id(job))
+                    self.after(job)
                 self.tick()
                 if not running and not self.points.pending():
                     break
@@ -65,13 +57,6 @@ class Runner:
         finally:
             self._stop(running)
         return sum(job.state == "failed" for job in self.points.jobs)
-
-    def _tell(self) -> None:
-        """Report the jobs that have ended since the last time."""
-        for job in list(self.points.jobs):
-            if job.state in ENDED and id(job) not in self._told:
-                self._told.add(id(job))
-                self.after(job)
 
     def _start(self, job: Job) -> None:
         job.log.parent.mkdir(parents=True, exist_ok=True)

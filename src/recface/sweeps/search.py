@@ -14,10 +14,9 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -28,15 +27,16 @@ from recface.errors import RecfaceError
 from recface.sweeps.points import Claim, Job, Points, digest_of
 from recface.sweeps.spec import (
     Choice,
-    Constant,
     EarlyTerminate,
     Form,
     Interval,
+    Metric,
     Normal,
     Sweep,
     WholeInterval,
     choices_of,
     grid_points,
+    named,
     point_name,
 )
 from recface.tracking.record import read_record
@@ -46,17 +46,11 @@ FALLBACK = "loss/total"
 _STATES = {TrialState.COMPLETE: "finished", TrialState.FAIL: "failed", TrialState.PRUNED: "pruned"}
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One parameter that a sampler chooses.
+class Draw(NamedTuple):
+    """One parameter that a sampler chooses."""
 
-    Attributes:
-        distribution: Optuna's, of the number or choice that the study stores.
-        value: From the stored one to the parameter's value.
-    """
-
-    distribution: BaseDistribution
-    value: Callable[[Any], Any]
+    distribution: BaseDistribution  # Optuna's, of the number or choice that the study stores
+    value: Callable[[Any], Any]  # from the stored one to the parameter's value
 
 
 def draw_of(form: Form) -> Draw:
@@ -105,7 +99,7 @@ class _JournalLock(JournalFileOpenLock):
         self._claim: Claim | None = None
 
     def acquire(self) -> bool:
-        self._claim = Claim.wait(self.path)
+        self._claim = Claim(self.path)
         return True
 
     def release(self) -> None:
@@ -149,18 +143,14 @@ def pruner(stop: EarlyTerminate | None) -> optuna.pruners.BasePruner:
     """
     if stop is None:
         return optuna.pruners.NopPruner()
-    first = stop.min_iter
-    if first is None:
-        assert stop.max_iter is not None and stop.s is not None
-        first = max(1, int(stop.max_iter / stop.eta**stop.s))
+    first = stop.min_iter or max(1, int((stop.max_iter or 1) / stop.eta ** (stop.s or 1)))
     return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=stop.eta)
 
 
 def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
-    """The values by which a run is compared with others before it ends: one for each line of its metrics.jsonl.
+    """The values by which a run is compared with others before it ends, better in the direction of `goal`.
 
-    Returns:
-        Values that are better in the direction of `goal`; NaN where the run noted that it was no number.
+    There is one for each line of the run's metrics.jsonl, NaN where it noted that it was no number.
     """
     try:
         lines = (run / "metrics.jsonl").read_text().splitlines()
@@ -184,12 +174,15 @@ def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
     return values
 
 
-def run_metric(run: Path | None, name: str) -> float:
-    """A metric from a run's record, by block and key, such as "validation/geometry_auc".
+def run_metric(run: Path | None, metric: Metric | None) -> float:
+    """A sweep's metric from a run's record, by block and key, such as "validation/geometry_auc".
 
     Raises:
         RecfaceError: There is no record, or no such metric in it.
     """
+    if metric is None:
+        return 0.0  # all points are worth the same
+    name = metric.name
     if run is None:
         raise RecfaceError(f"the run reported no folder, so its {name} is unknown")
     block, _, key = name.partition("/")
@@ -204,9 +197,8 @@ def run_metric(run: Path | None, name: str) -> float:
 class Search(Points):
     """Points that an Optuna study draws while the sweep runs; its trials hold their parameters and how they ended.
 
-    Args:
-        sweep: A sweep of method random or bayes, or a grid with early termination.
-        retry_failed: Whether points that failed before now are run once more, as new trials.
+    The sweep is of method random or bayes, or a grid with early termination. With `retry_failed`, points that failed
+    before now are run once more, as new trials.
     """
 
     def __init__(self, sweep: Sweep, retry_failed: bool = False) -> None:
@@ -215,9 +207,7 @@ class Search(Points):
         self.fixed: dict[str, Any] = {}
         self.drawn: dict[str, Draw] = {}
         for name, form in sweep.parameters.items():
-            values = form.values if isinstance(form, Choice) else [form.value] if isinstance(form, Constant) else []
-            if sweep.method == "grid":
-                values = choices_of(sweep, name)
+            values = choices_of(sweep, name) if sweep.method == "grid" else [value for _, value in named(form)]
             if len(values) == 1:
                 self.fixed[name] = values[0]
             else:
@@ -226,12 +216,11 @@ class Search(Points):
         self.cap = len(grid) or sweep.run_cap or 1
         self._jobs: dict[int, Job] = {}
         self._looked: dict[int, float] = {}
-        with self._alone():
+        with self._alone:
             trials = self.study.get_trials(deepcopy=False)
             for point in grid[len(trials) :]:
-                self.study.enqueue_trial(
-                    {name: _stored(draw, point.parameters[name]) for name, draw in self.drawn.items()}
-                )
+                stored = {name: _stored(draw, point.parameters[name]) for name, draw in self.drawn.items()}
+                self.study.enqueue_trial(stored)
             for trial in _without_retried(trials) if retry_failed else ():
                 if trial.state == TrialState.FAIL:
                     self.study.enqueue_trial(_drawn(trial), user_attrs={"retry_of": trial.number})
@@ -239,7 +228,7 @@ class Search(Points):
 
     def claim(self) -> Job | None:
         """A point whose worker was killed or stopped; else one that waits in the study; else a new one."""
-        with self._alone():
+        with self._alone:
             while (job := self._abandoned() or self._ask()) is not None:
                 # A killed process may have written down the end in the point's file alone, and not in the study.
                 state = self.settled(job)
@@ -261,12 +250,10 @@ class Search(Points):
         """Write down how a point ended, in the study too, where "stopped" ones stay open."""
         value = None
         if job.state == "finished":
-            value = 0.0  # without a metric all points are worth the same
-            if self.sweep.metric is not None:
-                try:
-                    value = run_metric(self.run_of(job)[0] or job.run, self.sweep.metric.name)
-                except RecfaceError as error:
-                    job.state, job.reason, value = "failed", str(error), None
+            try:
+                value = run_metric(self.run_of(job)[0] or job.run, self.sweep.metric)
+            except RecfaceError as error:
+                job.state, job.reason = "failed", str(error)
             self._report(job)  # its last lines too, so that a run of a few seconds is one to compare with
         claim, job.claim = job.claim, None
         super().end(job)  # the point's file first: a process that finds the trial still open reads it there
@@ -297,7 +284,7 @@ class Search(Points):
         trial = self.study.ask({name: draw.distribution for name, draw in self.drawn.items()})
         self._refresh()
         job = self._jobs[trial.number]
-        job.claim = Claim.wait(self.lock_path(job))
+        job.claim = Claim(self.lock_path(job))
         return job
 
     def _report(self, job: Job) -> bool:
@@ -314,9 +301,10 @@ class Search(Points):
                     return True
         return False
 
+    @property
     def _alone(self) -> Claim:
         """Hold the whole sweep for a moment, so that asking for a point and claiming it are one step."""
-        return Claim.wait(self.folder / "sweep.lock")
+        return Claim(self.folder / "sweep.lock")
 
     def _refresh(self) -> list[FrozenTrial]:
         """Read the study: jobs for all trials that count, and placeholders for those that are still to be drawn."""

@@ -1,8 +1,7 @@
 """Reading a sweep file: all of its mistakes are reported at once, each with its line, before anything runs.
 
-For sweeps of this project's src/run.py that includes unknown keys, experiments and groups, and values that a run
-refuses. Values are read by Hydra's own grammar and checked as a run checks its configuration when it starts, so that a
-dry run and a run agree.
+For sweeps of this project's src/run.py, values are read by Hydra's own grammar and checked as a run checks its
+configuration when it starts, so that a dry run and a run agree.
 """
 
 from __future__ import annotations
@@ -16,32 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.settings import declared
-from recface.settings.compose import (
-    APPENDABLE,
-    CONFIGS,
-    Config,
-    group_options,
-    known_experiments,
-    message,
-    quick_config,
-)
+from recface.settings import Config, declared
+from recface.settings.compose import APPENDABLE, CONFIGS, compose_config, group_options, known_experiments, message
 from recface.settings.overrides import normalise_arguments
 from recface.settings.run_settings import MISSING, config_mistakes
-from recface.sweeps.spec import (
-    FORMS,
-    LISTED,
-    Choice,
-    Constant,
-    Form,
-    Sweep,
-    distribution_of,
-    form_of,
-    installed_program,
-    named,
-)
-
-FORM_KEYS = list(dict.fromkeys(key for model in FORMS.values() for key in model.model_fields))
+from recface.sweeps import spec
+from recface.sweeps.spec import FORMS, LISTED, Choice, Constant, Form, Sweep, named
 
 
 def checked_sweep(path: str | Path, overrides: Sequence[str] = (), run_cap: int | None = None) -> Sweep:
@@ -67,7 +46,7 @@ def checked_sweep(path: str | Path, overrides: Sequence[str] = (), run_cap: int 
 
 def is_own(program: str) -> bool:
     """Whether a sweep's program is this project's src/run.py, so that its parameters can be checked."""
-    return installed_program(program) is not None or Path(program).resolve() == CONFIGS.parent / "src" / "run.py"
+    return spec.installed_program(program) is not None or Path(program).resolve() == CONFIGS.parent / "src" / "run.py"
 
 
 def options_of(group: str) -> list[str] | None:
@@ -76,15 +55,12 @@ def options_of(group: str) -> list[str] | None:
 
 
 class SweepFile:
-    """A sweep file with its overrides, right or wrong.
+    """A sweep file with its overrides, right or wrong; a `RecfaceError` where it cannot be read at all.
 
     Attributes:
         content: All of it, overrides in force.
         forms: Those of its parameters that are right in form.
         mistakes: Line and text of all that are known so far; at first those of form.
-
-    Raises:
-        RecfaceError: The file cannot be read at all, or an override is not of the form key=value.
     """
 
     def __init__(self, path: Path, overrides: Sequence[str], run_cap: int | None) -> None:
@@ -107,9 +83,9 @@ class SweepFile:
                 found = form_mistakes(form)
                 for place, text in found:
                     key = f": {'.'.join(map(str, place))}" if place else ""
-                    self.tell(f"parameter {name}{key} {text}", "parameters", name, *place)
+                    self.tell_of(name, f"{key} {text}", *place)
                 if not found:
-                    self.forms[name] = form_of(form)
+                    self.forms[name] = spec.form_of(form)
             checked["parameters"] = self.forms
         for place, text in declared.mistakes(Sweep, checked):
             known = f"; known are {', '.join(Sweep.model_fields)}" if text == "is an unknown key" else ""
@@ -119,6 +95,10 @@ class SweepFile:
     def tell(self, text: str, *place: Any) -> None:
         """Note a mistake at a path of keys; one in an override has line 0."""
         self.mistakes.add((self.lines.of(*place), text))
+
+    def tell_of(self, name: str, text: str, *place: Any) -> None:
+        """Note a mistake in a parameter, by the words that follow its name."""
+        self.tell(f"parameter {name}{text}", "parameters", name, *place)
 
     def _check_method(self) -> None:
         """Find what the methods need of other keys."""
@@ -131,8 +111,7 @@ class SweepFile:
             self.tell(f"method {method} would never end: add run_cap, the number of points", "method")
         for name, form in self.forms.items():
             if method == "grid" and form.distribution not in LISTED:
-                text = f"parameter {name} has distribution {form.distribution}, but method grid needs a list of values"
-                self.tell(text, "parameters", name)
+                self.tell_of(name, f" has distribution {form.distribution}, but method grid needs a list of values")
 
     def _override(self, parameters: dict[str, Any], overrides: Sequence[str]) -> None:
         places = {}
@@ -156,9 +135,10 @@ def form_mistakes(form: Any) -> list[declared.Mistake]:
     if "parameters" in form:
         return [(("parameters",), "nests, which Hydra cannot take: write the keys with dots, as in optimizer.name")]
     if not {"value", "values", "distribution", "min", "max"} & set(form):
-        text = f"is an unknown key; known are {', '.join(FORM_KEYS)}"
-        return [((key,), text) for key in form if key not in FORM_KEYS] or [((), "needs value, values, or min and max")]
-    name = distribution_of(form)
+        keys = dict.fromkeys(key for model in FORMS.values() for key in model.model_fields)
+        text = f"is an unknown key; known are {', '.join(keys)}"
+        return [((key,), text) for key in form if key not in keys] or [((), "needs value, values, or min and max")]
+    name = spec.distribution_of(form)
     if name not in FORMS:
         return [(("distribution",), f"must be one of {', '.join(FORMS)}, not {name!r}")]
     return declared.mistakes(FORMS[name], {**form, "distribution": name})
@@ -186,21 +166,18 @@ def _check_parameters(file: SweepFile) -> None:
     lenient = chosen.get("experiment") == []
     if lenient:
         chosen["experiment"] = known_experiments()
-    choices = [
-        [f"{'+' * (group == 'experiment')}{group}={value}" for value in values]
-        for group, values in chosen.items()
-        if values
-    ]
+    signed = {f"+{group}" if group == "experiment" else group: values for group, values in chosen.items() if values}
+    choices = ([f"{group}={value}" for value in values] for group, values in signed.items())
     configs: dict[str, Config] = {}
     for choice in itertools.product(*choices):
         try:
-            configs[" ".join(choice)] = quick_config(choice)
+            configs[" ".join(choice)] = compose_config(*choice, missing=True)
         except RecfaceError as error:
             file.tell(f"{' '.join(choice)}: {error}", "parameters")
-    known = {arguments: dict(_flat(config, "")) for arguments, config in configs.items()}
+    known = {arguments: dict(_flat(config)) for arguments, config in configs.items()}
     wrong = {name: mistake for name in keys if (mistake := _key_mistake(name, known, lenient))}
     for name, mistake in wrong.items():
-        file.tell(f"parameter {name}{mistake}", "parameters", name)
+        file.tell_of(name, mistake)
     given = {name.lstrip("+") for name in file.content["parameters"]}
     for arguments, config in configs.items():
         names = [name for name in keys if name not in wrong and (name[0] == "+" or name in known[arguments])]
@@ -212,13 +189,11 @@ def _check_parameters(file: SweepFile) -> None:
 
 def _check_group(file: SweepFile, name: str, known: Sequence[str]) -> None:
     kind = "experiment" if name.lstrip("+") == "experiment" else f"{name.lstrip('+')} configuration"
-    if kind == name:
-        text = "parameter experiment: write +experiment, with a plus sign: experiments add to the configuration"
-        file.tell(text, "parameters", name)
+    if name == "experiment":
+        file.tell_of(name, ": write +experiment, with a plus sign: experiments add to the configuration")
     for place, value in named(file.forms[name]):
         if value not in known:
-            text = f"parameter {name}: no {kind} '{value}'; known are {', '.join(known)}"
-            file.tell(text, "parameters", name, *place)
+            file.tell_of(name, f": no {kind} '{value}'; known are {', '.join(known)}", *place)
 
 
 def _key_mistake(name: str, known: Mapping[str, Mapping[str, Any]], lenient: bool) -> str | None:
@@ -238,11 +213,10 @@ def _key_mistake(name: str, known: Mapping[str, Mapping[str, Any]], lenient: boo
 
 def _check_values(file: SweepFile, names: Sequence[str], arguments: str, config: Config) -> None:
     """Find values that a run refuses, each tried by itself beside the parameters that have one value only."""
-    for name in names:
-        form = file.forms[name]
-        if isinstance(form, Constant):
-            with contextlib.suppress(RecfaceError):
-                config = with_value(config, name, form.value)
+    constants = {name: form.value for name in names if isinstance(form := file.forms[name], Constant)}
+    for name, value in constants.items():
+        with contextlib.suppress(RecfaceError):
+            config = with_value(config, name, value)
     before = config_mistakes(config)
 
     def wrong(name: str, value: Any) -> list[str]:
@@ -258,8 +232,7 @@ def _check_values(file: SweepFile, names: Sequence[str], arguments: str, config:
         form = file.forms[name]
         fractions = form.distribution not in LISTED and not isinstance(form, Choice)
         if fractions and any("whole" in text for text in wrong(name, 0.5)):
-            text = f"parameter {name} is a whole number, but drawn with fractions: use int_uniform or values"
-            file.tell(text, "parameters", name)
+            file.tell_of(name, " is a whole number, but drawn with fractions: use int_uniform or values")
             continue
         for place, value in named(form):
             for text in wrong(name, value):
@@ -271,11 +244,7 @@ def _check_values(file: SweepFile, names: Sequence[str], arguments: str, config:
 
 
 def with_value(config: Config, name: str, value: Any) -> Config:
-    """A configuration with a parameter's value in place, as Hydra reads it from the command line.
-
-    Raises:
-        RecfaceError: Hydra does not understand the value.
-    """
+    """A configuration with a parameter's value in place, as Hydra reads it; a `RecfaceError` where it cannot."""
     for keys, item in _parsed(f"{name}={value}"):
         config = _put(config, keys, item)
     return config
@@ -300,7 +269,8 @@ def _put(config: Any, parts: Sequence[str], value: Any) -> Config:
     return {**inner, parts[0]: value if len(parts) == 1 else _put(inner.get(parts[0]), parts[1:], value)}
 
 
-def _flat(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys, of sections too, with their values."""
     for key, value in config.items():
         yield prefix + key, value
         if isinstance(value, Mapping):
