@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from recface.errors import RecfaceError
-from recface.metrics.functional import rigid_align, similarity_align
+from recface.metrics.functional import align
 
 
 def points(seed: int, batch: int = 3, count: int = 12) -> torch.Tensor:
@@ -25,7 +25,7 @@ def scipy_rigid(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def test_rigid_matches_scipy() -> None:
     source, target = points(0), points(1)
     expected = np.stack([scipy_rigid(s, t) for s, t in zip(source.numpy(), target.numpy(), strict=True)])
-    np.testing.assert_allclose(rigid_align(source, target).numpy(), expected, atol=1e-10)
+    np.testing.assert_allclose(align(source, target, with_scale=False).numpy(), expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -40,7 +40,7 @@ def test_similarity_reaches_the_numerical_minimum(mirrored) -> None:
 
     starts = [np.concatenate([v, np.zeros(4)]) for v in 2 * np.random.default_rng(0).normal(size=(12, 3))]
     best = min(minimize(cost, start, method="BFGS").fun for start in starts)
-    aligned = similarity_align(torch.from_numpy(source)[None], torch.from_numpy(target)[None])[0].numpy()
+    aligned = align(torch.from_numpy(source)[None], torch.from_numpy(target)[None])[0].numpy()
     assert ((aligned - target) ** 2).sum() == pytest.approx(best, rel=1e-6)
 
 
@@ -55,15 +55,15 @@ def test_alignment_does_not_change_under_similarity_transforms(seed, scale, vect
     source, target = points(seed), points(seed + 100)
     rotation = torch.from_numpy(Rotation.from_rotvec(vector).as_matrix())
     moved = scale * source @ rotation.T + torch.tensor(shift, dtype=torch.float64)
-    torch.testing.assert_close(similarity_align(moved, target), similarity_align(source, target), atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(align(moved, target), align(source, target), atol=1e-8, rtol=1e-8)
     # A target that is a transform of the source is reached exactly.
-    torch.testing.assert_close(similarity_align(source, moved), moved, atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(align(source, moved), moved, atol=1e-8, rtol=1e-8)
 
 
 def test_a_mirror_image_is_not_reached_by_reflection() -> None:
     source = points(4)
     mirrored = source * torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
-    aligned = similarity_align(source, mirrored)
+    aligned = align(source, mirrored)
     assert (aligned - mirrored).norm(dim=-1).mean() > 0.1
     handed = [torch.linalg.det(x[:, 1:4] - x[:, :1]) for x in (source, aligned)]
     assert torch.equal(handed[0].sign(), handed[1].sign())
@@ -71,25 +71,25 @@ def test_a_mirror_image_is_not_reached_by_reflection() -> None:
 
 def test_rigid_keeps_sizes_and_one_target_serves_all() -> None:
     source, target = points(5), points(6, batch=1)[0]
-    aligned = rigid_align(source, 3 * target)
+    aligned = align(source, 3 * target, with_scale=False)
     torch.testing.assert_close(torch.cdist(aligned, aligned), torch.cdist(source, source))
-    torch.testing.assert_close(similarity_align(source, target), similarity_align(source, target.expand(3, -1, -1)))
+    torch.testing.assert_close(align(source, target), align(source, target.expand(3, -1, -1)))
 
 
 def test_precision_of_the_source_is_kept_and_flat_sets_align() -> None:
     flat = points(7) * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
     target = flat @ torch.from_numpy(Rotation.from_euler("xyz", [0.3, -0.8, 2.0]).as_matrix()).T
-    aligned = similarity_align(flat.float(), target.float())
+    aligned = align(flat.float(), target.float())
     assert aligned.dtype == torch.float32
     torch.testing.assert_close(aligned, target.float(), atol=1e-5, rtol=1e-5)
 
 
 def test_mistakes_are_named() -> None:
     with pytest.raises(RecfaceError, match="same N"):
-        similarity_align(points(0), points(1, count=11))
+        align(points(0), points(1, count=11))
     with pytest.raises(RecfaceError, match="3 point sets to 2"):
-        similarity_align(points(0), points(1, batch=2))
+        align(points(0), points(1, batch=2))
     source = points(0)
     source[1] = 2.0
     with pytest.raises(RecfaceError, match="point set 1: all its points coincide"):
-        similarity_align(source, points(1))
+        align(source, points(1))

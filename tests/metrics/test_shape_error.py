@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from recface.errors import RecfaceError
 from recface.metrics import shape_errors
-from recface.metrics.functional import per_vertex_error, similarity_align
+from recface.metrics.functional import align, per_vertex_error
 
 
 def reference_error(predicted: np.ndarray, target: np.ndarray) -> float:
@@ -34,7 +34,7 @@ def test_squared_residual_matches_procrustes(shapes) -> None:
     predicted, target = (x[:1].double() for x in shapes)
     disparity = procrustes(target[0].numpy(), predicted[0].numpy())[2]
     spread = (target - target.mean(1, keepdim=True)).square().sum()
-    residual = (similarity_align(predicted, target) - target).square().sum()
+    residual = (align(predicted, target) - target).square().sum()
     assert float(residual / spread) == pytest.approx(disparity, rel=1e-9)
 
 

@@ -13,9 +13,9 @@ from recface.metrics.functional import (
     Pairs,
     auc,
     cosine_scores,
-    fold_accuracy,
+    fold_accuracies,
     geometry_distance_pairs,
-    geometry_scores,
+    mesh_scores,
     tar_at_far,
     verification,
     verification_pairs,
@@ -82,7 +82,7 @@ def test_accepting_no_pair_can_be_the_best_threshold() -> None:
     scores, fold = torch.tensor([5.0, 4.0, 3.0, 6.0, 2.0]), torch.tensor([0, 0, 0, 1, 1])
     same = torch.tensor([False, False, True, True, False])
     # Fold 0 accepts from 6 on (2 of 3 right); fold 1 accepts none (1 of 2 right).
-    assert fold_accuracy(scores, same, fold) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert fold_accuracies(scores, same, fold).tolist() == pytest.approx([2 / 3, 1 / 2])
 
 
 def test_swapping_the_sign_mirrors_the_auc() -> None:
@@ -110,8 +110,8 @@ def test_geometry_scores_match_a_loop(people, chunk) -> None:
     ]
     distances = geometry_distance_pairs(people.predicted, pairs.first, pairs.second, people.basis, chunk)
     np.testing.assert_allclose(distances.numpy(), expected, rtol=1e-4)
-    np.testing.assert_allclose(-geometry_scores(shapes, pairs, chunk).numpy(), expected, rtol=1e-4)
-    np.testing.assert_allclose(-geometry_scores(lambda rows: shapes[rows], pairs, chunk).numpy(), expected, rtol=1e-4)
+    scores = mesh_scores(shapes.__getitem__, len(shapes), pairs, cosine=False, chunk=chunk)
+    np.testing.assert_allclose(-scores.numpy(), expected, rtol=1e-4)
 
 
 def test_mistakes_are_named(people) -> None:
@@ -119,7 +119,7 @@ def test_mistakes_are_named(people) -> None:
     with pytest.raises(RecfaceError, match="one kind"):
         auc(scores, torch.ones_like(same))
     with pytest.raises(RecfaceError, match="two folds or more"):
-        fold_accuracy(scores, same, torch.zeros_like(fold))
+        fold_accuracies(scores, same, torch.zeros_like(fold))
     with pytest.raises(RecfaceError, match="scores: row 3 of 400"):
         auc(scores.index_fill(0, torch.tensor(3), float("nan")), same)
     pair = Pairs(*(torch.zeros(1, dtype=torch.long) for _ in range(4)))

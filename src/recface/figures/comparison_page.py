@@ -19,7 +19,7 @@ from torch import Tensor
 from recface.data.benchmark.scene import CONDITIONS, named_conditions
 from recface.data.workbench import Workbench
 from recface.face_model import FaceModel
-from recface.metrics.functional import similarity_align
+from recface.metrics.functional import align
 from recface.render import Renderer, euler_to_matrix
 
 METHODS = {
@@ -87,7 +87,7 @@ def distance_colours(first: Tensor, second: Tensor, mask: Tensor) -> tuple[Tenso
     Returns:
         (V, 3) colours, grey outside of the region; the mean distance in the region in mm.
     """
-    distance = (similarity_align(second[None, mask], first[None, mask])[0] - first[mask]).norm(dim=-1)
+    distance = (align(second[None, mask], first[None, mask])[0] - first[mask]).norm(dim=-1)
     colours = torch.full((len(mask), 3), 0.8)
     shades = matplotlib.colormaps["inferno"]((distance / FULL_MM).clamp(0, 1).numpy())[:, :3]
     colours[mask] = torch.from_numpy(shades).float()

@@ -27,25 +27,18 @@ from recface.metrics.influence import influence_arrays, measure
 
 
 def masked_basis(identity_basis: Tensor, identity_sigma: Tensor, mask: Tensor) -> Tensor:
-    """The basis all geometry metrics take: rows of the masked vertices, from whitened parameters to mm.
-
-    Source: ours.
+    """The basis of all geometry metrics, (M, 3, K): from whitened parameters to mm at the M masked vertices. Ours.
 
     Args:
         identity_basis: (3V, K) orthonormal columns.
         identity_sigma: (K,) mm.
         mask: (V,) bool.
-
-    Returns:
-        (M, 3, K) mm for M masked vertices.
     """
     return (identity_basis * identity_sigma).reshape(len(mask), 3, -1)[mask]
 
 
 def shape_errors(predicted: Tensor | None, true: Tensor, basis: Tensor, mean: Tensor, chunk: int = 128) -> Tensor:
-    """Mean per-vertex error of each neutral shape, decoded a chunk at a time.
-
-    Source: `functional.per_vertex_error`; chunks keep memory flat and the work inside the cache.
+    """`functional.per_vertex_error` (N,) in mm of neutral shapes, a chunk at a time: memory stays flat, work in cache.
 
     Args:
         predicted: (N, K) whitened, or None for the mean face.
@@ -53,9 +46,6 @@ def shape_errors(predicted: Tensor | None, true: Tensor, basis: Tensor, mean: Te
         basis: (V, 3, K) mm, sigma-weighted rows of the masked vertices.
         mean: (V, 3) mm, masked.
         chunk: shapes held at a time.
-
-    Returns:
-        (N,) mm.
     """
     flat = basis.reshape(-1, basis.shape[2]).T.contiguous()
     origin = torch.zeros_like(true) if predicted is None else predicted
@@ -73,36 +63,24 @@ class MeasuredShapes:
     Distances, pairs and errors are computed once, for the test set and for the conditions within it.
 
     Source: ours [O] (methods.md, "Metrics"); each metric's own source is with its function.
-
-    Attributes:
-        predicted: (N, K) whitened.
-        identity: (N,) int64, >= 0, of P people.
-        sigma: (K,) mm.
-        basis: (V, 3, K) mm: `masked_basis`. None leaves out what needs geometry.
-        mean: (V, 3) mm, masked; read with `true` alone.
-        true: (N, K) whitened, equal for all photos of a person. None leaves out what is measured against it.
-        joint: given where `true` (N, L) are parameters of another face model, whose mean is then `mean`.
-        yaw_abs: (N,) radians; with `expression_norm` it says which photos are decoded references.
-        expression_norm: (N,) norm of the expression coefficients.
-        errors: (N,) mm shape errors, where they are known already.
-        nme: (N,) percent landmark errors; None leaves out the NME.
-        folds: of verification; takes at least two people each.
-        seed: of the folds and impostor pairs.
     """
 
-    predicted: Tensor
-    identity: Tensor
-    sigma: Tensor
+    predicted: Tensor  # (N, K) whitened
+    identity: Tensor  # (N,) int64, >= 0, of P people
+    sigma: Tensor  # (K,) mm
     basis: Tensor | None
-    mean: Tensor | None = None
+    """(V, 3, K) mm: `masked_basis`. None leaves out what needs geometry."""
+    mean: Tensor | None = None  # (V, 3) mm, masked; read with `true` alone
     true: Tensor | None = None
+    """(N, K) whitened, equal for all photos of a person. None leaves out what is measured against it."""
     joint: JointSpace | None = None
-    yaw_abs: Tensor | None = None
-    expression_norm: Tensor | None = None
-    errors: Tensor | None = None
-    nme: Tensor | None = None
-    folds: int = 10
-    seed: int = 0
+    """Given where `true` (N, L) are parameters of another face model, whose mean is then `mean`."""
+    yaw_abs: Tensor | None = None  # (N,) radians; with `expression_norm` it says which photos are decoded references
+    expression_norm: Tensor | None = None  # (N,) norm of the expression coefficients
+    errors: Tensor | None = None  # (N,) mm shape errors, where they are known already
+    nme: Tensor | None = None  # (N,) percent landmark errors; None leaves out the NME
+    folds: int = 10  # of verification; takes at least two people each
+    seed: int = 0  # of the folds and impostor pairs
 
     def checked(self) -> "MeasuredShapes":
         """The same in single precision, with the shape errors where `true` tells them.
@@ -128,8 +106,7 @@ class MeasuredShapes:
             check_basis(given["true"], given["basis"], "true parameters")
         if self.errors is not None:
             return shapes
-        placed, true, basis = shapes._in_space_of_truth
-        return replace(shapes, errors=shape_errors(placed, true, basis, given["mean"]))
+        return replace(shapes, errors=shape_errors(*shapes._in_space_of_truth, given["mean"]))
 
     @cached_property
     def _in_space_of_truth(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -188,11 +165,8 @@ class MeasuredShapes:
             metrics |= {f"{key}_decoded": value for key, value in decoded.items()}
         for space, at in points.items():
             metrics |= {f"{key}_{space}": value for key, value in clustering(at, self.identity, weights).items()}
-        metrics |= {
-            "prior_kl": prior_kl(self.predicted, photos),
-            "param_energy": parameter_energy(self.predicted, photos),
-        }
-        return metrics
+        energy = parameter_energy(self.predicted, photos)
+        return metrics | {"prior_kl": prior_kl(self.predicted, photos), "param_energy": energy}
 
     def _errors(self, photos: Tensor | None, chosen: Tensor | slice = slice(None)) -> dict[str, Tensor]:
         """Mean errors of all photos, or of some."""
@@ -206,13 +180,13 @@ class MeasuredShapes:
         people, references = true_references(self.identity, true)
         mean_face = shape_errors(None, true, basis, self.mean)
         if self.joint is None:
-            cosine = truth_cosine(placed * self.sigma, true * self.sigma, photos)
+            sides = placed * self.sigma, true * self.sigma
         else:
-            cosine = truth_cosine(placed.double() @ self.joint.root, true.double() @ self.joint.root, photos)
+            sides = placed.double() @ self.joint.root, true.double() @ self.joint.root
         return {
             "mean_face_error_mm": weighted_mean(mean_face, photos),
             **recognition(placed, self.identity, references, people, basis, photos),
-            "truth_cosine": cosine,
+            "truth_cosine": truth_cosine(*sides, photos),
         }
 
     def under(self, conditions: Mapping[str, Tensor], weights: Tensor | None = None) -> dict[str, Tensor]:
@@ -252,11 +226,7 @@ def evaluate_shapes(
     true: Tensor | None = None,
     **more: Any,
 ) -> dict[str, float]:
-    """Every shape metric of a test set; arguments and errors as `MeasuredShapes`.
-
-    Returns:
-        Metric key -> value, as `MeasuredShapes.metrics`.
-    """
+    """`MeasuredShapes.metrics` by key, unweighted; arguments and errors as `MeasuredShapes`."""
     shapes = MeasuredShapes(predicted, identity, sigma, basis, mean, true, **more).checked()
     return {key: float(value) for key, value in shapes.metrics().items()}
 
@@ -272,11 +242,7 @@ Arrays = dict[str, np.ndarray]
 def measured_blocks(
     shapes: MeasuredShapes, conditions: Mapping[str, Tensor]
 ) -> tuple[dict[str, dict[str, float]], np.ndarray, Arrays]:
-    """Metrics of the test set and of the conditions within it, with the influence of each person.
-
-    Args:
-        shapes: Of the test set.
-        conditions: Name to (N,) bool.
+    """Metrics of the test set and of the conditions (name to (N,) bool) within it, with the influence of each person.
 
     Returns:
         The blocks "benchmark" and "conditions"; the people (P,), ascending; and the influences as predictions.npz holds
@@ -302,12 +268,10 @@ def measured_control(
     """The metric of a control set by key, and the influences; arguments as `functional.control_auc`."""
     people, key = identity.unique().numpy(), f"control_{control}_auc"
     values, influences = measure(
-        lambda weights: {
-            f"benchmark/{key}": control_auc(parameters, identity, albedo, basis, control, weights=weights)
-        },
-        len(people),
+        lambda weights: {key: control_auc(parameters, identity, albedo, basis, control, weights=weights)}, len(people)
     )
-    return finite({key: values[f"benchmark/{key}"]}), influence_arrays(f"control_{control}", people, influences)
+    named = {f"benchmark/{key}": value for key, value in influences.items()}
+    return finite(values), influence_arrays(f"control_{control}", people, named)
 
 
 def measured_photos(

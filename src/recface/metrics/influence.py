@@ -43,16 +43,15 @@ def measure(
 
 
 def influence_arrays(population: str, people: np.ndarray, influences: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Influences in the form of predictions.npz.
+    """Influences, "block/metric" to (P,), on M metrics in the form of predictions.npz; {} where M is 0.
 
     Args:
         population: One of `POPULATIONS`.
         people: (P,) identities, ascending.
-        influences: "block/metric" to (P,); M metrics.
+        influences: To be kept.
 
     Returns:
-        `influence_<population>` (M, P) float32, `..._metrics` (M,) names, `..._people` (P,) int64; nothing without
-        metrics.
+        `influence_<population>` (M, P) float32, `..._metrics` (M,) names, `..._people` (P,) int64.
     """
     if not influences:
         return {}
@@ -65,12 +64,7 @@ def influence_arrays(population: str, people: np.ndarray, influences: Mapping[st
 
 
 def kept_influences(arrays: Mapping[str, np.ndarray], keeps: Callable[[str], bool]) -> dict[str, np.ndarray]:
-    """Arrays in which only influences on some metrics are left.
-
-    Args:
-        arrays: As in predictions.npz; those that are no influences stay.
-        keeps: From "block/metric" to whether it stays.
-    """
+    """Arrays of predictions.npz with no other influences than those on each "block/metric" that `keeps` is true of."""
     result = {name: array for name, array in arrays.items() if not name.startswith("influence_")}
     for population in POPULATIONS:
         name = f"influence_{population}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -28,24 +29,14 @@ class SampleMetric(Metric):
     full_state_update = False
 
     def __init__(self, function: Callable[..., Any], fields: tuple[str, ...], **kwargs: Any) -> None:
-        """Adds a state for each field.
-
-        Args:
-            function: From all samples, one keyword argument (N, ...) a field, to the result.
-            fields: Names of what is collected.
-            kwargs: Of `torchmetrics.Metric`.
-        """
+        """Adds a state for each of the `fields`; `function` takes them as keywords, (N, ...) of all N samples."""
         super().__init__(**kwargs)
         self.function, self.fields = function, fields
         for name in (*fields, "index"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, index: Tensor, **values: Tensor) -> None:
-        """Adds a batch.
-
-        Args:
-            index: (B,) int64 numbers of the samples in the test set.
-            values: (B, ...) of each field; others are left out.
+        """Adds a batch: (B,) int64 numbers of the samples in the test set, and (B, ...) values of each field.
 
         Raises:
             RecfaceError: The numbers of rows differ.
@@ -58,12 +49,8 @@ class SampleMetric(Metric):
     def compute(self) -> Any:
         """The function of all samples, sorted by number and each number once."""
         columns = {name: _concatenated(getattr(self, name)) for name in (*self.fields, "index")}
-        index = columns.pop("index")
-        order = index.argsort(stable=True)
-        ordered = index[order]
-        fresh = torch.ones_like(ordered, dtype=torch.bool)
-        fresh[1:] = ordered[1:] != ordered[:-1]
-        return self.function(**{name: column[order[fresh]] for name, column in columns.items()})
+        rows = np.unique(columns.pop("index").cpu(), return_index=True)[1]  # the first of each number
+        return self.function(**{name: column[rows] for name, column in columns.items()})
 
 
 def _concatenated(state: list[Tensor] | Tensor) -> Tensor:

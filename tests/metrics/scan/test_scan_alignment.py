@@ -147,7 +147,7 @@ def test_mistakes_are_named() -> None:
     broken[4, 1] = np.nan
     with pytest.raises(RecfaceError, match="landmarks to align: landmark 4 is not finite"):
         procrustes(broken, points, with_scale=True)
-    with pytest.raises(RecfaceError, match="P at least 3"):
+    with pytest.raises(RecfaceError, match="N at least 3"):
         procrustes(points[:2], points[:2], with_scale=True)
     with pytest.raises(RecfaceError, match="landmarks to align to lie on one line"):
         procrustes(points, np.arange(7)[:, None] * np.ones(3), with_scale=True)

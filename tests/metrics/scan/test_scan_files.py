@@ -93,7 +93,7 @@ def test_landmarks_come_in_the_order_of_the_names(tmp_path) -> None:
         ("name,x,y,z\nnose_tip,1,2,3\nnose_base,4,five,6\n", r"a.csv, row 3: landmark nose_base is not finite"),
         ("name,x,y,z\nnose_tip,1,2,3\nnose_tip,4,5,6\n", r"a.csv, row 3: landmark nose_tip is there twice"),
         ("name,x,y\nnose_tip,1,2\n", r"a.csv: no column 'z'"),
-        ("", r"a.csv: not a readable CSV"),
+        ("", r"a.csv: not readable .*expected landmarks in a CSV with columns name,x,y,z"),
     ],
 )
 def test_wrong_landmarks_are_named(tmp_path, text, message) -> None:

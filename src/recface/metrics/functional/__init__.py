@@ -1,7 +1,7 @@
 """The metrics as pure functions on tensors."""
 
 from recface.metrics.functional.distribution import clustering, nmcd, parameter_energy, prior_kl, warn_collapse
-from recface.metrics.functional.errors import landmark_nme, nme_by_yaw, per_vertex_error, rigid_align, similarity_align
+from recface.metrics.functional.errors import align, landmark_nme, nme_by_yaw, per_vertex_error
 from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
 from recface.metrics.functional.recognition import (
     control_auc,
@@ -20,8 +20,7 @@ from recface.metrics.functional.verification import (
     auc,
     cosine_scores,
     fold_accuracies,
-    fold_accuracy,
-    geometry_scores,
+    mesh_scores,
     tar_at_far,
     verification,
     verification_pairs,
@@ -29,6 +28,7 @@ from recface.metrics.functional.verification import (
 
 __all__ = [
     "Pairs",
+    "align",
     "auc",
     "clustering",
     "control_auc",
@@ -36,10 +36,9 @@ __all__ = [
     "cross_verification",
     "decoded_recognition",
     "fold_accuracies",
-    "fold_accuracy",
     "geometry_coordinates",
     "geometry_distance_pairs",
-    "geometry_scores",
+    "mesh_scores",
     "landmark_nme",
     "nmcd",
     "nme_by_yaw",
@@ -49,9 +48,7 @@ __all__ = [
     "rank1",
     "recognition",
     "reference_photos",
-    "rigid_align",
     "rms_distances",
-    "similarity_align",
     "sir_metric",
     "tar_at_far",
     "true_references",

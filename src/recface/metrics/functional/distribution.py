@@ -1,7 +1,7 @@
 """How predictions are distributed: as the face model says people are, and clustered by person."""
 
 import torch
-from sklearn import metrics
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 from torch import Tensor
 
 from recface.errors import RecfaceError
@@ -10,6 +10,7 @@ from recface.metrics.functional.weights import weighted_mean
 
 MIN_VARIANCE = 1e-12
 COLLAPSE_ENERGY = 0.1
+COINCIDENT = 1e-12  # squared distance of centers over squared norm of points
 
 
 def prior_kl(parameters: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -41,24 +42,16 @@ def prior_kl(parameters: Tensor, weights: Tensor | None = None) -> Tensor:
 def parameter_energy(parameters: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean of ||a||^2 / K: 1 is as far from the mean face as people are, near 0 is collapse to the mean face.
 
-    Source: ours [O] (methods.md, "Metrics": prior distance).
-
-    Args:
-        parameters: (N, K) whitened.
-        weights: (N,) of the rows.
+    Source: ours [O] (methods.md, "Metrics": prior distance). Arguments as `prior_kl`.
     """
     require_finite("parameters", parameters)
     return weighted_mean(parameters.double().square().mean(dim=1), weights)
 
 
 def warn_collapse(energy: float | Tensor, where: str = "the predicted shapes") -> str | None:
-    """A one-line warning where the parameter energy is below 0.1, else None.
+    """A one-line warning that names `where` if its `parameter_energy` is below 0.1, else None.
 
     Source: ours [O]; the collapse is a standing complaint about the field's tools.
-
-    Args:
-        energy: a `parameter_energy`.
-        where: what to name in the message.
     """
     if energy >= COLLAPSE_ENERGY:
         return None
@@ -66,9 +59,6 @@ def warn_collapse(energy: float | Tensor, where: str = "the predicted shapes") -
         f"{where} have collapsed to the mean face (mean ||a||^2 / K is {energy:.3f}, ideal is 1, collapse below "
         f"{COLLAPSE_ENERGY}): lower the prior or Tikhonov weight, or train longer"
     )
-
-
-COINCIDENT = 1e-12  # squared distance of centers over squared norm of points
 
 
 def _people(points: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,9 +126,9 @@ def clustering(points: Tensor, identities: Tensor, weights: Tensor | None = None
     if ratio.isnan():
         return dict.fromkeys(("silhouette", "calinski_harabasz", "davies_bouldin", "nmcd"), ratio)
     x, labels = points.double().cpu().numpy(), identities.cpu().numpy()
-    scores = (metrics.silhouette_score, metrics.calinski_harabasz_score, metrics.davies_bouldin_score)
-    found = {
-        score.__name__.removesuffix("_score"): torch.tensor(float(score(x, labels)), dtype=torch.float64)
-        for score in scores
+    scores = {
+        "silhouette": silhouette_score(x, labels),
+        "calinski_harabasz": calinski_harabasz_score(x, labels),
+        "davies_bouldin": davies_bouldin_score(x, labels),
     }
-    return found | {"nmcd": ratio}
+    return {key: torch.tensor(float(score), dtype=torch.float64) for key, score in scores.items()} | {"nmcd": ratio}

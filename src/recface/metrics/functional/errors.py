@@ -9,7 +9,23 @@ from recface.errors import RecfaceError
 from recface.metrics.functional.requirements import require_finite, require_same_length
 
 
-def _align(source: Tensor, target: Tensor, *, with_scale: bool) -> Tensor:
+def align(source: Tensor, target: Tensor, *, with_scale: bool = True) -> Tensor:
+    """Moves `source` onto `target` by the least-squares similarity, or rigidly; never by a reflection.
+
+    Source: Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns"; with the
+    scale held at 1, Kabsch 1976.
+
+    Args:
+        source: (B, N, 3) points.
+        target: (B, N, 3), or (N, 3) for all, in correspondence with `source`.
+        with_scale: whether the size may change.
+
+    Returns:
+        (B, N, 3) aligned points in the unit of `target` and the precision of `source` (fitted in float64).
+
+    Raises:
+        RecfaceError: for mismatched shapes, or a source whose points all coincide where it is scaled.
+    """
     if source.ndim != 3 or source.shape[-1] != 3 or source.shape[1:] != target.shape[-2:]:
         raise RecfaceError(
             f"cannot align points {tuple(source.shape)} to {tuple(target.shape)}: expected (B, N, 3) and (B, N, 3) or "
@@ -33,32 +49,6 @@ def _align(source: Tensor, target: Tensor, *, with_scale: bool) -> Tensor:
             raise RecfaceError(f"cannot scale point set {int(flat[0])}: all its points coincide")
         aligned = aligned * ((singular * sign).sum(-1) / spread)[:, None, None]
     return (aligned + y_mean).to(source.dtype)
-
-
-def similarity_align(source: Tensor, target: Tensor) -> Tensor:
-    """Moves `source` onto `target` by the least-squares rotation, uniform scale and translation; never a reflection.
-
-    Source: Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns".
-
-    Args:
-        source: (B, N, 3) points.
-        target: (B, N, 3), or (N, 3) for all, in correspondence with `source`.
-
-    Returns:
-        (B, N, 3) aligned points in the unit of `target` and the precision of `source` (fitted in float64).
-
-    Raises:
-        RecfaceError: for mismatched shapes, or a source whose points all coincide.
-    """
-    return _align(source, target, with_scale=True)
-
-
-def rigid_align(source: Tensor, target: Tensor) -> Tensor:
-    """Moves `source` onto `target` by the least-squares rotation and translation; sizes stay as they are.
-
-    Source: Umeyama 1991 with the scale held at 1 (Kabsch 1976). Arguments, result and errors as `similarity_align`.
-    """
-    return _align(source, target, with_scale=False)
 
 
 def per_vertex_error(
@@ -90,11 +80,7 @@ def per_vertex_error(
         predicted, target = predicted[:, mask], target[..., mask, :]
     require_finite("predicted vertices", predicted)
     require_finite("target vertices", target)
-    align = similarity_align if with_scale else rigid_align
-    return (align(predicted, target) - target).norm(dim=-1).mean(dim=-1)
-
-
-YAW_BINS = (("nme_0_30", 0, 30), ("nme_30_60", 30, 60), ("nme_60_90", 60, 90))
+    return (align(predicted, target, with_scale=with_scale) - target).norm(dim=-1).mean(dim=-1)
 
 
 def landmark_nme(predicted: Tensor, target: Tensor) -> Tensor:
@@ -138,9 +124,9 @@ def nme_by_yaw(nme: Tensor, yaw: Tensor) -> dict[str, float]:
     """
     require_same_length(nme=nme, yaw=yaw)
     degrees = (yaw.double().abs() * (180 / math.pi)).round(decimals=6)  # so that 30 degrees stay 30
-    bins = {}
-    for key, low, high in YAW_BINS:
-        inside = (degrees <= high) & ((degrees > low) | (low == 0))
-        bins[key] = float(nme[inside].nanmean())
+    bins = {
+        f"nme_{low}_{high}": float(nme[(degrees <= high) & ((degrees > low) | (low == 0))].nanmean())
+        for low, high in ((0, 30), (30, 60), (60, 90))
+    }
     bins["nme_balanced"] = float(torch.tensor(list(bins.values())).mean())
     return bins

@@ -1,10 +1,7 @@
-"""Distances between neutral shapes, taken from their parameters without decoding every mesh.
+"""Distances between neutral shapes of one or two linear face models, from parameters, without decoding every mesh.
 
 Throughout, `basis` (V, 3, K) holds the sigma-weighted rows of the masked vertices, so that `basis @ a` is the offset
 in mm of the shape with whitened parameters `a` from the mean shape.
-
-
-Comparing shapes of two linear face models exactly, in coordinates that hold both.
 """
 
 from __future__ import annotations
@@ -36,13 +33,13 @@ def geometry_distance_pairs(
 
     Args:
         parameters: (N, K) whitened.
-        first: (P,) int64 rows of `parameters`.
-        second: (P,) int64 rows of `parameters`.
+        first: (Q,) int64 rows of `parameters`, for Q pairs.
+        second: (Q,) int64 rows of `parameters`.
         basis: (V, 3, K) mm.
         chunk: pairs held at a time.
 
     Returns:
-        (P,) mm, in the precision of `parameters`.
+        (Q,) mm, in the precision of `parameters`.
 
     Raises:
         RecfaceError: for mismatched sizes or parameters that are not finite.
@@ -81,14 +78,7 @@ def geometry_coordinates(parameters: Tensor, basis: Tensor) -> Tensor:
 
 
 def coordinate_root(rows: Tensor) -> Tensor:
-    """Factor L of B^T B = L L^T: parameters @ L are coordinates with the distances of the shapes B @ parameters.
-
-    Args:
-        rows: (N, K) B.
-
-    Returns:
-        (K, K) float64.
-    """
+    """L (K, K) of B^T B = L L^T in float64, for rows B (N, K): parameters @ L lie as far apart as B @ parameters."""
     rows = rows.double()
     values, vectors = torch.linalg.eigh(rows.T @ rows)
     return vectors * values.clamp_min(0).sqrt()
@@ -101,17 +91,13 @@ class JointSpace:
     Coordinates are [L parameters of the predicting model, K of the true one, 1 or 0 for the difference of the means],
     so that `basis @ coordinates` is the offset in mm from the true model's mean, for either. Nothing is projected:
     what the predicting model cannot express counts as error. Ours.
-
-    Attributes:
-        basis: (V, 3, L + K + 1) mm, at the vertices that metrics are taken on.
-        root: (L + K + 1, L + K + 1) coordinates @ root have the distances of whole heads, as sigma-weighted parameters
-            have within one model.
-        sizes: L, K.
     """
 
-    basis: Tensor
+    basis: Tensor  # (V, 3, L + K + 1) mm, at the vertices that metrics are taken on
     root: Tensor
-    sizes: tuple[int, int]
+    """(L + K + 1, L + K + 1) coordinates @ root have the distances of whole heads, as sigma-weighted parameters have
+    within one model."""
+    sizes: tuple[int, int]  # L, K
 
     def predicted(self, parameters: Tensor) -> Tensor:
         """Coordinates of predicted shapes, (N, L) to (N, L + K + 1)."""
@@ -133,9 +119,6 @@ def joint_space(
         predicting: mean (V, 3), identity_basis (3V, L) and identity_sigma (L,) of the model of the predictions.
         true: The same of the model of the truth, with K modes.
         mask: (V,) bool, the vertices that metrics are taken on.
-
-    Returns:
-        The space.
     """
     columns = [basis * sigma for _, basis, sigma in (predicting, true)]
     columns.append((predicting[0] - true[0]).reshape(-1, 1))

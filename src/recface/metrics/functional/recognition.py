@@ -6,13 +6,14 @@ photos of a gallery. Faithfulness tells true shape from imprinted appearance, wh
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from recface.errors import RecfaceError
 from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
 from recface.metrics.functional.requirements import require_finite, require_identities, require_same_length
-from recface.metrics.functional.verification import auc, tar_at_far, verification_pairs
+from recface.metrics.functional.verification import Pairing, auc, tar_at_far, verification_pairs
 from recface.metrics.functional.weights import pair_weights, photo_weights, weighted_mean
 
 
@@ -35,15 +36,12 @@ def reference_photos(identities: Tensor, yaw_abs: Tensor, expression_norm: Tenso
     """
     size = require_same_length(identities=identities, yaw_abs=yaw_abs, expression_norm=expression_norm)
     require_identities(identities)
-    people, person = torch.unique(identities, return_inverse=True)
-    if len(people) == size:
+    if len(identities.unique()) == size:
         raise RecfaceError("every person has a single photo, so none is left to compare with its reference; add photos")
     weight = yaw_abs.double().cos().clamp_min(0) * torch.exp(-expression_norm.double() / 3)
     require_finite("yaw and expression of the photos", weight)
-    order = weight.argsort(descending=True, stable=True)
-    order = order[person[order].argsort(stable=True)]  # by person, best photo first
-    counts = torch.bincount(person, minlength=len(people))
-    return order[counts.cumsum(0) - counts]
+    best_first = weight.argsort(descending=True, stable=True)
+    return best_first[np.unique(identities[best_first].cpu(), return_index=True)[1]]
 
 
 def true_references(identities: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,9 +62,7 @@ def true_references(identities: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
     require_same_length(identities=identities, true=true)
     require_identities(identities)
     people, person = torch.unique(identities, return_inverse=True)
-    order = person.argsort(stable=True)
-    counts = torch.bincount(person, minlength=len(people))
-    parameters = true[order[counts.cumsum(0) - counts]]
+    parameters = true[np.unique(identities.cpu(), return_index=True)[1]]
     wrong = (~torch.isclose(true, parameters[person], rtol=1e-3, atol=1e-4).all(dim=1)).nonzero().flatten()
     if len(wrong):
         raise RecfaceError(
@@ -79,25 +75,22 @@ def true_references(identities: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
 COINCIDENT_MM = 1e-6  # references closer than this differ by rounding alone
 
 
-def rms_distances(parameters_a: Tensor, parameters_b: Tensor, basis: Tensor) -> Tensor:
-    """Root mean square vertex distance between every two neutral shapes.
+def rms_distances(a: Tensor, b: Tensor, basis: Tensor) -> Tensor:
+    """Root mean square vertex distance between every two neutral shapes, (N, M) float64 in mm.
 
     Source: ours (methods.md, "Metrics": d of the SIR metric), by way of `geometry_coordinates`.
 
     Args:
-        parameters_a: (N, K) whitened.
-        parameters_b: (M, K) whitened.
+        a: (N, K) whitened parameters.
+        b: (M, K) whitened parameters.
         basis: (V, 3, K) mm, sigma-weighted rows of the masked vertices.
-
-    Returns:
-        (N, M) mm, float64.
 
     Raises:
         RecfaceError: for mismatched sizes or parameters that are not finite.
     """
-    a, b = geometry_coordinates(parameters_a, basis), geometry_coordinates(parameters_b, basis)
     # The faster product form loses the small distances to cancellation.
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    mode = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(geometry_coordinates(a, basis), geometry_coordinates(b, basis), compute_mode=mode)
 
 
 def _own_reference(distances: Tensor, probe_identity: Tensor, reference_identity: Tensor) -> Tensor:
@@ -164,18 +157,7 @@ def rank1(
     """Share of probes whose nearest reference is their own person.
 
     Source: field; ours: k references tied for nearest count 1/k, so that shapes collapsed to the mean score chance.
-
-    Args:
-        distances: (N, R) mm, from probes to references.
-        probe_identity: (N,) int64.
-        reference_identity: (R,) int64, each person once.
-        weights: (N,) of the probes.
-
-    Returns:
-        The rate in [0, 1].
-
-    Raises:
-        RecfaceError: for mismatched sizes or a probe without exactly one reference.
+    Arguments and errors as `sir_metric`. The rate is in [0, 1].
     """
     own = _own_reference(distances, probe_identity, reference_identity)
     nearest = distances == distances.amin(dim=1, keepdim=True)
@@ -190,7 +172,7 @@ def recognition(
     basis: Tensor,
     weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The SIR metric and the rank-1 rate of predicted shapes against reference shapes.
+    """`sir` and `rank1`: the SIR metric and the rank-1 rate of predicted shapes against reference shapes.
 
     Source: ours [O] (methods.md, "Metrics").
 
@@ -201,9 +183,6 @@ def recognition(
         reference_identity: (R,) int64, each person once.
         basis: (V, 3, K) mm.
         weights: (N,) of the predictions.
-
-    Returns:
-        `sir` and `rank1`.
     """
     distances = rms_distances(parameters, references, basis)
     apart = rms_distances(references, references, basis)
@@ -280,7 +259,7 @@ def cross_verification(
 
 
 def truth_cosine(predicted: Tensor, true: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean cosine of predicted to true parameters, which rescaling cannot raise.
+    """Mean cosine of predicted to true parameters, in [-1, 1], which rescaling cannot raise; the mean face counts 0.
 
     Source: ours [O] (methods.md, "Metrics": faithfulness).
 
@@ -288,9 +267,6 @@ def truth_cosine(predicted: Tensor, true: Tensor, weights: Tensor | None = None)
         predicted: (N, K) sigma-weighted, mm.
         true: (N, K) sigma-weighted, mm.
         weights: (N,) of the rows.
-
-    Returns:
-        In [-1, 1]; a prediction of the mean face counts 0.
 
     Raises:
         RecfaceError: for mismatched sizes or values that are not finite.
@@ -336,8 +312,7 @@ def control_auc(
         RecfaceError: where the control has no genuine or no impostor pair, or as `geometry_distance_pairs`.
     """
     require_same_length(parameters=parameters, identities=identities, groups=groups)
-    pairing: Literal["impostors_within", "genuine_across"]
-    pairing = "genuine_across" if control == "shape" else "impostors_within"
+    pairing: Pairing = "genuine_across" if control == "shape" else "impostors_within"
     pairs = verification_pairs(identities, folds=1, seed=seed, groups=groups, pairing=pairing)
     of_pairs = pair_weights(photo_weights(weights, identities), pairs.first, pairs.second, pairs.same)
     return auc(-geometry_distance_pairs(parameters, pairs.first, pairs.second, basis), pairs.same, of_pairs)

@@ -13,9 +13,11 @@ from recface.metrics.functional.geometry import geometry_coordinates, geometry_d
 from recface.metrics.functional.requirements import require_finite, require_identities, require_same_length
 from recface.metrics.functional.weights import weighted_mean
 
+Pairing = Literal["impostors_within", "genuine_across"]
+
 
 class Pairs(NamedTuple):
-    """Pairs of samples: rows `first` and `second` (P,) int64, `same` person (P,) bool, `fold` (P,) int64."""
+    """Q pairs of samples: rows `first` and `second` (Q,) int64, `same` person (Q,) bool, `fold` (Q,) int64."""
 
     first: Tensor
     second: Tensor
@@ -28,7 +30,7 @@ def verification_pairs(
     folds: int = 10,
     seed: int = 0,
     groups: Tensor | None = None,
-    pairing: Literal["impostors_within", "genuine_across"] = "impostors_within",
+    pairing: Pairing = "impostors_within",
 ) -> Pairs:
     """Draws a verification protocol: all genuine pairs, and in each fold as many impostor pairs (or all there are).
 
@@ -93,35 +95,14 @@ def cosine_scores(parameters: Tensor, pairs: Pairs) -> Tensor:
 
     Args:
         parameters: (N, K) sigma-weighted, mm.
-        pairs: P pairs of rows.
+        pairs: Q pairs of rows.
 
     Returns:
-        (P,) in [-1, 1]; 0 where a parameter vector is zero.
+        (Q,) in [-1, 1]; 0 where a parameter vector is zero.
     """
     require_finite("parameters", parameters)
     unit = torch.nn.functional.normalize(parameters, dim=1)
     return (unit[pairs.first] * unit[pairs.second]).sum(dim=1)
-
-
-def geometry_scores(shapes: Tensor | Callable[[Tensor], Tensor], pairs: Pairs, chunk: int = 512) -> Tensor:
-    """Minus the mean per-vertex distance of each pair's neutral shapes, for shapes of any origin.
-
-    Source: ours (methods.md, "Metrics"). For a linear face model `geometry_distance_pairs` is faster.
-
-    Args:
-        shapes: (N, V, 3) mm on the face mask, or a function from rows (C,) int64 to shapes (C, V, 3).
-        pairs: P pairs of rows.
-        chunk: pairs held at a time.
-
-    Returns:
-        (P,) mm, never above 0.
-    """
-    decode = shapes.__getitem__ if isinstance(shapes, Tensor) else shapes
-    scores = [
-        -(decode(first) - decode(second)).norm(dim=-1).mean(dim=-1)
-        for first, second in zip(pairs.first.split(chunk), pairs.second.split(chunk), strict=True)
-    ]
-    return torch.cat(scores)
 
 
 def _check_scores(scores: Tensor, same: Tensor) -> None:
@@ -159,10 +140,13 @@ def tar_at_far(scores: Tensor, same: Tensor, far: float = 0.01) -> Tensor:
     has no useful derivative.
     """
     _check_scores(scores, same)
-    impostor = scores[~same].sort(descending=True).values
+    return (scores[same] > _threshold_at_far(scores[~same], far)).double().mean()
+
+
+def _threshold_at_far(impostor: Tensor, far: float) -> Tensor | float:
+    """The score above which no more than a share `far` of the impostor scores lies."""
     accepted = int(far * len(impostor) + 1e-9)  # 0.29 * 100 is 28.999...
-    threshold = impostor[accepted] if accepted < len(impostor) else -math.inf
-    return (scores[same] > threshold).double().mean()
+    return impostor.sort(descending=True).values[accepted] if accepted < len(impostor) else -math.inf
 
 
 def _best_threshold(scores: Tensor, same: Tensor) -> float:
@@ -182,10 +166,10 @@ def fold_accuracies(scores: Tensor, same: Tensor, fold: Tensor, weights: Tensor 
     result does not change under a monotone map.
 
     Args:
-        scores: (P,) larger = more alike.
-        same: (P,) bool.
-        fold: (P,) int64, two folds or more.
-        weights: (P,) of the pairs; thresholds are chosen without them.
+        scores: (Q,) larger = more alike.
+        same: (Q,) bool.
+        fold: (Q,) int64, two folds or more.
+        weights: (Q,) of the pairs; thresholds are chosen without them.
 
     Returns:
         (F,) float64, folds ascending.
@@ -204,31 +188,19 @@ def fold_accuracies(scores: Tensor, same: Tensor, fold: Tensor, weights: Tensor 
     return torch.stack(accuracies)
 
 
-def fold_accuracy(scores: Tensor, same: Tensor, fold: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean of `fold_accuracies` over the folds. Arguments and errors as there."""
-    return fold_accuracies(scores, same, fold, weights).mean()
-
-
 def verification(scores: Tensor, same: Tensor, fold: Tensor, weights: Tensor | None = None) -> dict[str, Tensor]:
-    """The three verification numbers.
-
-    Source: `auc`, `fold_accuracy`, `tar_at_far`.
-
-    Args:
-        scores: (P,) larger = more alike.
-        same: (P,) bool.
-        fold: (P,) int64.
-        weights: (P,) of the pairs.
+    """The three verification numbers; arguments and sources as `auc`, `fold_accuracies` and `tar_at_far`.
 
     Returns:
-        `auc`, `accuracy`, and `tar_at_far_1` (true accept rate at a false accept rate of 1%), each in [0, 1].
+        `auc`, `accuracy` (mean over the folds), and `tar_at_far_1` (true accept rate at a false accept rate of 1%),
+        each in [0, 1].
 
     Raises:
         RecfaceError: for mismatched sizes, scores that are not finite, pairs of one kind, or a single fold.
     """
     return {
         "auc": auc(scores, same, weights),
-        "accuracy": fold_accuracy(scores, same, fold, weights),
+        "accuracy": fold_accuracies(scores, same, fold, weights).mean(),
         "tar_at_far_1": tar_at_far(scores, same, 0.01),
     }
 
@@ -237,13 +209,8 @@ def fold_val(scores: Tensor, same: Tensor, fold: Tensor, far: float = 1e-3) -> t
     """Validation rate (VAL) at a false accept rate, with the threshold chosen on the other folds.
 
     Source: FaceNet (Schroff et al. 2015, section 4) and its ten-fold use in the field. Ours: no interpolation; the
-    threshold is the loosest under which the other folds accept at most `far` of their impostor pairs.
-
-    Args:
-        scores: (P,) larger = more alike.
-        same: (P,) bool.
-        fold: (P,) int64; each fold with genuine and impostor pairs, and two folds or more.
-        far: the false accept rate asked for.
+    threshold is the loosest under which the other folds accept at most `far` of their impostor pairs. Arguments as
+    `fold_accuracies`; each fold needs genuine and impostor pairs.
 
     Returns:
         Means over folds of the share of genuine pairs accepted, and of the share of impostor pairs accepted.
@@ -251,25 +218,17 @@ def fold_val(scores: Tensor, same: Tensor, fold: Tensor, far: float = 1e-3) -> t
     values, rates = [], []
     for name in fold.unique():
         held_out = fold == name
-        impostor = scores[~held_out & ~same].sort(descending=True).values
-        accepted = int(far * len(impostor) + 1e-9)  # as in tar_at_far
-        threshold = impostor[accepted] if accepted < len(impostor) else -math.inf
-        right = scores[held_out] > threshold
-        values.append(right[same[held_out]].double().mean())
-        rates.append(right[~same[held_out]].double().mean())
+        accepted = scores > _threshold_at_far(scores[~held_out & ~same], far)
+        values.append(accepted[held_out & same].double().mean())
+        rates.append(accepted[held_out & ~same].double().mean())
     return float(torch.stack(values).mean()), float(torch.stack(rates).mean())
 
 
 def ten_fold(scores: Tensor, same: Tensor, fold: Tensor) -> dict[str, float]:
-    """All numbers of a pair list.
+    """All numbers of a pair list; arguments as `fold_val`.
 
     Source: LFW's protocol, `fold_accuracies` and `fold_val`. As there, the error of the accuracy is its standard error
     over the folds.
-
-    Args:
-        scores: (P,) larger = more alike.
-        same: (P,) bool.
-        fold: (P,) int64, each with pairs of both kinds.
 
     Returns:
         `accuracy`, `accuracy_error`, `val`, `val_far` (the false accept rate that came out), and `auc`.
@@ -295,11 +254,11 @@ def vector_scores(vectors: Tensor, pairs: Pairs, *, cosine: bool) -> Tensor:
 
     Args:
         vectors: (N, D).
-        pairs: P pairs of rows.
+        pairs: Q pairs of rows.
         cosine: which of the two.
 
     Returns:
-        (P,) larger = more alike; the cosine is 0 where a vector is zero.
+        (Q,) larger = more alike; the cosine is 0 where a vector is zero.
 
     Raises:
         RecfaceError: for vectors that are not (N, D) or not finite.
@@ -319,25 +278,19 @@ def vector_scores(vectors: Tensor, pairs: Pairs, *, cosine: bool) -> Tensor:
 
 
 def linear_geometry_scores(parameters: Tensor, basis: Tensor, pairs: Pairs, *, cosine: bool) -> Tensor:
-    """`mesh_scores` of the neutral shapes of a linear face model, without decoding them.
+    """`mesh_scores` of a linear face model's neutral shapes, without decoding them.
 
-    Source: `geometry_distance_pairs` and `geometry_coordinates`.
-
-    Args:
-        parameters: (N, K).
-        basis: (M, 3, K) mm per unit of parameter.
-        pairs: P pairs of rows.
-        cosine: which of the two.
-
-    Returns:
-        (P,) larger = more alike.
+    Source: `geometry_distance_pairs` and `geometry_coordinates`; `parameters` (N, K), `basis` (M, 3, K) mm per unit of
+    parameter.
     """
     if cosine:
         return vector_scores(geometry_coordinates(parameters - parameters.mean(dim=0), basis), pairs, cosine=True)
     return -geometry_distance_pairs(parameters, pairs.first, pairs.second, basis)
 
 
-def mesh_scores(decode: Callable[[Tensor], Tensor], count: int, pairs: Pairs, *, cosine: bool) -> Tensor:
+def mesh_scores(
+    decode: Callable[[Tensor], Tensor], count: int, pairs: Pairs, *, cosine: bool, chunk: int = 512
+) -> Tensor:
     """Minus the mean per-vertex distance, or the cosine of the offsets from the mean shape of all predictions.
 
     Source: the distance is ours (methods.md, "Metrics"); the cosine of shapes needs an origin, and that this is the
@@ -346,19 +299,20 @@ def mesh_scores(decode: Callable[[Tensor], Tensor], count: int, pairs: Pairs, *,
     Args:
         decode: From rows (C,) int64 to neutral shapes (C, V, 3) in mm, of one topology.
         count: number of shapes N.
-        pairs: P pairs of rows.
+        pairs: Q pairs of rows.
         cosine: which of the two.
+        chunk: shapes or pairs held at a time.
 
     Returns:
-        (P,) larger = more alike.
+        (Q,) larger = more alike.
     """
+    parts, chunks = [], zip(pairs.first.split(chunk), pairs.second.split(chunk), strict=True)
     if not cosine:
-        return geometry_scores(decode, pairs)
-    chunks = torch.arange(count).split(512)
-    center = torch.stack([decode(rows).double().sum(dim=0) for rows in chunks]).sum(dim=0) / count
+        return torch.cat([-(decode(a) - decode(b)).norm(dim=-1).mean(dim=-1) for a, b in chunks])
+    sums = [decode(rows).double().sum(dim=0) for rows in torch.arange(count).split(chunk)]
+    center = torch.stack(sums).sum(dim=0) / count
     # Products of all pairs of rows that occur would need every shape at once; a chunk of pairs needs two chunks.
-    parts = []
-    for first, second in zip(pairs.first.split(512), pairs.second.split(512), strict=True):
+    for first, second in chunks:
         a, b = (decode(rows).double().sub(center).flatten(1) for rows in (first, second))
         parts.append(torch.cosine_similarity(a, b, dim=1))
     return torch.cat(parts)

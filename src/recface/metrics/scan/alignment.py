@@ -19,17 +19,11 @@ FLAT = 1e-6  # second singular value of the landmarks over the first, below whic
 
 @dataclass(frozen=True)
 class Similarity:
-    """The map x -> scale * rotation @ x + translation; the rotation is proper, so it never reflects.
+    """The map x -> scale * rotation @ x + translation; the rotation is proper, so it never reflects."""
 
-    Attributes:
-        scale: Positive.
-        rotation: (3, 3), determinant +1.
-        translation: (3,).
-    """
-
-    scale: float = 1.0
-    rotation: np.ndarray = field(default_factory=lambda: np.eye(3))
-    translation: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    scale: float = 1.0  # positive
+    rotation: np.ndarray = field(default_factory=lambda: np.eye(3))  # (3, 3), determinant +1
+    translation: np.ndarray = field(default_factory=lambda: np.zeros(3))  # (3,)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Moves (..., 3) points."""
@@ -52,12 +46,9 @@ def procrustes(source: np.ndarray, target: np.ndarray, *, with_scale: bool) -> S
     scale it is Kabsch 1976, whose rotation is the same. Public NoW code allows a reflection here; ours never reflects.
 
     Args:
-        source: (P, 3), P at least 3.
-        target: (P, 3), in correspondence.
+        source: (N, 3), N at least 3.
+        target: (N, 3), in correspondence.
         with_scale: Whether the size is fitted too; else it is kept.
-
-    Returns:
-        The transform that moves source onto target.
 
     Raises:
         RecfaceError: For mismatched sizes, values that are not finite, or points on one line, which leave the rotation
@@ -66,7 +57,7 @@ def procrustes(source: np.ndarray, target: np.ndarray, *, with_scale: bool) -> S
     source, target = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if source.ndim != 2 or source.shape[1:] != (3,) or source.shape != target.shape or len(source) < 3:
         raise RecfaceError(
-            f"landmarks {source.shape} cannot be aligned to {target.shape}: expected (P, 3) and (P, 3), P at least 3"
+            f"landmarks {source.shape} cannot be aligned to {target.shape}: expected (N, 3) and (N, 3), N at least 3"
         )
     for name, points in (("to align", source), ("to align to", target)):
         if not np.isfinite(points).all():
@@ -82,17 +73,9 @@ def procrustes(source: np.ndarray, target: np.ndarray, *, with_scale: bool) -> S
 
 
 def sphere_crop(points: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
-    """Points inside a sphere, its surface included.
+    """(N,) bool of points (N, 3) mm inside a sphere, its surface included; the center (3,) is such as the nose's tip.
 
     Source: the crops of NoW and of MICC (methods.md, "Evaluation protocols"): Euclidean, not geodesic.
-
-    Args:
-        points: (N, 3).
-        center: (3,), such as the tip of the nose.
-        radius: In the unit of the points.
-
-    Returns:
-        (N,) bool.
 
     Raises:
         RecfaceError: Where no point is inside.
@@ -106,28 +89,20 @@ def sphere_crop(points: np.ndarray, center: np.ndarray, radius: float) -> np.nda
     return inside
 
 
-TOUCHING = (
-    1e-6  # mm; nearer than this, the direction to the mesh is rounding, and the triangle's normal takes its place
-)
+TOUCHING = 1e-6
+"""mm; nearer than this, the direction to the mesh is rounding, and the triangle's normal takes its place."""
 SAMPLES = 10_000
 """Scan points that an alignment looks at; ours. All points are measured afterwards."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Result of ICP.
+    """Result of ICP."""
 
-    Attributes:
-        transform: Moves the mesh onto the scan.
-        rms: Root mean square distance in mm of the points that counted.
-        iterations: Steps tried.
-        converged: Whether it ended because it stood still, not because the iterations ran out.
-    """
-
-    transform: Similarity
-    rms: float
-    iterations: int
-    converged: bool
+    transform: Similarity  # moves the mesh onto the scan
+    rms: float  # root mean square distance in mm of the points that counted
+    iterations: int  # steps tried
+    converged: bool  # whether it ended because it stood still, not because the iterations ran out
 
 
 @dataclass(frozen=True)
@@ -243,7 +218,7 @@ STEPS, STILL = 100, 1e-6
 
 
 def overall_alignment(source: np.ndarray, target: np.ndarray) -> Similarity:
-    """Similarity by keypoints (P, 3): rotation by least squares, scale by the sums of absolute coordinates (REALY)."""
+    """Similarity by keypoints (N, 3): rotation by least squares, scale by the sums of absolute coordinates (REALY)."""
     rotation = procrustes(source, target, with_scale=False).rotation
     turned, center = (source - source.mean(axis=0)) @ rotation.T, target.mean(axis=0)
     scale = float(np.abs(target - center).sum() / np.abs(turned).sum())
@@ -258,13 +233,10 @@ def regional_alignment(
     Args:
         mesh: The predicted mesh.
         region: (R, 3) of the scan.
-        source: (P, 3) keypoints of the mesh.
-        target: (P, 3) of the scan.
+        source: (N, 3) keypoints of the mesh.
+        target: (N, 3) of the scan.
         start: Moves the mesh onto the scan roughly; its scale stays.
         share: What all keypoints weigh together, where the region weighs 1.
-
-    Returns:
-        The map from the mesh's frame to the scan's.
     """
     often, before, motion = int(share * len(region) / len(target)), 0.0, start
     wanted = np.vstack([region, *[target] * often])
@@ -297,13 +269,10 @@ def corresponding_error(
     Source: Chai et al. 2022 (REALY), "bidirectional" evaluation, by its public code.
 
     Args:
-        vertices: (R, 3) of the scan's region.
+        vertices: (R, 3) of the scan's region; the error is in their unit.
         triangles: (F, 3).
         mesh: The predicted mesh, aligned with the region.
-        keypoints: (P, 3) of the scan and of the prediction, or None.
-
-    Returns:
-        In the unit of the vertices.
+        keypoints: (N, 3) of the scan and of the prediction, or None.
     """
     led = None
     if keypoints is not None:

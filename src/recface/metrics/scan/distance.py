@@ -20,22 +20,18 @@ import numpy as np
 from recface.errors import RecfaceError
 from recface.metrics.scan.files import require_points
 
+EDGES = [[1, 2], [2, 0], [0, 1]]
+"""Corners of a triangle's edges, each opposite to the corner of its number."""
 ON_EDGE = 1e-7  # barycentric weight below which a point lies on the opposite edge
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Points of a mesh that are nearest to N points.
+    """Points of a mesh that are nearest to N points."""
 
-    Attributes:
-        distance: (N,) unsigned, in the unit of the mesh.
-        point: (N, 3) nearest points on the mesh.
-        triangle: (N,) triangles that they lie on.
-    """
-
-    distance: np.ndarray
-    point: np.ndarray
-    triangle: np.ndarray
+    distance: np.ndarray  # (N,) unsigned, in the unit of the mesh
+    point: np.ndarray  # (N, 3) nearest points on the mesh
+    triangle: np.ndarray  # (N,) triangles that they lie on
 
 
 class SearchMesh:
@@ -88,44 +84,28 @@ class SearchMesh:
         """(F, 3) bool: the edge opposite to corner c belongs to this triangle alone."""
         # Texture seams double vertices without opening the surface.
         _, same = np.unique(self.vertices, axis=0, return_inverse=True)
-        edges = np.sort(same.reshape(-1)[self.triangles][:, [[1, 2], [2, 0], [0, 1]]], axis=2).reshape(-1, 2)
+        edges = np.sort(same.reshape(-1)[self.triangles][:, EDGES], axis=2).reshape(-1, 2)
         _, edge, count = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
         return (count[edge.reshape(-1)] == 1).reshape(-1, 3)
 
     @cached_property
     def _rim(self) -> np.ndarray:
         """(V,) bool: vertices at the end of an open edge."""
-        rim = np.zeros(len(self.vertices), dtype=bool)
-        for corner in range(3):
-            ends = np.delete(self.triangles, corner, axis=1)[self._open_edges[:, corner]]
-            rim[ends] = True
-        return rim
+        ends = self.triangles[:, EDGES][self._open_edges]
+        return np.isin(np.arange(len(self.vertices)), ends)
 
     def on_rim(self, nearest: Nearest) -> np.ndarray:
         """(N,) bool: the nearest point lies on an open edge, so the mesh ends before it reaches the scan point."""
         corners = self.triangles[nearest.triangle]
-        weights = igl.barycentric_coordinates(
-            nearest.point, *(np.ascontiguousarray(self.vertices[corners[:, corner]]) for corner in range(3))
-        )
-        off = weights < ON_EDGE
-        at_corner = weights > 1 - ON_EDGE
-        return (off & self._open_edges[nearest.triangle]).any(axis=1) | (at_corner & self._rim[corners]).any(axis=1)
+        weights = igl.barycentric_coordinates(nearest.point, *(self.vertices[corner] for corner in corners.T))
+        on_edge = (weights < ON_EDGE) & self._open_edges[nearest.triangle]
+        at_corner = (weights > 1 - ON_EDGE) & self._rim[corners]
+        return (on_edge | at_corner).any(axis=1)
 
 
 def scan_to_mesh(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Exact unsigned distance of every scan point to a triangle mesh.
+    """Exact unsigned distances (N,) of scan points (N, 3) to a triangle mesh, in their unit; mesh as `SearchMesh`.
 
     Source: the distance of NoW (methods.md, "Evaluation protocols").
-
-    Args:
-        points: (N, 3) of the scan.
-        vertices: (V, 3) of the mesh, in the same unit.
-        triangles: (F, 3).
-
-    Returns:
-        (N,) float64 in that unit.
-
-    Raises:
-        RecfaceError: As `SearchMesh`.
     """
     return SearchMesh(vertices, triangles).nearest(points).distance

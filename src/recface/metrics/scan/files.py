@@ -41,29 +41,22 @@ def require_face(points: np.ndarray, name: str) -> None:
 
 @dataclass(frozen=True)
 class Scan:
-    """A raw scan or a registered mesh.
+    """A raw scan or a registered mesh."""
 
-    Attributes:
-        vertices: (N, 3) float64, mm.
-        triangles: (F, 3), or None for a point cloud.
-    """
-
-    vertices: np.ndarray
-    triangles: np.ndarray | None = None
+    vertices: np.ndarray  # (N, 3) float64, mm
+    triangles: np.ndarray | None = None  # (F, 3), or None for a point cloud
 
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:80]
+def _why(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return f"not readable ({' '.join(str(error).split())[:80]})"
 
 
 def read_scan(path: Path) -> Scan:
     """Reads vertices and triangles in the order of the file.
 
-    Args:
-        path: `.npz` with `vertices` (N, 3) and, if there are any, `triangles` (F, 3) counted from 0; or `.obj`, `.ply`.
-
-    Returns:
-        The scan.
+    The file is `.npz` with `vertices` (N, 3) and, if there are any, `triangles` (F, 3) counted from 0; `.obj`; `.ply`.
 
     Raises:
         RecfaceError: For a missing or unreadable file, no vertices, values that are not finite, or another unit
@@ -77,14 +70,11 @@ def read_scan(path: Path) -> Scan:
 
 
 def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:
-    """Reads named points.
+    """Reads named points (N, 3), in the order of the N names.
 
     Args:
         path: A CSV with columns name, x, y, z in mm, in the frame of the scan; more names than asked for are fine.
         names: The landmarks to take.
-
-    Returns:
-        (P, 3) in the order of `names`.
 
     Raises:
         RecfaceError: For a missing or unreadable file, a missing, doubled or not finite landmark; its name and row are
@@ -94,8 +84,7 @@ def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:
         table = pd.read_csv(path)
         table.columns = [str(column).strip() for column in table.columns]
     except (OSError, ValueError) as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else f"not a readable CSV ({_short(error)})"
-        raise RecfaceError(f"{path}: {what}; expected landmarks with columns name,x,y,z") from None
+        raise RecfaceError(f"{path}: {_why(error)}; expected landmarks in a CSV with columns name,x,y,z") from None
     if missing := [column for column in ("name", "x", "y", "z") if column not in table]:
         raise RecfaceError(f"{path}: no column {missing[0]!r}; expected landmarks with columns name,x,y,z")
     table["name"] = table["name"].astype(str).str.strip()
@@ -113,32 +102,27 @@ def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Reads an array of numbers from `.npy`.
+    """Reads an array from `.npy`, or (N,) integers, one a line, from `.txt`.
 
     Raises:
         RecfaceError: For a missing or unreadable file.
     """
     try:
-        return np.load(path, allow_pickle=False)
+        return np.loadtxt(path, np.int64, ndmin=1) if path.suffix == ".txt" else np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({_short(error)})"
-        raise RecfaceError(f"{path}: {what}; expected an array in .npy") from None
+        expected = "vertex numbers, one a line" if path.suffix == ".txt" else "an array in .npy"
+        raise RecfaceError(f"{path}: {_why(error)}; expected {expected}") from None
 
 
 def read_rows(path: Path, count: int) -> np.ndarray:
-    """Reads which of `count` vertices a region holds.
+    """Reads which of a scan's `count` vertices a region holds: (R,) int64 vertex numbers, ascending.
 
-    Args:
-        path: `.npy` with (count,) booleans or with vertex numbers, or `.txt` with vertex numbers, counted from 0.
-        count: Vertices of the scan.
-
-    Returns:
-        (R,) int64 vertex numbers, ascending.
+    The file is `.npy` with (count,) booleans or with vertex numbers, or `.txt` with vertex numbers, counted from 0.
 
     Raises:
         RecfaceError: For a missing or unreadable file, a mask of another length, an unknown vertex, or an empty region.
     """
-    values = read_array(path) if path.suffix == ".npy" else _read_numbers(path)
+    values = read_array(path)
     if values.ndim != 1 or values.dtype.kind not in "biu":
         raise RecfaceError(f"{path}: holds {values.dtype} {values.shape}; expected booleans or integers in one row")
     if values.dtype == bool:
@@ -151,11 +135,3 @@ def read_rows(path: Path, count: int) -> np.ndarray:
     if not len(values):
         raise RecfaceError(f"{path}: the region is empty; give at least one vertex")
     return np.unique(values).astype(np.int64)
-
-
-def _read_numbers(path: Path) -> np.ndarray:
-    try:
-        return np.loadtxt(path, dtype=np.int64, ndmin=1)
-    except (OSError, ValueError) as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({_short(error)})"
-        raise RecfaceError(f"{path}: {what}; expected vertex numbers, one a line") from None

@@ -19,40 +19,25 @@ FREE = 4
 
 @dataclass(frozen=True)
 class Stage:
-    """One stiffness of the schedule.
+    """One stiffness of the schedule."""
 
-    Attributes:
-        stiffness: Weight of the difference between neighbours' affine maps.
-        weights: (4,) of that difference's parts: those of x, y, z, and the translation.
-        tolerance: Change of all affine maps, as a Frobenius norm, at which the stage ends.
-        steps: At most so many.
-        points: Whether nearest points pull; else keypoints alone.
-    """
-
-    stiffness: float
+    stiffness: float  # weight of the difference between neighbours' affine maps
     weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
-    tolerance: float = 1.0
-    steps: int = 100
-    points: bool = True
+    """(4,) of that difference's parts: those of x, y, z, and the translation."""
+    tolerance: float = 1.0  # change of all affine maps, as a Frobenius norm, at which the stage ends
+    steps: int = 100  # at most so many
+    points: bool = True  # whether nearest points pull; else keypoints alone
 
 
 @dataclass(frozen=True)
 class Keypoints:
-    """Vertices that are to come to known places.
+    """Vertices that are to come to known places."""
 
-    Attributes:
-        rows: (P,) of the mesh; of a row that is there twice, the last counts.
-        target: (P, 3).
-        first: Weight in the first step.
-        later: Weight in the second step, times `decay`; with each further step it falls by `decay` again.
-        decay: In (0, 1].
-    """
-
-    rows: np.ndarray
-    target: np.ndarray
-    first: float
-    later: float
-    decay: float
+    rows: np.ndarray  # (N,) of the mesh; of a row that is there twice, the last counts
+    target: np.ndarray  # (N, 3)
+    first: float  # weight in the first step
+    later: float  # weight in the second step, times `decay`; with each further step it falls by `decay` again
+    decay: float  # in (0, 1]
 
 
 def bend(
