@@ -8,18 +8,12 @@ import pytest
 import torch
 
 from recface.cli.program import main
-from recface.metrics import evaluate_shapes, protocol_ids, shape_errors
+from recface.metrics import CONDITION_PROTOCOLS, MeasuredShapes, protocol_ids, shape_errors
 from recface.metrics.functional import control_auc
-from recface.metrics.influence import measure
-from recface.metrics.readers.predictions import Region
-from recface.results.backfill import measured_again
-from recface.results.recompute import compare_runs, read_test_set, rounding_bound
+from recface.results.recompute import compare_runs, rounding_bound
 from recface.results.records import find_records
-from recface.tracking.archive import archive, read_arrays, reduce_predictions
-from recface.tracking.record import new_record, read_record, write_record
-
-SCIKIT = ("silhouette", "calinski_harabasz", "davies_bouldin")
-UNWEIGHTED = ("_tar", *(f"{name}_param" for name in SCIKIT), *(f"{name}_geometry" for name in SCIKIT))
+from recface.tracking.archive import archive
+from recface.tracking.record import new_record, write_record
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +38,28 @@ def finished(tmp_path, geometry, monkeypatch, cache_dir):
     yaw, expression = torch.rand(120, generator=random), torch.rand(120, generator=random)
     nme = 2 + torch.rand(120, generator=random)
     group = torch.arange(120) % 4
-    metrics = evaluate_shapes(
+    measured = MeasuredShapes(
         predicted,
         identity,
+        geometry.sigma,
         geometry.basis,
         geometry.mean,
-        geometry.sigma,
         true,
         yaw_abs=yaw,
         expression_norm=expression,
-    )
-    metrics |= {"nme": float(nme.mean())}
+        nme=nme,
+    ).checked()
+    metrics = {key: float(value) for key, value in measured.metrics().items()}
+    turned = {key: float(value) for key, value in measured.under({"light": yaw > 0.6}).items()}
     metrics["control_albedo_auc"] = float(control_auc(predicted, identity, group, geometry.basis, "albedo"))
     folder = tmp_path / "runs" / "sir" / "abc" / "seed=0"
     config = {"face_model": {"name": "makehuman", "path": None}}
     record = new_record("sir", "abc", 0, config, data_manifest="photos")
-    record.state, record.metrics = "finished", {"benchmark": metrics}
-    record.protocols = {"benchmark": protocol_ids(metrics)}
+    record.state, record.metrics = "finished", {"benchmark": metrics, "conditions": turned}
+    record.protocols = {
+        "benchmark": protocol_ids(metrics),
+        "conditions": {key: CONDITION_PROTOCOLS[key].id for key in turned},
+    }
     write_record(folder / "run.json", record)
     np.savez(
         folder / "predictions.npz",
@@ -72,113 +71,32 @@ def finished(tmp_path, geometry, monkeypatch, cache_dir):
         test_shape_error=shape_errors(predicted, true, geometry.basis, geometry.mean).numpy(),
         test_yaw_abs=yaw.numpy(),
         test_expression_norm=expression.numpy(),
+        condition_light=(yaw > 0.6).numpy(),
         control_albedo_parameters=predicted.numpy(),
         control_albedo_identity=identity.numpy(),
         control_albedo_group=group.numpy(),
         basis_gram=np.eye(modes, dtype=np.float32),
         identity_sigma=geometry.sigma.numpy(),
     )
-    return SimpleNamespace(folder=folder, root=tmp_path, metrics=metrics, geometry=geometry)
+    return SimpleNamespace(folder=folder, root=tmp_path, metrics=metrics, turned=turned)
 
 
 def test_every_metric_comes_out_again(finished) -> None:
     result = compare_runs(find_records(finished.root / "runs", finished.root / "records"))
-    values = result.values["sir/abc/seed=0"]["benchmark"]
-    assert values == pytest.approx(finished.metrics, rel=1e-6)
-    assert set(values) == set(finished.metrics) and not result.skipped
+    values = result.values["sir/abc/seed=0"]
+    assert values["benchmark"] == pytest.approx(finished.metrics, rel=1e-6)
+    assert values["conditions"] == pytest.approx(finished.turned, rel=1e-6)
+    assert set(finished.turned) == {f"light/{key}" for key in ("shape_error_mm", "nme", "geometry_auc")}
+    assert not result.skipped
     assert not any(item.off for item in result.comparisons.values())
 
 
 def test_an_archived_copy_agrees_within_rounding(finished) -> None:
     archive(finished.folder, finished.root / "records")
     result = compare_runs(find_records(finished.root / "none", finished.root / "records"))
-    assert len(result.comparisons) == len(finished.metrics)
+    assert len(result.comparisons) == len(finished.metrics) + len(finished.turned)
     assert not any(item.off for item in result.comparisons.values())
     assert any(item.largest > rounding_bound(item.metric, 0, "float32") for item in result.comparisons.values())
-
-
-@pytest.fixture
-def archived(finished):
-    """Its archived record, beside one of the same photos that says which are under a condition."""
-    archive(finished.folder, finished.root / "records")
-    for seed, manifest in ((1, "photos"), (2, "others")):
-        folder = finished.folder.with_name(f"seed={seed}")
-        record = read_record(finished.folder)
-        record.seed, record.data_manifest = seed, manifest
-        write_record(folder / "run.json", record)
-        with np.load(finished.folder / "predictions.npz") as stored:
-            arrays = dict(stored)
-        if seed == 1:
-            arrays["condition_light"] = arrays["test_yaw_abs"] > 0.6
-        np.savez(folder / "predictions.npz", **arrays)
-        archive(folder, finished.root / "records")
-    return finished.root / "records"
-
-
-def test_old_records_are_completed(archived, finished, capsys) -> None:
-    before = {path.stem: json.loads(path.read_text()) for path in archived.glob("*.json")}
-    arguments = ["evaluate", "--all", "--runs", "none", "--records", str(archived)]
-    assert main([*arguments, "--write"]) == 0
-    assert capsys.readouterr().out.count("completed: ") == 3
-    entries = {entry.record.seed: entry for entry in find_records("none", archived)}
-    arrays = {seed: read_arrays(entry.predictions) for seed, entry in entries.items()}
-    for seed, entry in entries.items():
-        content, old = json.loads(entry.path.read_text()), before[entry.path.stem]
-        added = content["metrics"].pop("conditions", {}), content["protocols"].pop("conditions", {})
-        assert content == old
-        expected = set() if seed == 2 else {f"light/{key}" for key in ("shape_error_mm", "nme", "geometry_auc")}
-        assert set(added[0]) == set(added[1]) == expected
-        names = arrays[seed]["influence_test_metrics"].tolist()
-        influenced = {name for name in finished.metrics if not name.endswith(UNWEIGHTED) and "control" not in name}
-        assert {name.removeprefix("benchmark/") for name in names if "benchmark" in name} == influenced
-        assert arrays[seed]["influence_test"].dtype == np.float16
-        assert arrays[seed]["influence_control_albedo_metrics"].tolist() == ["benchmark/control_albedo_auc"]
-    # What is stored are the influences that the run itself would have stored.
-    exact = run_influences(finished)
-    for name, row in zip(names, arrays[2]["influence_test"].astype(float), strict=True):
-        scale = float(exact[name].abs().max())
-        np.testing.assert_allclose(row, exact[name], atol=0.02 * scale + 1e-6, err_msg=name)
-    assert main([*arguments, "--write"]) == 0
-    assert "left: 3 x records that hold them already" in capsys.readouterr().out
-    assert main(arguments) == 0
-    assert "all metrics agree" in capsys.readouterr().out
-
-
-def run_influences(finished) -> dict[str, torch.Tensor]:
-    with np.load(finished.folder / "predictions.npz") as stored:
-        arrays = dict(stored)
-    shapes = read_test_set(arrays, finished.geometry.basis, finished.geometry.sigma, finished.geometry.mean.numpy())
-    return {f"benchmark/{key}": value for key, value in measure(shapes.metrics, 24)[1].items()}
-
-
-def test_leading_modes_and_lost_models_get_what_they_determine(archived, finished) -> None:
-    """Metrics in which each mode counts alike need all modes; those by mean distance need the face model."""
-    with np.load(finished.folder / "predictions.npz") as stored:
-        whole = dict(stored)
-    basis, sigma = finished.geometry.basis, finished.geometry.sigma
-    flat = basis.flatten(0, 1)
-    whole["basis_gram"] = (flat.T @ flat / len(basis)).numpy()
-    region = Region("", np.ones(len(basis), bool), basis.numpy(), finished.geometry.mean.numpy(), sigma.numpy())
-    recorded = {"benchmark": finished.metrics}
-    _, found = measured_again(whole, {}, region, recorded)
-    everything = dict(zip(found["influence_test_metrics"].tolist(), found["influence_test"], strict=True))
-    leading = reduce_predictions(whole, 16_000)
-    assert 5 < int(leading["modes_kept"]) < int(leading["modes_total"])
-    _, found = measured_again(leading, {}, region, recorded)
-    assert everything.keys() - set(found["influence_test_metrics"]) == {
-        "benchmark/prior_kl",
-        "benchmark/param_energy",
-        "benchmark/nmcd_param",
-        "benchmark/sir_decoded",
-        "benchmark/rank1_decoded",
-    }
-    _, found = measured_again(whole, {}, None, recorded)
-    kept = dict(zip(found["influence_test_metrics"].tolist(), found["influence_test"], strict=True))
-    against_truth = ("mean_face_error_mm", "sir", "rank1", "truth_cosine", "geometry_auc", "geometry_acc")
-    assert everything.keys() - kept.keys() == {f"benchmark/{key}" for key in against_truth}
-    for name, row in kept.items():  # distances by the Gram matrix are those of the shapes
-        np.testing.assert_allclose(row, everything[name], rtol=1e-3, atol=1e-4, err_msg=name)
-    assert not [name for name in found if "control" in name]
 
 
 def test_a_record_that_says_otherwise_is_reported(finished, capsys) -> None:

@@ -11,7 +11,8 @@ from recface.errors import RecfaceError
 from recface.face_model import load, save
 from recface.face_model.npz import LEARNED_FILE
 from recface.metrics.protocols import BENCHMARKS
-from recface.results.recompute import compare_runs, read_run, run_model
+from recface.results.evaluate import read_run, run_model
+from recface.results.recompute import compare_runs
 from recface.results.records import find_records
 from recface.run.experiment import run_experiment
 from recface.settings.compose import compose_config
@@ -91,7 +92,10 @@ def test_a_copy_without_the_model_is_left_out_with_the_reason(learned, tmp_path,
     code, content, said = computed(tmp_path, capsys)
     assert code == 1 and "no run could be recomputed" in said
     assert content["values"] == {} and content["comparisons"] == []
-    assert f"not compared: 1 x runs of which the run's own face model is not there ({LEARNED_FILE}" in said
+    assert (
+        f"not compared: 1 x runs whose face model cannot be had: the run's own face model is not there ({LEARNED_FILE}"
+        in said
+    )
 
 
 def test_a_run_whose_model_was_deleted_is_left_out_too(copied, tmp_path) -> None:

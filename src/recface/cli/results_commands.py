@@ -63,7 +63,6 @@ def tables(options: argparse.Namespace) -> None:
 
 @command(
     "evaluate",
-    flag("--write", "with --all: complete archived records with influences and conditions"),
     flag("--markdown", "with --list: the table of docs/protocols.md"),
     argument("--protocol", metavar="ID", help="such as lfw-10fold-cos/v1"),
     path("--data", "MANIFEST", "CSV, pair list, or folder; a run needs none"),
@@ -109,18 +108,7 @@ def _recompute(options: argparse.Namespace) -> None:
     if not entries:
         raise RecfaceError(f"no runs in {options.runs} or {options.records}; `recface run +experiment=sir` makes one")
     name, path = split_model(options.face_model) if options.face_model else ("", None)
-    paths = {name: path} if path else None
-    if options.write:
-        from recface.results.backfill import backfill
-
-        written, skipped = backfill(entries, paths)
-        print(
-            "\n".join(
-                [*(f"completed: {stem}" for stem in written), *(f"left: {n} x {why}" for why, n in skipped.items())]
-            )
-        )
-        return
-    result = compare_runs(entries, paths)
+    result = compare_runs(entries, {name: path} if path else None)
     _print_comparisons(result)
     off = [item for item in result.comparisons.values() if item.off]
     if options.json:

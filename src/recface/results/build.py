@@ -16,19 +16,21 @@ from recface.results.pages import to_index, to_published
 from recface.results.records import Entry, download_records, find_records
 from recface.results.selection import select_runs
 from recface.results.spec import TableSpec, read_specs
-from recface.results.table import Table, build
+from recface.results.table import build
 from recface.results.writers import to_csv, to_differences_csv, to_long_csv, to_tex
 from recface.tracking import archive
 from recface.tracking.atomic import write_bytes
 from recface.versions import BASELINES_VERSION, SCAN_VERSION, SHAPE_MODEL_VERSION, VERSIONS
 
-CURRENT = {
-    **VERSIONS,
-    "baselines": BASELINES_VERSION,
-    "scan": SCAN_VERSION,
-    "shape_model": SHAPE_MODEL_VERSION,
-}
+CURRENT = {**VERSIONS, "baselines": BASELINES_VERSION, "scan": SCAN_VERSION, "shape_model": SHAPE_MODEL_VERSION}
 """Version keys of this code; records that carry others are outdated."""
+WRITERS = {
+    "md": to_markdown,
+    "csv": to_csv,
+    "tex": to_tex,
+    "long.csv": to_long_csv,
+    "differences.csv": to_differences_csv,
+}
 _PROVENANCE = ("Provenance:", "% Provenance:")
 
 
@@ -39,7 +41,7 @@ def render(
     with_figures: bool = True,
     current: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """Make every file of results/ from the records.
+    """Make every file of results/ from the records: content by file name.
 
     Args:
         configs: Folder of table YAMLs.
@@ -47,9 +49,6 @@ def render(
         results: Folder of results, whose records/ holds the archived records.
         with_figures: Whether to draw.
         current: Version keys; by default this code's.
-
-    Returns:
-        Content by file name.
 
     Raises:
         RecfaceError: A table YAML is wrong or missing, a record cannot be read, or protocols disagree.
@@ -66,20 +65,14 @@ def _render(
     current: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    tables: list[Table] = []
-    for spec in specs:
-        table = build(spec, entries, CURRENT if current is None else current)
-        if spec.experiment is not None and not table.blocks:
-            continue  # nothing was evaluated: a table of one program's records has no page until it ran
-        tables.append(table)
-        files[f"{spec.name}.md"] = to_markdown(table).encode()
-        files[f"{spec.name}.csv"] = to_csv(table).encode()
-        files[f"{spec.name}.tex"] = to_tex(table).encode()
-        files[f"{spec.name}.long.csv"] = to_long_csv(table).encode()
-        files[f"{spec.name}.differences.csv"] = to_differences_csv(table).encode()
+    tables = [build(spec, entries, CURRENT if current is None else current) for spec in specs]
+    # A table of one program's records has no page until that ran.
+    tables = [table for table in tables if table.spec.experiment is None or table.blocks]
+    for table in tables:
+        files |= {f"{table.spec.name}.{end}": write(table).encode() for end, write in WRITERS.items()}
         picture = draw(table) if with_figures else None
         if picture is not None:
-            files[f"{spec.name}.png"] = picture
+            files[f"{table.spec.name}.png"] = picture
     if cards := read_cards(Path(configs).resolve().parents[1] / "external"):
         files["published.md"] = to_published(cards).encode()
     pages = {table.spec.name: files[f"{table.spec.name}.md"].decode() for table in tables}
@@ -88,11 +81,7 @@ def _render(
 
 
 def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> list[Path]:
-    """Archive the runs that tables take into results/records/, and write every file of results/; see `render`.
-
-    Returns:
-        Paths of all tables and figures, changed or not.
-    """
+    """Archive the runs that tables take, write every file of results/ (see `render`), and return all their paths."""
     entries = find_records(runs, Path(results) / "records")
     specs = read_specs(configs, entries)
     used = {entry.path for entry in _used(specs, entries)}
@@ -101,10 +90,7 @@ def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> 
 
 
 def write_tables_from_wandb(configs: str | Path, project: str, results: str | Path) -> list[Path]:
-    """Write every file of results/ from a W&B project (ENTITY/PROJECT) alone, and keep the records that tables take.
-
-    Returns:
-        Paths of all tables and figures.
+    """As `write_tables`, from a W&B project (ENTITY/PROJECT) alone, whose records that tables take are kept.
 
     Raises:
         RecfaceError: As `render`, and where the project cannot be read.

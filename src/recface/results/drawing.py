@@ -17,14 +17,7 @@ SMOOTHED = 5  # points that a curve averages over
 
 
 def draw(table: Table) -> bytes | None:
-    """Draw the picture that the table's YAML asks for.
-
-    Args:
-        table: Filled table.
-
-    Returns:
-        A PNG whose description is the table's provenance; None where there is nothing to draw.
-    """
+    """A PNG that the table's YAML asks for, its description the table's provenance; None with nothing to draw."""
     rows, description = panels(table), f"Provenance: {table.provenance}"
     if not rows:
         return None
@@ -34,13 +27,10 @@ def draw(table: Table) -> bytes | None:
 def panels(table: Table) -> list[list[Panel]]:
     """Rows of panels of a table's picture; [] where there is nothing to draw."""
     figure = table.spec.figure
-    if figure.x and figure.y:
-        return _row(scatter_panels(table))
-    return curve_panels(table) if figure.curves else _row(line_panels(table)) if figure.lines else []
-
-
-def _row(found: list[Panel]) -> list[list[Panel]]:
-    return [found] if found else []
+    if figure.curves:
+        return curve_panels(table)
+    row = scatter_panels(table) if figure.x and figure.y else line_panels(table) if figure.lines else []
+    return [row] if row else []
 
 
 def scatter_panels(table: Table) -> list[Panel]:
@@ -67,31 +57,20 @@ def curve_panels(table: Table) -> list[list[Panel]]:
     """Losses and the cosine of their gradients along training, a row of panels a block whose runs stored them."""
     rows = []
     for block in table.blocks:
-        curves = block_curves(block)
+        curves, row = block_curves(block), []
         titles = enumerate(table.spec.titles().items())
         shown = [(index, title, curves[experiment]) for index, (experiment, title) in titles if experiment in curves]
+        for name, label in CURVES.items():
+            series = [Series(title, index, found["steps"], found[name]) for index, title, found in shown]
+            level = (None, 0.0) if name == "conflict_cosine" else None
+            row.append(Panel(block.block.name, "step of stage 2", label, series, level))
         if shown:
-            rows.append(
-                [
-                    Panel(
-                        block.block.name,
-                        "step of stage 2",
-                        label,
-                        [Series(title, index, found["steps"], found[name]) for index, title, found in shown],
-                        (None, 0.0) if name == "conflict_cosine" else None,
-                    )
-                    for name, label in CURVES.items()
-                ]
-            )
+            rows.append(row)
     return rows
 
 
 def block_curves(block: BlockTable) -> dict[str, dict[str, np.ndarray]]:
-    """Smoothed curves of a block's rows.
-
-    Returns:
-        Experiment to "steps" (T,) and the names of `CURVES`, each (seeds, T); without those whose seeds stored none.
-    """
+    """Smoothed curves by experiment: "steps" (T,), and (seeds, T) for each of `CURVES`; without those never stored."""
     result = {}
     for experiment, found in block.runs.finished.items():
         stored = [curves for _, entry in sorted(found.items()) if (curves := _smoothed(entry))]

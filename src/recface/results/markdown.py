@@ -21,17 +21,11 @@ NARROWER = {SEEDS: " t", PEOPLE: " one seed"}
 
 @dataclass(frozen=True)
 class Symbol:
-    """A mark.
+    """A mark."""
 
-    Attributes:
-        mark: As it is printed.
-        pattern: Regular expression that finds it on a page.
-        meaning: What a reader should know.
-    """
-
-    mark: str
-    pattern: str
-    meaning: str
+    mark: str  # as it is printed
+    pattern: str  # regular expression that finds it on a page
+    meaning: str  # what a reader should know
 
 
 SYMBOLS = (
@@ -129,18 +123,12 @@ def p_value(p: float | None) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """Write the whole table.
-
-    Args:
-        table: Filled table.
-
-    Returns:
-        Markdown text; only its line that begins with "Provenance:" changes when the same results are made again.
-    """
+    """The whole page; only its line that begins with "Provenance:" changes when the same results are made again."""
     parts = [f"# {table.spec.title}"]
     for block in table.blocks:
         parts.append(f"## {block.block.title or block.block.name} (`{block.block.name}`)")
-        parts.append(_values(table, block) if block.cells else no_runs(block))
+        todo = f": `{block.block.command}`" if block.block.command else "."
+        parts.append(_values(table, block) if block.cells else "No finished runs" + todo)
         for lines in (_findings(table, block), [f"- {note}" for note in block.runs.notes]):
             parts += ["\n".join(lines)] if lines else []
     statistics = [part for block in table.blocks for part in _statistics(table, block)]
@@ -152,11 +140,6 @@ def to_markdown(table: Table) -> str:
     notes += ["\n".join(symbols)] if symbols else []
     parts += ["## How to read this page", *notes] if notes else []
     return "\n\n".join([*parts, f"Provenance: {table.provenance}"]) + "\n"
-
-
-def no_runs(block: BlockTable) -> str:
-    """What stands in place of a block without any value."""
-    return "No finished runs" + (f": `{block.block.command}`" if block.block.command else ".")
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -19,15 +19,12 @@ FILES = """\
 
 
 def to_index(tables: Sequence[Table], pages: Mapping[str, str], published: bool = False) -> str:
-    """Write README.md of results/.
+    """README.md of results/; its lines that begin with "Provenance:" change when the same results are made again.
 
     Args:
         tables: Filled tables, in the order in which they are listed.
         pages: Name of a table to its Markdown page.
         published: Whether there is a page of published numbers.
-
-    Returns:
-        Markdown; its lines that begin with "Provenance:" change when the same results are made again.
     """
     parts = [
         "# Results",
@@ -75,14 +72,7 @@ def published_columns(cards: Sequence[Card]) -> dict[str, dict[str, dict[str, Nu
 
 
 def to_published(cards: Sequence[Card]) -> str:
-    """Write published.md: a table for each protocol, best first, then what the methods are.
-
-    Args:
-        cards: From `baselines.cards.read_cards`.
-
-    Returns:
-        Markdown text.
-    """
+    """published.md from `baselines.cards.read_cards`: a table for each protocol, best first; then the methods."""
     parts = [
         "# Published numbers, for orientation",
         "Others measured them, each under the protocol of its heading, on data that this suite does not hold. "

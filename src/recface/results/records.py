@@ -26,19 +26,12 @@ Influence = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Entry:
-    """A record, and where its predictions are.
-
-    Attributes:
-        record: The record.
-        path: Its file.
-        predictions: npz with the predictions; None where there is none.
-        archived: Whether results/records/ holds this very run.
-    """
+    """A record, and where its predictions are."""
 
     record: RunRecord
     path: Path
-    predictions: Path | None = None
-    archived: bool = False
+    predictions: Path | None = None  # npz with the predictions; None where there is none
+    archived: bool = False  # whether results/records/ holds this very run
 
     def value(self, block: str, metric: str) -> float | None:
         """A recorded value; None where the run has none, or none that is finite (a mean face recognises nobody)."""
@@ -97,14 +90,8 @@ def find_records(runs: str | Path, records: str | Path) -> list[Entry]:
     """Find every record; one in runs/ wins over the archived one of the same experiment, hash and seed.
 
     Only `runs/<experiment>/<hash>/seed=<n>/run.json` counts, so that runs kept deeper (smoke runs) stay apart. A run
-    that is not finished does not hide its finished, archived form.
-
-    Args:
-        runs: Folder of runs; may be absent.
-        records: Folder of archived records; may be absent.
-
-    Returns:
-        Entries sorted by experiment, hash, seed.
+    that is not finished does not hide its finished, archived form. Either folder may be absent. Entries are sorted by
+    experiment, hash and seed.
 
     Raises:
         RecfaceError: A record cannot be read.
@@ -139,10 +126,8 @@ def _run_entry(record: RunRecord, path: Path, copy: Path | None) -> Entry:
 def download_records(project: str, records: str | Path) -> int:
     """Download the records, and the reduced predictions, of all runs of a W&B project (ENTITY/PROJECT) into a folder.
 
-    Where several W&B runs hold one experiment, hash and seed, the finished one counts, and of those the newest.
-
-    Returns:
-        Number of records.
+    Where several W&B runs hold one experiment, hash and seed, the finished one counts, and of those the newest. The
+    number of records is returned.
 
     Raises:
         RecfaceError: The project does not exist or does not answer, there is no key, or no run has sent a record.

@@ -14,17 +14,13 @@ from recface.tracking.config_hash import IGNORED, normalised, without
 
 @dataclass
 class BlockRuns:
-    """The runs of one block.
+    """The runs of one block."""
 
-    Attributes:
-        finished: Experiment to seed to entry.
-        notes: What a reader should know: runs that failed, other configs left out, outdated records.
-        outdated: (experiment, seed) of records whose version keys are behind.
-    """
-
-    finished: dict[str, dict[int, Entry]] = field(default_factory=dict)
+    finished: dict[str, dict[int, Entry]] = field(default_factory=dict)  # experiment to seed to entry
     notes: list[str] = field(default_factory=list)
+    """What a reader should know: runs that failed, other configs left out, outdated records."""
     outdated: set[tuple[str, int]] = field(default_factory=set)
+    """(experiment, seed) of records whose version keys are behind."""
 
     def entries(self) -> list[Entry]:
         """All finished entries, in a fixed order."""
@@ -44,15 +40,9 @@ def lookup(config: Mapping[str, Any], key: str) -> Any:
 def select_runs(
     spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] | None = None
 ) -> list[tuple[Block, BlockRuns]]:
-    """Pick the runs of every block of a table; see `select_block`.
+    """Every block of a table with its runs; see `select_block`.
 
-    Args:
-        spec: The table.
-        entries: All records.
-        current: Version keys of the code.
-
-    Returns:
-        Blocks, split ones by configuration (the embedded head's first), with their runs.
+    A block that is split comes once for each configuration, that of the embedded head first.
     """
     entries = list(entries) if spec.experiment is None else _rows_of_records(spec.experiment, entries)
     names = [row.experiment for row in spec.rows]
@@ -113,9 +103,6 @@ def select_block(
         block: With the selectors.
         experiments: Rows of the table, in order.
         current: Version keys of the code; without them the newest record of the block decides what is current.
-
-    Returns:
-        The runs, with notes.
     """
     result = BlockRuns()
     matching = [e for e in entries if all(lookup(e.record.config, k) == v for k, v in block.select.items())]

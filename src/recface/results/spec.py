@@ -114,14 +114,11 @@ def read_specs(configs: str | Path, entries: Iterable[Entry] = ()) -> list[Table
 
 
 def read_spec(path: str | Path, experiments: Sequence[ExperimentRow] | None = None) -> TableSpec:
-    """Read a table YAML.
+    """Read and check a table YAML; rows get their titles and parents, and experiments that name the table a row.
 
     Args:
         path: Such as configs/table/ablation.yaml.
         experiments: All experiments; by default those of configs/experiment.
-
-    Returns:
-        The checked table: rows have their titles and parents, and those of experiments that name the table are added.
 
     Raises:
         RecfaceError: The file is no YAML; a key is unknown, missing or wrong; a parent or a block's column is no row or
@@ -178,12 +175,8 @@ def with_imported(spec: TableSpec, entries: Iterable[Entry]) -> TableSpec:
     titles = {
         entry.record.experiment: str(entry.record.config.get("title", entry.record.experiment))
         for entry in entries
-        if entry.record.state == "finished" and _baseline_method(entry) == "imported"
+        if entry.record.state == "finished" and entry.record.config.get("baselines", {}).get("method") == "imported"
     }
     taken = {row.experiment for row in spec.rows}
     new = [Row(experiment=n, title=t, parent=spec.imported) for n, t in sorted(titles.items()) if n not in taken]
     return spec.model_copy(update={"rows": [*spec.rows, *new]})
-
-
-def _baseline_method(entry: Entry) -> str | None:
-    return entry.record.config.get("baselines", {}).get("method")

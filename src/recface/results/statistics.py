@@ -23,19 +23,12 @@ BOTH, PEOPLE, SEEDS, NEITHER = "seeds and people", "people", "seeds", ""
 
 @dataclass(frozen=True)
 class Result:
-    """A test of "the difference is zero".
+    """A test of "the difference is zero"."""
 
-    Attributes:
-        method: What varies: `BOTH`, `PEOPLE`, `SEEDS`, or `NEITHER` where there is no interval.
-        low: Lower end of the 95% interval.
-        high: Upper end.
-        p: Two-sided p value.
-    """
-
-    method: str = NEITHER
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
+    method: str = NEITHER  # what varies: `BOTH`, `PEOPLE`, `SEEDS`, or `NEITHER` where there is no interval
+    low: float | None = None  # lower end of the 95% interval
+    high: float | None = None  # upper end
+    p: float | None = None  # two-sided p value
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:

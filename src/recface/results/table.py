@@ -31,43 +31,27 @@ archived as float16."""
 
 @dataclass
 class Cell:
-    """One metric of one row.
+    """One metric of one row."""
 
-    Attributes:
-        mean: Over seeds.
-        error: Standard error over seeds, None for one seed.
-        per_seed: Seed to value.
-        best: Whether no other row of the block is better, as far as digits are shown.
-    """
-
-    mean: float
-    error: float | None
-    per_seed: dict[int, float]
-    best: bool = False
+    mean: float  # over seeds
+    error: float | None  # standard error over seeds, None for one seed
+    per_seed: dict[int, float]  # seed to value
+    best: bool = False  # whether no other row of the block is better, as far as digits are shown
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Row minus parent.
+    """Row minus parent."""
 
-    Attributes:
-        value: Mean over the seeds both have, from the records.
-        per_seed: Seed to difference.
-        test: Interval and p value, and by what method.
-        better: Probability that a seed of the row beats a seed of the parent on a person; None where neither direction
-            is better, or with no more than one pair of values.
-        people: People over which `better` is taken; 0 where only the seeds' values are compared.
-        holm: P value corrected over the rows of the column; see `statistics.holm`.
-        family: Number of differences that it was corrected over.
-    """
-
-    value: float
-    per_seed: dict[int, float]
-    test: Result
+    value: float  # mean over the seeds both have, from the records
+    per_seed: dict[int, float]  # seed to difference
+    test: Result  # interval and p value, and by what method
     better: float | None = None
-    people: int = 0
-    holm: float | None = None
-    family: int = 0
+    """Probability that a seed of the row beats a seed of the parent on a person; None where neither direction is
+    better, or with no more than one pair of values."""
+    people: int = 0  # people over which `better` is taken; 0 where only the seeds' values are compared
+    holm: float | None = None  # P value corrected over the rows of the column; see `statistics.holm`
+    family: int = 0  # number of differences that it was corrected over
 
     @property
     def significant(self) -> bool:
@@ -77,54 +61,33 @@ class Difference:
 
 @dataclass
 class BlockTable:
-    """One section.
+    """One section."""
 
-    Attributes:
-        block: What was asked for.
-        columns: Those that have any value here.
-        runs: The runs used.
-        cells: (experiment, metric) to cell; absent where there is no value.
-        differences: (experiment, metric) to the difference to the row's parent.
-        reference: Metric to the mean face's value.
-        protocols: Metric to protocol id.
-    """
-
-    block: Block
-    columns: list[Column]
-    runs: BlockRuns
+    block: Block  # what was asked for
+    columns: list[Column]  # those that have any value here
+    runs: BlockRuns  # the runs used
     cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
+    """(experiment, metric) to cell; absent where there is no value."""
     differences: dict[tuple[str, str], Difference] = field(default_factory=dict)
-    reference: dict[str, float] = field(default_factory=dict)
-    protocols: dict[str, str] = field(default_factory=dict)
+    """(experiment, metric) to the difference to the row's parent."""
+    reference: dict[str, float] = field(default_factory=dict)  # metric to the mean face's value
+    protocols: dict[str, str] = field(default_factory=dict)  # metric to protocol id
 
 
 @dataclass
 class Table:
-    """A whole table.
+    """A whole table."""
 
-    Attributes:
-        spec: What was asked for.
-        blocks: Sections.
-        changes: Experiment to dotted key to (parent's value, own value).
-        provenance: One line: commits, newest record, number and hash of the records used.
-    """
-
-    spec: TableSpec
-    blocks: list[BlockTable]
-    changes: dict[str, Changes]
-    provenance: str
+    spec: TableSpec  # what was asked for
+    blocks: list[BlockTable]  # sections
+    changes: dict[str, Changes]  # experiment to dotted key to (parent's value, own value)
+    provenance: str  # one line: commits, newest record, number and hash of the records used
 
 
 def build(spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] | None = None) -> Table:
-    """Fill a table from records.
+    """Fill a table from all records; rows without runs have no cells.
 
-    Args:
-        spec: The table.
-        entries: All records there are.
-        current: Version keys of the code, to mark outdated records by.
-
-    Returns:
-        The table; rows without runs have no cells.
+    `current` are the version keys of the code, to mark outdated records by.
 
     Raises:
         RecfaceError: Two records of one column name different protocols.

@@ -86,10 +86,7 @@ def to_tex(table: Table) -> str:
         if not block.cells:
             continue
         lines = [
-            [
-                escape(row.title or row.experiment),
-                *(_tex_cell(block, row, column) for column in block.columns),
-            ]
+            [escape(row.title or row.experiment), *(_tex_cell(block, row, column) for column in block.columns)]
             for row in table.spec.rows
         ]
         parts.append(f"% block {block.block.name}")
@@ -98,16 +95,7 @@ def to_tex(table: Table) -> str:
 
 
 def _tabular(titles: Sequence[str], lines: Iterable[Sequence[str]], reference: Sequence[str] = ()) -> list[str]:
-    """Lines of a booktabs tabular.
-
-    Args:
-        titles: Of the columns after the first, in LaTeX.
-        lines: Rows of cells, in LaTeX.
-        reference: One more row, under a rule.
-
-    Returns:
-        Lines of LaTeX.
-    """
+    """A booktabs tabular of cells in LaTeX; titles are of the columns after the first, the reference is a row below."""
 
     def text(cells: Sequence[str]) -> str:
         return " & ".join(cells) + r" \\"

@@ -43,9 +43,6 @@ class Timed:
     """A predictor that counts photos and CPU seconds: wall-clock time would depend on what else the machine does.
 
     On a CUDA device the seconds are those of the host, which waits for the result.
-
-    Args:
-        predictor: What predicts.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -80,9 +77,7 @@ class _Photos(Dataset):
 class _Collection(lightning.LightningModule):
     """Predicts the photos that a trainer gives this process, and gathers the predictions of all processes.
 
-    Args:
-        predict: From photos (B, 3, S, S) uint8 to arrays of B rows by name.
-        fields: The names.
+    `predict` makes arrays of B rows, under the names in `fields`, from photos (B, 3, S, S) uint8.
     """
 
     def __init__(self, predict: Callable[[Tensor], dict[str, Tensor]], fields: tuple[str, ...]) -> None:
@@ -194,13 +189,7 @@ def _labels(source: Source) -> tuple[np.ndarray, np.ndarray | None, dict[str, np
 
 
 def measured_shapes(predictor: Predictor, source: Source, geometry: Geometry) -> MeasuredShapes:
-    """Predict a source with true shapes, and bring both together.
-
-    Args:
-        predictor: What predicts, such as a `Network`.
-        source: A split of the benchmark.
-        geometry: The face region.
-    """
+    """Predict a split of the benchmark, and bring predictions and true shapes together."""
     output = predictor(source)
     identity, true, extra = _labels(source)
     assert true is not None
@@ -265,13 +254,8 @@ def evaluate_control(
 ) -> tuple[dict[str, float], Predictions]:
     """Verification on one of the two control sets: do shapes recognize by appearance?
 
-    Source: ours (methods.md, "Metrics": faithfulness).
-
-    Args:
-        predictor: As for `evaluate_run`.
-        bench: Face model and benchmark.
-        control: One of `CONTROLS`: what all photos of a set share.
-        face_model: That of the predictions, where it is another one.
+    Source: ours (methods.md, "Metrics": faithfulness). `control` says what all photos of the set share; other arguments
+    as for `evaluate_run`.
     """
     source, geometry = embedded_source(bench.benchmark, f"control_{control}"), Geometry(bench, face_model)
     parameters, (identity, _, extra) = predictor(source)["identity"], _labels(source)
@@ -340,13 +324,7 @@ def open_photos(bench: Workbench, path: str) -> Source:
 def evaluate_photos(
     predictor: Predictor, bench: Workbench, source: Source, face_model: FaceModel | None = None
 ) -> tuple[dict[str, float], Predictions]:
-    """Verify real people by the shapes of their photographs. Nothing is ever tuned on these.
-
-    Args:
-        predictor: As for `evaluate_run`.
-        bench: Face model.
-        source: From `open_photos`.
-        face_model: That of the predictions, where it is another one.
+    """Verify real people by the shapes of their photographs, from `open_photos`. Nothing is ever tuned on these.
 
     Returns:
         Metrics of the block "photos"; predictions under names that begin with photos_.
