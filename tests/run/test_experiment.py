@@ -101,11 +101,14 @@ def test_an_interrupted_run_says_so(tmp_path, cache_dir, benchmark):
     ]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     begin = time.monotonic()
-    while not list(tmp_path.glob("sir/*/seed=0/metrics.jsonl")):
-        assert process.poll() is None and time.monotonic() - begin < 240, "the run ended before it could be stopped"
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    try:
+        while not list(tmp_path.glob("sir/*/seed=0/metrics.jsonl")):
+            assert process.poll() is None and time.monotonic() - begin < 240, "the run ended before it could be stopped"
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130 and errors == "recface run: interrupted: rerun the command to resume\n"
     record = json.loads(next(tmp_path.glob("sir/*/seed=0/run.json")).read_text())
     assert record["state"] == "failed" and record["reason"] == "interrupted"
