@@ -19,7 +19,7 @@ from recface.text_table import line_of, read_text_table
 from recface.tracking.atomic import write_array, write_bytes
 
 SMALLEST_MM, LARGEST_MM = 40.0, 1000.0
-"""Limits for the diagonal of a face's or head's bounding box."""
+"""Limits for the diagonal of a shape's bounding box: a face's is about 250 mm, a head's about 400."""
 CHUNK = 256
 
 
@@ -34,26 +34,6 @@ def require_unique(ids: list[str], where: str, place: Callable[[int], str]) -> N
         raise RecfaceError(f"{where}: {place(row)}: id {ids[row]} is there twice (first in {first})")
 
 
-def require_finite_rows(name: str, values: np.ndarray, where: str, place: Callable[[int], str]) -> None:
-    """Raise RecfaceError naming the first row of `values` (N, ...) that holds NaN or infinity."""
-    for start in range(0, len(values), CHUNK):
-        chunk = np.asarray(values[start : start + CHUNK])
-        bad = np.flatnonzero(~np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1))
-        if bad.size:
-            raise RecfaceError(f"{where}: {place(start + int(bad[0]))}: {name} hold NaN or infinity; predict it again")
-
-
-def require_shapes_in_mm(values: np.ndarray, where: str, place: Callable[[int], str]) -> None:
-    """Raise RecfaceError where a shape of `values` (N, V, 3) is too small or too large for a face in millimetres.
-
-    The diagonal of its bounding box must lie between 40 and 1,000 mm: a face's is about 250, a head's about 400.
-    """
-    for start in range(0, len(values), CHUNK):
-        chunk = np.asarray(values[start : start + CHUNK], np.float64)
-        for row, size in enumerate(np.linalg.norm(chunk.max(axis=1) - chunk.min(axis=1), axis=-1), start):
-            require_millimetres(float(size), SMALLEST_MM, LARGEST_MM, f"{where}: {place(row)}")
-
-
 SHAPES_FILE = "shapes.npz"
 
 
@@ -66,29 +46,21 @@ def read_shapes(folder: Path, names: np.ndarray, where: str) -> tuple[np.ndarray
     Raises:
         RecfaceError: A file or id is missing, or the shapes are no faces in mm of one topology.
     """
-    different, row = np.unique(names, return_inverse=True)
-    if all(name.lower().endswith(MESH_ENDINGS) for name in different):
+    if all(name.lower().endswith(MESH_ENDINGS) for name in names):
+        different = np.unique(names)
         vertices, _ = read_meshes([folder / name for name in different], [where] * len(different))
-        source, found = where, different
+        found = _checked(Predictions(tuple(different), vertices=vertices), where, different.tolist())
     else:
         path = folder / SHAPES_FILE
         if not path.is_file():
-            raise RecfaceError(f"{where}: shape {different[0]} is no OBJ or PLY file, and there is no {path}")
-        with np.load(path, allow_pickle=False) as stored:
-            if not {"ids", "vertices"} <= set(stored.files):
-                raise RecfaceError(f"{path}: needs the arrays ids and vertices; it has {', '.join(stored.files)}")
-            found, vertices = stored["ids"].astype(str), stored["vertices"]
-        if vertices.ndim != 3 or vertices.shape[2] != 3 or len(vertices) != len(found):
-            raise RecfaceError(f"{path}: vertices have shape {vertices.shape}, expected ({len(found)}, V, 3)")
-        require_unique(found.tolist(), str(path), lambda r: f"row {r}")
-        stored_row = pd.Index(found).get_indexer(different)
-        if (absent := stored_row < 0).any():
-            raise RecfaceError(f"{where}: shape {different[absent][0]} is not among the {len(found)} ids of {path}")
-        row = stored_row[row]
-        source = str(path)
-    require_finite_rows("vertices", vertices, source, lambda r: f"shape {found[r]}")
-    require_shapes_in_mm(vertices, source, lambda r: f"shape {found[r]}")
-    return vertices, row
+            raise RecfaceError(f"{where}: shape {names[0]} is no OBJ or PLY file, and there is no {path}")
+        found = _from_arrays(path, folder, _load(path))
+        if found.vertices is None:
+            raise RecfaceError(f"{path}: needs the arrays ids and vertices")
+    rows = pd.Index(found.ids).get_indexer(names)
+    if (absent := rows < 0).any():
+        raise RecfaceError(f"{where}: shape {names[absent][0]} is not among the {len(found)} ids of {found.where}")
+    return found.array("vertices"), rows
 
 
 MESH_ENDINGS = (".obj", ".ply")
@@ -113,7 +85,7 @@ def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.nd
                 vertices, triangles = np.empty((len(paths), *mesh.shape), np.float32), faces
             if mesh.shape != vertices.shape[1:]:
                 raise RecfaceError(
-                    f"{path.name} has {len(mesh):,} vertices, {paths[0].name} has {vertices.shape[1]:,}; "
+                    f"{path.name} has {len(mesh):,} vertices, {paths[0].name} has {len(vertices[0]):,}; "
                     "a method's predictions share one topology"
                 )
             vertices[row] = mesh
@@ -122,8 +94,6 @@ def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.nd
 
 IDS = "ids.csv"
 POINTS = "points.npy"
-PER_SAMPLE = ("parameters", "vertices", "points", "landmarks")
-SHARED = ("weights", "triangles")
 FIELD_SHAPES = {
     "parameters": ("N", "K"),
     "vertices": ("N", "V", 3),
@@ -132,10 +102,11 @@ FIELD_SHAPES = {
     "weights": ("K",),
     "triangles": ("F", 3),
 }
+PER_SAMPLE = tuple(name for name, shape in FIELD_SHAPES.items() if shape[0] == "N")
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """Read what a method predicted.
+    """Read and check what a method predicted.
 
     Args:
         path: One of
@@ -147,9 +118,6 @@ def read_predictions(path: str | Path) -> Predictions:
               (K,) mm and triangles (F, 3); the ids are the array `ids` (N,), or the column `id` of ids.csv in order;
             - such an npz alone.
 
-    Returns:
-        The predictions, checked.
-
     Raises:
         RecfaceError: Nothing to read, a wrong shape, an id twice, NaN, differing vertex counts, shapes not in mm.
     """
@@ -160,7 +128,7 @@ def read_predictions(path: str | Path) -> Predictions:
         return _from_arrays(path, path.parent, _load(path))
     if (packed := path / "predictions.npz").is_file():
         return _from_arrays(packed, path, _load(packed))
-    names = [name for name in (*PER_SAMPLE, *SHARED) if (path / f"{name}.npy").is_file()]
+    names = [name for name in FIELD_SHAPES if (path / f"{name}.npy").is_file()]
     if names and not any(file.suffix.lower() in MESH_ENDINGS for file in path.iterdir()):
         return _from_arrays(path, path, {name: _map(path / f"{name}.npy") for name in names})
     return _from_meshes(path)
@@ -199,7 +167,7 @@ def unique_ids(table: pd.DataFrame, path: Path) -> list[str]:
 
 
 def _from_arrays(file: Path, folder: Path, arrays: dict[str, np.ndarray]) -> Predictions:
-    found = {name: arrays[name] for name in (*PER_SAMPLE, *SHARED) if name in arrays}
+    found = {name: arrays[name] for name in FIELD_SHAPES if name in arrays}
     if not set(found) & set(PER_SAMPLE):
         own = " (the predictions of a run: give the run's folder)" if "test_parameters" in arrays else ""
         raise RecfaceError(f"{file}: holds none of {', '.join(PER_SAMPLE)}{own}")
@@ -219,17 +187,14 @@ def _from_arrays(file: Path, folder: Path, arrays: dict[str, np.ndarray]) -> Pre
 def _check_shape(name: str, array: np.ndarray, sizes: dict[str, int], file: Path, ids: str) -> None:
     """Compare a shape with FIELD_SHAPES; the first array that has a size fixes it for the others."""
     expected = FIELD_SHAPES[name]
+    form = str(expected).replace("'", "")
     if array.dtype.kind not in "fiu" or array.ndim != len(expected):
-        raise RecfaceError(f"{file}: {name} is {array.dtype} {array.shape}, expected numbers ({_form(expected)})")
+        raise RecfaceError(f"{file}: {name} is {array.dtype} {array.shape}, expected numbers {form}")
     for size, axis in zip(array.shape, expected, strict=True):
         wanted = sizes.setdefault(axis, size) if isinstance(axis, str) else axis
         if size != wanted:
             why = f": {ids} has {sizes['N']} ids" if axis == "N" else ""
-            raise RecfaceError(f"{file}: {name} has shape {array.shape}, expected ({_form(expected)}){why}")
-
-
-def _form(expected: tuple[str | int, ...]) -> str:
-    return ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
+            raise RecfaceError(f"{file}: {name} has shape {array.shape}, expected {form}{why}")
 
 
 def _from_meshes(folder: Path) -> Predictions:
@@ -258,26 +223,28 @@ def _checked(predictions: Predictions, where: str, files: list[str] | None = Non
         return files[row] if files else f"row {row} (id {predictions.ids[row]})"
 
     for name in PER_SAMPLE:
-        if (values := getattr(predictions, name)) is not None:
-            require_finite_rows(name, values, where, place)
+        values = getattr(predictions, name)
+        for start in range(0, 0 if values is None else len(values), CHUNK):
+            chunk = np.asarray(values[start : start + CHUNK])
+            bad = np.flatnonzero(~np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1))
+            if bad.size:
+                row = start + int(bad[0])
+                raise RecfaceError(f"{where}: {place(row)}: {name} hold NaN or infinity; predict it again")
+            if name == "vertices":
+                sizes = np.linalg.norm(np.ptp(chunk.astype(np.float64), axis=1), axis=-1)
+                for row, size in enumerate(sizes.tolist(), start):
+                    require_millimetres(size, SMALLEST_MM, LARGEST_MM, f"{where}: {place(row)}")
     weights = predictions.weights
     if weights is not None and not (np.isfinite(weights).all() and weights.min() > 0):
         raise RecfaceError(f"{where}: weights hold values that are not above 0")
-    if predictions.vertices is not None:
-        require_shapes_in_mm(predictions.vertices, where, place)
     return predictions
 
 
 @dataclass(frozen=True)
 class Region:
-    """Face region of a face model, as the metrics take it.
+    """Face region of a face model: its (V,) bool mask with M true, and of these the (M, 3) mean in mm.
 
-    Attributes:
-        name: The model's name.
-        mask: (V,) bool with M true.
-        basis: (M, 3, K) mm, from whitened parameters.
-        mean: (M, 3) mm.
-        sigma: (K,) mm.
+    The basis (M, 3, K) takes whitened parameters to mm; sigma (K,) are their standard deviations in mm.
     """
 
     name: str
@@ -288,11 +255,7 @@ class Region:
 
 
 def read_region(name: str, path: str | Path | None = None) -> Region:
-    """Cut the face region of a face model, by its name and, where it needs one, the path of its data.
-
-    Raises:
-        RecfaceError: No such model, or its data is missing.
-    """
+    """Cut the face region of a face model; without such a model or its data, `get` raises RecfaceError."""
     from recface.face_model import get
     from recface.metrics.evaluation import masked_basis
 
