@@ -35,7 +35,7 @@ def test_a_log_keeps_every_nth_step_and_drops_what_a_killed_process_did_beyond_i
 
 
 def test_no_log_no_numbers(tmp_path):
-    assert conflict_metrics(conflict_curves(tmp_path / "none.jsonl")) == {}
+    assert conflict_curves(tmp_path / "none.jsonl") == {}
 
 
 def test_stage_1_has_nothing_to_compare(tmp_path):

@@ -20,10 +20,7 @@ __all__ = ["Reconstructed", "Reconstruction", "build_variant", "variant_class"]
 
 
 def variant_class(name: str) -> type[Reconstruction]:
-    """The class that a configuration's `variant` names.
-
-    Args:
-        name: A module of this package, or `package.module:Class`.
+    """The class that a configuration's `variant` names: a module of this package, or `package.module:Class`.
 
     Raises:
         RecfaceError: It cannot be imported, or holds no such class.
@@ -45,12 +42,9 @@ def variant_class(name: str) -> type[Reconstruction]:
 
 
 def build_variant(bench: Workbench, stage: int, face_model: FaceModel | None = None) -> Reconstruction:
-    """Build the network of a stage, with the weights that the seed draws.
+    """Build the network of a stage, with the weights that the seed draws; stage 1 is the baseline's for every variant.
 
-    Args:
-        bench: Benchmark and configuration.
-        stage: 1, which is the baseline's for every variant, or 2.
-        face_model: The model to decode with, where it is not the benchmark's own.
+    `face_model` is the model to decode with, where it is not the benchmark's own.
     """
     variant = variant_class("baseline" if stage == 1 else bench.config["variant"])
     torch.manual_seed(bench.config["seed"])

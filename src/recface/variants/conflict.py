@@ -32,20 +32,13 @@ def gradient_cosine(first: Tensor, second: Tensor, parameters: Iterable[nn.Param
         The cosine; NaN where a gradient is zero.
     """
     parameters = list(parameters)
-    gradients = [
-        torch.cat(
-            [
-                (torch.zeros_like(parameter) if gradient is None else gradient).flatten().double()
-                for parameter, gradient in zip(
-                    parameters,
-                    torch.autograd.grad(scalar, parameters, retain_graph=True, allow_unused=True),
-                    strict=True,
-                )
-            ]
-        )
-        for scalar in (first, second)
-    ]
-    return float(torch.dot(*gradients) / (gradients[0].norm() * gradients[1].norm()))
+
+    def gradient(scalar: Tensor) -> Tensor:
+        parts = torch.autograd.grad(scalar, parameters, retain_graph=True, materialize_grads=True)
+        return torch.cat([part.flatten().double() for part in parts])
+
+    one, other = gradient(first), gradient(second)
+    return float(torch.dot(one, other) / (one.norm() * other.norm()))
 
 
 class ConflictLog:
@@ -65,13 +58,9 @@ class ConflictLog:
     def look(
         self, step: int, terms: Mapping[str, Tensor], weights: Mapping[str, float], parameters: Iterable[nn.Parameter]
     ) -> None:
-        """Measure a step, if it is the n-th.
+        """Measure a step, if it is the n-th, by loss terms with their graph and their weights.
 
-        Args:
-            step: Its number.
-            terms: Loss terms, with their graph.
-            weights: Their weights.
-            parameters: The weights of the network that both losses reach.
+        `parameters` are the weights of the network that both losses reach.
         """
         if step % self.every or not any(name in terms for name in RECOGNITION):
             return
@@ -99,17 +88,12 @@ def conflict_curves(path: Path) -> dict[str, np.ndarray]:
 
 
 def conflict_metrics(curves: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Summarise the curves.
-
-    Args:
-        curves: Of `conflict_curves`.
+    """Summarise the curves that `conflict_curves` found.
 
     Returns:
         gradient_cosine: mean over stage 2; conflict_share: share of the steps with a cosine below 0; recognition_loss
-        and reconstruction_loss: means over the last quarter; {} without curves.
+        and reconstruction_loss: means over the last quarter.
     """
-    if not curves:
-        return {}
     cosine = curves["conflict_cosine"].astype(np.float64)
     last = slice(3 * len(cosine) // 4, None)
     return {

@@ -15,12 +15,7 @@ ORTHOGONALISATIONS = 4  # Newton-Schulz iterations; rough is enough
 def as_matrix(tensor: Tensor, channels_last: bool) -> Tensor:
     """A convolution's weight or gradient (O, C, k, k) as the matrix that it multiplies windows by, (O, C k k).
 
-    Args:
-        tensor: The weight, or its gradient.
-        channels_last: Whether the weight lies so in memory; columns then come in that order, and the matrix is a view.
-
-    Returns:
-        (O, C k k).
+    Where the weight lies channels-last in memory, columns come in that order, and the matrix is a view.
     """
     return (tensor.permute(0, 2, 3, 1) if channels_last else tensor).flatten(1)
 
@@ -101,15 +96,12 @@ class MuonAdamW(torch.optim.Optimizer):
 
 
 def build_optimizer(module: nn.Module, settings: dict[str, Any], rate: float) -> torch.optim.Optimizer:
-    """The configured optimizer over all trained parameters of a module.
+    """The configured optimizer over a variant's trained parameters: AdamW, or with it Muon for convolutions.
 
     Args:
         module: A variant; its frozen parameters are left out.
         settings: The group `optimizer` of a checked configuration.
         rate: Largest learning rate of the schedule.
-
-    Returns:
-        AdamW; or with it, for the encoders' convolutions, Muon.
     """
     trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     betas, decay = (0.9, settings["beta2"]), settings["weight_decay"]

@@ -226,10 +226,6 @@ class Reconstruction(lightning.LightningModule):
     def source_terms(self, batch: Batch, face: Reconstructed) -> dict[int, dict[str, float]]:
         """Loss terms of each source's samples alone, from a step's reconstruction; changes nothing.
 
-        Args:
-            batch: The batch of a training step.
-            face: Its reconstruction.
-
         Returns:
             Number of the source to term to value, without the terms that its samples carry no label for (those are
             exactly zero).
@@ -278,11 +274,9 @@ class Reconstruction(lightning.LightningModule):
         self.first_step, self.resumed = checkpoint["step"], checkpoint
 
     def exported(self) -> tuple[FaceModel, Tensor | None]:
-        """The face model to decode with outside of training.
+        """The face model to decode with outside of training, and the matrix (K, K) from latents to its parameters.
 
-        Returns:
-            The face model, and the matrix (K, K) that turns latents into its parameters (latents @ matrix), or None
-            where latents are its parameters already.
+        The parameters are latents @ matrix; the matrix is None where latents are the parameters already.
         """
         model = self.face_model
         return model.exported() if isinstance(model, ResidualFaceModel) else (model, None)

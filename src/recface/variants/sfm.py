@@ -26,12 +26,6 @@ class SFM(Baseline):
     center on it. The basis, learned from scans in the first stage, keeps learning as a residual at half the rate; it
     is held by its size, by orthogonality, smoothness and symmetry, and by scans that stay in the mix. docs/sfm.md
     derives the terms; most forms are ours (methods.md, "SFM").
-
-    Args:
-        config: The resolved configuration, with the group `sfm`.
-        face_model: The model of the first stage.
-        models: As for `Reconstruction`.
-        options: As for `Reconstruction`.
     """
 
     section = "sfm"

@@ -26,12 +26,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def quiet_trainer(folder: Path, **settings: Any) -> lightning.Trainer:
-    """A Lightning trainer that prints and writes nothing of its own: everything is in the run folder.
-
-    Args:
-        folder: Its default folder.
-        settings: Further arguments of `lightning.Trainer`.
-    """
+    """A Lightning trainer that prints and writes nothing of its own: everything is in the run folder."""
     return lightning.Trainer(
         default_root_dir=folder,
         enable_checkpointing=False,
