@@ -194,12 +194,14 @@ def test_true_shapes(tmp_path) -> None:
     message = refused(read_shapes, tmp_path, IDS, "m.csv")
     assert "m.csv: shape zoe is not among the 2 ids of " in message and "shapes.npz" in message
     np.savez(tmp_path / "shapes.npz", ids=IDS, vertices=changed(1, 1e-3))
-    assert "shapes.npz: shape bob: a face must measure" in refused(read_shapes, tmp_path, IDS, "m.csv")
+    assert "shapes.npz: row 1 (id bob): a face must measure" in refused(read_shapes, tmp_path, IDS, "m.csv")
     np.savez(tmp_path / "shapes.npz", ids=IDS, vertices=changed(1, np.nan))
-    assert "shapes.npz: shape bob: vertices hold NaN" in refused(read_shapes, tmp_path, IDS, "m.csv")
+    assert "shapes.npz: row 1 (id bob): vertices hold NaN" in refused(read_shapes, tmp_path, IDS, "m.csv")
     np.savez(tmp_path / "shapes.npz", ids=IDS, vertices=SHAPES[:, :, :2])
-    assert "expected (3, V, 3)" in refused(read_shapes, tmp_path, IDS, "m.csv")
+    assert "expected (N, V, 3)" in refused(read_shapes, tmp_path, IDS, "m.csv")
     np.savez(tmp_path / "shapes.npz", ids=IDS)
+    assert "holds none of" in refused(read_shapes, tmp_path, IDS, "m.csv")
+    np.savez(tmp_path / "shapes.npz", ids=IDS, parameters=PARAMETERS)
     assert "needs the arrays ids and vertices" in refused(read_shapes, tmp_path, IDS, "m.csv")
     message = refused(read_shapes, tmp_path, np.array(["a.obj"]), "m.csv")
     assert "m.csv: " in message and "a.obj: no such file" in message

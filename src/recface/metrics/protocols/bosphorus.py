@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.scans import of_each_row, required_path, row_name
+from recface.metrics.protocols.scans import of_each_row, row_name
 
 YES, NO = ("1", "true", "yes", "neutral"), ("0", "false", "no", "nan", "")
 
 
 class _BosphorusSIR(BenchmarkProtocol):
     source = "ours, on Bosphorus (Savran et al. 2008)"
-    unit = ""
     direction = "higher"
     needs = ("parameters", "weights")
     values = {
@@ -26,21 +23,8 @@ class _BosphorusSIR(BenchmarkProtocol):
     def read(self, predictions: Predictions, truth: Truth) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Parameters (N, K), people (N,) int64, and weights (K,)."""
         self.require_needs(predictions)
-        parameters, weights = predictions.array("parameters"), predictions.array("weights").astype(np.float64)
-        if parameters.ndim != 2 or weights.shape != parameters.shape[1:]:
-            raise RecfaceError(
-                f"{predictions.where}: parameters {parameters.shape} and weights {weights.shape}; "
-                "expected (N, K) and (K,)"
-            )
-        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-            raise RecfaceError(f"{predictions.where}: weights must be finite standard deviations in mm, not all zero")
-        if (bad := ~np.isfinite(parameters).all(axis=1)).any():
-            raise RecfaceError(f"{predictions.name(int(bad.argmax()))}: parameters are not finite")
-        labels = truth.table["identity"]
-        if (bad := labels.isna().to_numpy()).any():
-            raise RecfaceError(f"{row_name(truth, int(bad.argmax()))}: no identity; name the person")
-        people = np.unique(labels.astype(str).to_numpy(dtype=str), return_inverse=True)[1]
-        return parameters, people.astype(np.int64), weights
+        people = np.unique(truth.table["identity"].astype(str).to_numpy(dtype=str), return_inverse=True)[1]
+        return predictions.array("parameters"), people.astype(np.int64), predictions.array("weights").astype(np.float64)
 
 
 def _measured(
@@ -67,11 +51,10 @@ class BosphorusSIR(_BosphorusSIR):
 
     Source: formula ours (methods.md, "Metrics"); what goes in as methods.md, "Evaluation protocols": parameters of
         the photos, their labels, the neutral references, the 3DMM's standard deviations.
-    Alignment: none.
-    Crop: none; all vertices of the face model count, by way of the parameters.
-    Similarity: Euclidean distance of weighted parameters. The column identity labels photos, the column reference names
-        a `.npy` with the (K,) parameters of the person's neutral scan in the same face model, one file a person.
-    Unit: none; 1 is perfect, 0 is chance.
+    Alignment: none. Crop: none; all vertices of the face model count, by way of the parameters.
+    Similarity: Euclidean distance of weighted parameters. Unit: none; 1 is perfect, 0 is chance.
+    The column identity labels photos, the column reference names a `.npy` with the (K,) parameters of the person's
+        neutral scan in the same face model, one file a person.
     """
 
     id = "bosphorus-sir-true/v1"
@@ -79,20 +62,25 @@ class BosphorusSIR(_BosphorusSIR):
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Read one reference a person, and measure every photo."""
+        from recface.metrics.scan import read_array
+
         parameters, people, weights = self.read(predictions, truth)
-        files: dict[int, Path] = {}
-        references: dict[int, np.ndarray] = {}
+        who, first = np.unique(people, return_index=True)
+        files = truth.table["reference"].to_numpy()
+        if (other := files != files[first[people]]).any():
+            row = int(other.argmax())
+            raise RecfaceError(f"{row_name(truth, row)}: {files[row]} is a second reference of one person; give one")
 
-        def add(row: int) -> None:
-            person, path = int(people[row]), required_path(truth, row, "reference")
-            if files.setdefault(person, path) != path:
-                raise RecfaceError(f"{path.name} is a second reference of one person; give one")
-            if person not in references:
-                references[person] = _read_reference(path, len(weights))
+        def read(row: int) -> np.ndarray:
+            values = read_array(truth.folder / files[row])
+            if values.shape != weights.shape or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+                raise RecfaceError(
+                    f"{files[row]}: reference of shape {values.shape}, expected {len(weights)} finite parameters"
+                )
+            return values
 
-        of_each_row(predictions, truth, add)
-        who = np.array(sorted(references), dtype=np.int64)
-        return _measured(parameters, people, np.stack([references[person] for person in who]), who, weights)
+        references = np.stack(of_each_row(predictions, truth, read, first.tolist()))
+        return _measured(parameters, people, references, who, weights)
 
 
 @register
@@ -100,12 +88,10 @@ class BosphorusSIRDecoded(_BosphorusSIR):
     """Bosphorus, SIR metric against what the method predicts from each person's neutral photo.
 
     Source: as `BosphorusSIR`.
-    Alignment: none.
-    Crop: none; all vertices of the face model count, by way of the parameters.
-    Unit: none; 1 is perfect, 0 is chance.
-    Similarity: Euclidean distance of weighted parameters. The column neutral marks (1 or 0) one photo a person, whose
-        prediction is the reference and is left out of the probes. What it exceeds `BosphorusSIR` by is consistent for a
-        person, but not their shape.
+    Alignment: none. Crop: none; all vertices of the face model count, by way of the parameters.
+    Similarity: Euclidean distance of weighted parameters. Unit: none; 1 is perfect, 0 is chance.
+    The column neutral marks (1 or 0) one photo a person, whose prediction is the reference and is left out of the
+        probes. What it exceeds `BosphorusSIR` by is consistent for a person, but not their shape.
     """
 
     id = "bosphorus-sir-decoded/v1"
@@ -125,18 +111,8 @@ class BosphorusSIRDecoded(_BosphorusSIR):
         counts = np.bincount(people, weights=neutral).astype(int)
         if (bad := counts[people] != 1).any():
             row = int(bad.argmax())
-            raise RecfaceError(
-                f"{row_name(truth, row)}: this person has {counts[people[row]]} neutral photos; mark one"
-            )
+            count = counts[people[row]]
+            raise RecfaceError(f"{row_name(truth, row)}: this person has {count} neutral photos; mark one")
         if neutral.all():
             raise RecfaceError(f"{truth.where}: every photo is a neutral reference, so none is left to measure")
         return _measured(parameters[~neutral], people[~neutral], parameters[neutral], people[neutral], weights)
-
-
-def _read_reference(path: Path, modes: int) -> np.ndarray:
-    from recface.metrics.scan import read_array
-
-    values = read_array(path)
-    if values.shape != (modes,) or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-        raise RecfaceError(f"{path}: reference of shape {values.shape}, expected {modes} finite parameters")
-    return values.astype(np.float64)

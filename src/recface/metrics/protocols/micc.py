@@ -13,19 +13,12 @@ from recface.metrics.protocols.scans import SEVEN, ScanProtocol, ScanRow, path_o
 if TYPE_CHECKING:
     from recface.metrics.scan import SearchMesh, Similarity
 
-CROP_MM = 95.0
-LANDMARKS = (*SEVEN, "nose_tip")
-
 
 def micc_face(row: ScanRow) -> np.ndarray:
-    """(C, 3) scan vertices within 95 mm of the tip of the nose, and in the manifest's optional mask.
-
-    Raises:
-        RecfaceError: Where nothing is left.
-    """
+    """(C, 3) scan vertices within 95 mm of the nose tip and in the optional mask; RecfaceError where there are none."""
     from recface.metrics.scan import read_rows, sphere_crop
 
-    inside = sphere_crop(row.scan.vertices, row.landmarks[-1], CROP_MM)
+    inside = sphere_crop(row.scan.vertices, row.landmarks[-1], 95.0)
     if (path := path_of(row.truth, row.row, "mask")) is not None:
         inside &= np.isin(np.arange(len(inside)), read_rows(path, len(inside)))
     if not inside.any():
@@ -43,17 +36,13 @@ class MICCDeng(ScanProtocol):
     Crop: of the scan, 95 mm round the tip of the nose; the column mask, if there is one, leaves out the forehead
         as they do (its outline is not published).
     Similarity: root mean square over the scan's points of the unsigned point-to-triangle distance, which is the
-        point-to-plane one where the foot lies inside the triangle; mean over rows.
-    Unit: mm.
+        point-to-plane one where the foot lies inside the triangle; mean over rows. Unit: mm.
     """
 
     id = "micc-deng-rmse/v1"
     source = "Deng et al. 2019; Deep3DFaceReconstruction, issue 23"
-    landmarks = LANDMARKS
-    values = {
-        "rmse": "mean over rows of the root mean square distance, mm",
-        "std": "standard deviation over rows, mm",
-    }
+    landmarks = (*SEVEN, "nose_tip")
+    values = {"rmse": "mean over rows of the root mean square distance, mm", "std": "standard deviation over rows, mm"}
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Mean and standard deviation over rows."""
@@ -70,10 +59,8 @@ def genova_error(face: np.ndarray, mesh: SearchMesh, start: Similarity) -> tuple
     """Mean distance in mm over the region that scan and mesh share, and that region's share of the scan's points.
 
     Rigid ICP moves the mesh from `start`, whose scale it keeps, onto the cropped scan (C, 3). How Genova et al. find
-    the intersection is not published; ours: scan points whose nearest point on the mesh is not on an open edge.
-
-    Raises:
-        RecfaceError: Where there is no intersection.
+    the intersection is not published; ours: scan points whose nearest point on the mesh is not on an open edge. Where
+    there are none, ICP raises RecfaceError.
     """
     from recface.metrics.scan import icp, thin
 
@@ -102,13 +89,12 @@ class MICCGenova(ScanProtocol):
         mesh rigidly by seven landmarks, then rigid point-to-plane ICP over the intersection, without reflection.
     Crop: of the scan, 95 mm round the tip of the nose, and the column mask if there is one; of that the
         intersection, the points whose nearest point is not on an open edge of the mesh (ours).
-    Similarity: mean over the scan's points of the unsigned point-to-triangle distance; mean over rows.
-    Unit: mm.
+    Similarity: mean over the scan's points of the unsigned point-to-triangle distance; mean over rows. Unit: mm.
     """
 
     id = "micc-genova-mean/v1"
     source = "Genova et al. 2018; Deep3DFaceReconstruction, issue 23"
-    landmarks = LANDMARKS
+    landmarks = (*SEVEN, "nose_tip")
     values = {
         "mean": "mean over rows of the mean distance in the intersection, mm",
         "std": "standard deviation over rows, mm",
@@ -129,10 +115,5 @@ class MICCGenova(ScanProtocol):
         found = self.of_each_scan(
             predictions, truth, lambda row: genova_error(micc_face(row), row.mesh, scaled_start(row, scale))
         )
-        errors, shares = zip(*found, strict=True)
-        return {
-            "mean": float(np.mean(errors)),
-            "std": float(np.std(errors)),
-            "scale": scale,
-            "share": float(np.mean(shares)),
-        }
+        errors, shares = np.array(found).T
+        return {"mean": float(errors.mean()), "std": float(errors.std()), "scale": scale, "share": float(shares.mean())}

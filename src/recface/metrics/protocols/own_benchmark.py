@@ -5,7 +5,6 @@ Two protocols never share a column. Whoever changes how a number is computed rai
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -22,12 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a metric is computed and read.
+    """How a metric is computed and read, by its id (name and version), direction and unit ("mm", "%" or "").
 
-    Attributes:
-        id: name and version, written beside every value.
-        direction: whether lower or higher is better; "neutral" has an ideal that lies inside (1, for the energy).
-        unit: "mm", "%", or "" for a plain number.
+    The direction "neutral" has an ideal that lies inside (1, for the energy).
     """
 
     id: str
@@ -100,20 +96,13 @@ CONDITION_PROTOCOLS: dict[str, Protocol] = {
 
 
 def protocol_ids(keys: Iterable[str]) -> dict[str, str]:
-    """The protocol id of each metric key of the benchmark or under a condition, as run.json stores them.
-
-    Source: ours [O] (methods.md, "Metrics").
-
-    Raises:
-        RecfaceError: for a key without a protocol.
-    """
+    """The protocol ids of metric keys, as run.json stores them; raises RecfaceError for a key without a protocol."""
     keys, known = list(keys), PROTOCOLS | CONDITION_PROTOCOLS
     if unknown := sorted(set(keys) - set(known)):
         raise RecfaceError(f"metric {unknown[0]} has no protocol id; add it to recface.metrics.protocols.PROTOCOLS")
     return {key: known[key].id for key in keys}
 
 
-TRUE_COLUMN = re.compile(r"true_(\d+)")
 # Numbers of other sets, of landmarks, and of training itself.
 _ELSEWHERE = ("control_", "nme", "gradient_", "conflict_", "recognition_loss", "reconstruction_loss")
 _DECODED = ("yaw_abs", "expression_norm")
@@ -149,10 +138,9 @@ def _numbers(truth: Truth, columns: list[str]) -> Tensor:
 
 class _Benchmark(BenchmarkProtocol):
     source = "ours; docs/methods.md, Metrics"
-    unit = ""
     direction = "higher"
-    needs = ("parameters", "weights", "basis", "mean")
-    columns = ("identity",)
+    needs: ClassVar[tuple[str, ...]] = ("parameters", "weights", "basis", "mean")
+    columns: ClassVar[tuple[str, ...]] = ("identity",)
 
 
 @register
@@ -170,10 +158,10 @@ class BenchmarkShapes(_Benchmark):
     values = {key: column.id for key, column in PROTOCOLS.items() if not key.startswith(_ELSEWHERE)}
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Measure; see the base class."""
+        """Hand predictions and truth to `evaluate_shapes`."""
         from recface.metrics.evaluation import evaluate_shapes
 
-        names = sorted((name for name in truth.table if TRUE_COLUMN.fullmatch(name)), key=lambda name: int(name[5:]))
+        names = sorted(truth.table.filter(regex=r"^true_\d+$"), key=lambda name: int(name[5:]))
         frontal = {name: _numbers(truth, [name])[:, 0] for name in _DECODED if name in truth.table}
         true = _numbers(truth, names) if names else None
         parameters, basis, mean, weights = _floats(predictions, "parameters", "basis", "mean", "weights")
@@ -193,30 +181,18 @@ class _Control(_Benchmark):
         return {f"control_{self.control}_auc": float(value)}
 
 
-@register
-class ControlShape(_Control):
-    """Geometry verification of one shape under different albedos: do shapes change with appearance?
+for _control, _question in {
+    "shape": "Geometry verification of one shape under different albedos: do shapes change with appearance?",
+    "albedo": "Geometry verification of different shapes under one albedo: are people told apart by shape at all?",
+}.items():
+    _document = f"""{_question}
 
     Source: ours (methods.md, "Metrics": faithfulness). Alignment: none. Crop: face region. Similarity: mean vertex
     distance. Unit: AUC in [0, 1].
     """
-
-    id = "benchmark-control-shape/v1"
-    control = "shape"
-    values = {"control_shape_auc": PROTOCOLS["control_shape_auc"].id}
-
-
-@register
-class ControlAlbedo(_Control):
-    """Geometry verification of different shapes under one albedo: are people told apart by shape at all?
-
-    Source: ours (methods.md, "Metrics": faithfulness). Alignment: none. Crop: face region. Similarity: mean vertex
-    distance. Unit: AUC in [0, 1].
-    """
-
-    id = "benchmark-control-albedo/v1"
-    control = "albedo"
-    values = {"control_albedo_auc": PROTOCOLS["control_albedo_auc"].id}
+    _members = {"id": f"benchmark-control-{_control}/v1", "control": _control, "__module__": __name__}
+    _values = {f"control_{_control}_auc": PROTOCOLS[f"control_{_control}_auc"].id}
+    register(type(f"Control{_control.title()}", (_Control,), _members | {"__doc__": _document, "values": _values}))
 
 
 @register
@@ -233,7 +209,7 @@ class BenchmarkPhotos(_Benchmark):
     values = {key: column.id for key, column in PHOTO_PROTOCOLS.items()}
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        """Measure; see the base class."""
+        """Hand predictions and truth to `cross_verification`."""
         import torch
 
         from recface.metrics.functional import cross_verification

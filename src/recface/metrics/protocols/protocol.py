@@ -100,10 +100,10 @@ class BenchmarkProtocol(ABC):
 
     id: ClassVar[str]
     source: ClassVar[str]
-    unit: ClassVar[str]
+    unit: ClassVar[str] = ""
     direction: ClassVar[Literal["lower", "higher"]]
     needs: ClassVar[tuple[str, ...]]
-    columns: ClassVar[tuple[str, ...]]
+    columns: ClassVar[tuple[str, ...]] = ()
     values: ClassVar[dict[str, str]]
     units: ClassVar[dict[str, str]] = {}
     numbers: ClassVar[tuple[str, ...]] = ()

@@ -28,19 +28,14 @@ def region_error(row: ScanRow, region: str) -> float:
     return float(row.distances(points, row.rough(with_scale=True), with_scale=False).mean())
 
 
-class _REALY(ScanProtocol):
-    def errors(self, predictions: Predictions, truth: Truth) -> list[list[float]]:
-        """Error in mm of each region of each row."""
-        raise NotImplementedError
-
-    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
-        errors = self.errors(predictions, truth)
-        means = dict(zip(REGIONS, np.mean(errors, axis=0).tolist(), strict=True))
-        return {"mean": float(np.mean(errors)), **means}
+def _means(errors: list[list[float]]) -> dict[str, float]:
+    """Mean error in mm over rows, of all four regions and of each."""
+    of_regions = dict(zip(REGIONS, np.mean(errors, axis=0).tolist(), strict=True))
+    return {"mean": float(np.mean(errors)), **of_regions}
 
 
 @register
-class REALYRegions(_REALY):
+class REALYRegions(ScanProtocol):
     """REALY's regions after regional rigid alignment.
 
     Source: Chai et al. 2022, "REALY: Rethinking the evaluation of 3D face reconstruction".
@@ -49,8 +44,7 @@ class REALYRegions(_REALY):
         and its non-rigid step, which finds correspondences; so its published numbers do not compare with these. Both
         are in `realy-regions/v1`.
     Crop: the columns nose, mouth, forehead and cheek, each a mask or vertex numbers of the scan, or a scan file.
-    Similarity: mean over a region's scan points of the unsigned point-to-triangle distance; mean over rows.
-    Unit: mm.
+    Similarity: mean over a region's scan points of the unsigned point-to-triangle distance; mean over rows. Unit: mm.
     """
 
     id = "realy-regions-rigid/v1"
@@ -61,9 +55,13 @@ class REALYRegions(_REALY):
         **{region: f"mean distance of the {region}, mm" for region in REGIONS},
     }
 
-    def errors(self, predictions: Predictions, truth: Truth) -> list[list[float]]:
-        """Of each region by itself."""
-        return self.of_each_scan(predictions, truth, lambda row: [region_error(row, region) for region in REGIONS])
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Means over rows, of each region by itself."""
+
+        def errors(row: ScanRow) -> list[float]:
+            return [region_error(row, region) for region in REGIONS]
+
+        return _means(self.of_each_scan(predictions, truth, errors))
 
 
 KEYPOINTS = 85
@@ -80,7 +78,7 @@ BENT: dict[str, tuple[int, ...]] = RIGID | {"nose": tuple(range(27, 36)), "cheek
 
 
 @register
-class REALYCorresponding(_REALY):
+class REALYCorresponding(ScanProtocol):
     """REALY's regions after regional alignment, measured between points that a non-rigid step brings together.
 
     Source: Chai et al. 2022, "REALY: Rethinking the evaluation of 3D face reconstruction", and its public code, whose
@@ -105,12 +103,12 @@ class REALYCorresponding(_REALY):
         **{region: f"mean distance of corresponding points of the {region}, mm" for region in REGIONS},
     }
 
-    def errors(self, predictions: Predictions, truth: Truth) -> list[list[float]]:
-        """Of each region after its non-rigid step."""
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Means over rows, of each region after its non-rigid step."""
         self.require_needs(predictions)
         if (shape := predictions.array("points").shape)[1:] != (KEYPOINTS, 3):
             raise RecfaceError(f"{predictions.where}: points are {shape}, expected (N, 85, 3)")
-        return of_each_row(predictions, truth, lambda row: self._row(predictions, truth, row))
+        return _means(of_each_row(predictions, truth, lambda row: self._row(predictions, truth, row)))
 
     def _row(self, predictions: Predictions, truth: Truth, row: int) -> list[float]:
         """Errors of the four regions of one prediction, mm."""

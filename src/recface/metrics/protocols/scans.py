@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -90,34 +89,18 @@ def predicted_vertices(predictions: Predictions, row: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ScanRow:
-    """One prediction and the scan it is measured against.
+    """One prediction and the scan it is measured against, from a numbered row of the manifest, in mm.
 
-    Attributes:
-        truth: The manifest.
-        row: Number of its row.
-        scan: The scan.
-        landmarks: (P, 3) of the scan, mm: the seven, then those that the protocol asks for.
-        vertices: (V, 3) predicted, mm.
-        triangles: (F, 3) of the prediction.
-        points: (7, 3) predicted landmarks, mm.
-        name: The prediction, for messages.
+    The landmarks (P, 3) of the scan are the seven, then those that the protocol asks for. The mesh is the predicted one
+    with its search tree, and the points (7, 3) are its landmarks.
     """
 
     truth: Truth
     row: int
     scan: Scan
     landmarks: np.ndarray
-    vertices: np.ndarray
-    triangles: np.ndarray
+    mesh: SearchMesh
     points: np.ndarray
-    name: str
-
-    @cached_property
-    def mesh(self) -> SearchMesh:
-        """The predicted mesh with its search tree."""
-        from recface.metrics.scan import SearchMesh
-
-        return SearchMesh(self.vertices, self.triangles, self.name)
 
     def rough(self, *, with_scale: bool) -> Similarity:
         """Moves the prediction onto the scan by the seven landmarks."""
@@ -151,7 +134,7 @@ class ScanProtocol(BenchmarkProtocol):
         Raises:
             RecfaceError: For missing fields, unreadable files, bad values, or another unit than millimetres.
         """
-        from recface.metrics.scan import read_landmarks, read_scan, require_points
+        from recface.metrics.scan import SearchMesh, read_landmarks, read_scan, require_points
 
         self.require_needs(predictions)
         points = predictions.array("points")
@@ -167,17 +150,10 @@ class ScanProtocol(BenchmarkProtocol):
             if last is None or last[0] != scans[row]:
                 last = scans[row], read_scan(scans[row])
             name = predictions.name(row)
-            found = ScanRow(
-                truth=truth,
-                row=row,
-                scan=last[1],
-                landmarks=read_landmarks(required_path(truth, row, "landmarks"), self.landmarks),
-                vertices=predicted_vertices(predictions, row),
-                triangles=predictions.array("triangles"),
-                points=require_points(points[row], f"{name}: points"),
-                name=name,
-            )
-            return measure(found)
+            landmarks = read_landmarks(required_path(truth, row, "landmarks"), self.landmarks)
+            mesh = SearchMesh(predicted_vertices(predictions, row), predictions.array("triangles"), name)
+            predicted = require_points(points[row], f"{name}: points")
+            return measure(ScanRow(truth, row, last[1], landmarks, mesh, predicted))
 
         order = sorted(range(len(truth)), key=lambda row: str(scans[row]))
         return of_each_row(predictions, truth, of_row, order)
@@ -187,9 +163,7 @@ def corresponding(predicted: np.ndarray, vertex_of: np.ndarray | None, count: in
     """Predicted positions (count, 3) of a registered mesh's vertices, NaN where there is none.
 
     `vertex_of` (count,) is the predicted vertex of each registered one, -1 where there is none; None: one topology.
-
-    Raises:
-        RecfaceError: Where the numbers of vertices do not fit.
+    Raises RecfaceError where the numbers of vertices do not fit.
     """
     if vertex_of is None:
         if len(predicted) != count:
@@ -214,8 +188,7 @@ class FaceWarehouse(BenchmarkProtocol):
     Alignment: similarity, least squares over the vertices that count, without reflection.
     Crop: the column mask (a mask or vertex numbers of the registered mesh) if there is one, else all vertices; of those
         the ones that the column correspondence (`.npy`, one predicted vertex for each registered one, or -1) knows.
-    Similarity: mean distance of corresponding vertices; mean over rows.
-    Unit: mm.
+    Similarity: mean distance of corresponding vertices; mean over rows. Unit: mm.
     """
 
     id = "facewarehouse-similarity/v1"
@@ -224,10 +197,7 @@ class FaceWarehouse(BenchmarkProtocol):
     direction = "lower"
     needs = ("vertices",)
     columns = ("scan",)
-    values = {
-        "error": "mean over rows of the mean vertex distance, mm",
-        "std": "standard deviation over rows, mm",
-    }
+    values = {"error": "mean over rows of the mean vertex distance, mm", "std": "standard deviation over rows, mm"}
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Mean and standard deviation over rows."""
@@ -255,26 +225,18 @@ class FaceWarehouse(BenchmarkProtocol):
         return {"error": float(np.mean(errors)), "std": float(np.std(errors))}
 
 
-CROP = 1.4
-"""Radius of the crop, over the mean of outer eye distance and nose length."""
-RAISED = 0.3
-"""Center of the crop: this share of the way from the nose base to the bridge."""
-
-
 def now_crop(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Which vertices (N, 3) of a NoW scan, (N,) bool, are its face, by its landmarks (7, 3) in mm.
 
-    A sphere of radius 1.4 (outer eye distance + nose length) / 2 round the point that lies three tenths of the way from
-    the nose base up to the bridge, the middle of the inner eye corners; the nose length is from base to bridge.
-
-    Source: methods.md, "Evaluation protocols" (radius); the center from the public code soubhiksanyal/now_evaluation.
-    Raises RecfaceError where nothing is inside.
+    A sphere of radius 1.4 (outer eye distance + nose length) / 2 (methods.md, "Evaluation protocols") round the point
+    that lies three tenths of the way from the nose base up to the bridge, the middle of the inner eye corners (public
+    code soubhiksanyal/now_evaluation). The nose length is from base to bridge. An empty sphere is a RecfaceError.
     """
     from recface.metrics.scan import sphere_crop
 
     base, bridge = landmarks[4], (landmarks[1] + landmarks[2]) / 2
     eyes, nose = np.linalg.norm(landmarks[0] - landmarks[3]), np.linalg.norm(bridge - base)
-    return sphere_crop(vertices, base + RAISED * (bridge - base), float(CROP * (eyes + nose) / 2))
+    return sphere_crop(vertices, base + 0.3 * (bridge - base), float(1.4 * (eyes + nose) / 2))
 
 
 class _NoW(ScanProtocol):
@@ -325,8 +287,7 @@ class NoWMetrical(_NoW):
     Alignment: rigid by seven landmarks, then rigid point-to-plane ICP over the crop. The public code keeps the
         translation of a fit with scale at the start; ours fits the rigid one.
     Crop: as `NoW`.
-    Similarity: none; unsigned distances of scan points to the mesh, as `NoW`.
-    Unit: mm.
+    Similarity: none; unsigned distances of scan points to the mesh, as `NoW`. Unit: mm.
     """
 
     id = "now-metrical-scan-to-mesh/v1"

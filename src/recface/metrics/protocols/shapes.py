@@ -87,7 +87,6 @@ class CorrespondenceRigid(_Correspondence):
 
 class _Clustering(BenchmarkProtocol):
     source = "Sphere Face Model's metrics (docs/methods.md); the first three as in scikit-learn"
-    unit = ""
     direction = "higher"
     columns = ("identity",)
     values = {
@@ -103,12 +102,20 @@ class _Clustering(BenchmarkProtocol):
         from recface.metrics.functional import clustering
 
         identity = np.unique(truth.table["identity"].astype(str).to_numpy(), return_inverse=True)[1]
-        values = clustering(self.points(predictions), torch.from_numpy(identity))
+        values = clustering(coordinates(predictions, self.needs[0]), torch.from_numpy(identity))
         return {key: float(value) for key, value in values.items()}
 
-    def points(self, predictions: Predictions) -> Tensor:
-        """(N, D) coordinates that are clustered."""
-        raise NotImplementedError
+
+def coordinates(predictions: Predictions, space: str) -> Tensor:
+    """(N, D): parameters, or for vertices that whose Euclidean distance is the root mean square vertex distance."""
+    from recface.metrics.functional import geometry_coordinates
+
+    if space == "parameters":
+        return tensor(predictions.parameters)
+    if predictions.vertices is None:
+        return geometry_coordinates(tensor(predictions.parameters), tensor(predictions.basis))
+    flat = tensor(predictions.vertices).flatten(1).double()
+    return flat / (flat.shape[1] / 3) ** 0.5
 
 
 @register
@@ -122,10 +129,6 @@ class ParameterClustering(_Clustering):
     id = "clustering-parameters/v1"
     needs = ("parameters",)
 
-    def points(self, predictions: Predictions) -> Tensor:
-        """The parameters."""
-        return tensor(predictions.parameters)
-
 
 @register
 class GeometryClustering(_Clustering):
@@ -137,15 +140,6 @@ class GeometryClustering(_Clustering):
 
     id = "clustering-geometry/v1"
     needs = ("vertices",)
-
-    def points(self, predictions: Predictions) -> Tensor:
-        """Coordinates whose Euclidean distance is the root mean square vertex distance."""
-        from recface.metrics.functional import geometry_coordinates
-
-        if predictions.vertices is None:
-            return geometry_coordinates(tensor(predictions.parameters), tensor(predictions.basis))
-        flat = tensor(predictions.vertices).flatten(1).double()
-        return flat / (flat.shape[1] / 3) ** 0.5
 
 
 LANDMARK_COLUMNS = tuple(f"{axis}{number}" for number in range(1, 69) for axis in "xy")

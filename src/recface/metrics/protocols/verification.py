@@ -1,7 +1,4 @@
-"""Verification protocols: ten-fold on a pair list, videos by their mean, and templates in the style of IJB.
-
-Each is there under four similarities of two predictions, fixed in advance.
-"""
+"""Verification on pair lists, of videos, and of templates in the style of IJB, each by four similarities fixed before."""
 
 from __future__ import annotations
 
@@ -20,11 +17,7 @@ if TYPE_CHECKING:
 
 
 class Similarity(NamedTuple):
-    """A similarity that a protocol fixes in advance.
-
-    Its name is part of the protocol's id, and its space the field of `Predictions` that it reads. It is a cosine or
-    minus a distance, as its text says.
-    """
+    """A cosine or minus a distance, in the space that a field of `Predictions` gives; its name is part of the id."""
 
     name: str
     space: Literal["parameters", "vertices"]
@@ -42,10 +35,7 @@ SIMILARITIES = (
 
 
 def pair_scores(predictions: Predictions, pairs: Pairs, similarity: Similarity) -> Tensor:
-    """How alike the two predictions of each pair of rows are: (P,), larger is more alike.
-
-    A basis stands in for vertices where there are none.
-    """
+    """(P,) how alike the two predictions of each pair are, larger is more; a basis stands in for absent vertices."""
     import torch
 
     from recface.metrics.functional.verification import linear_geometry_scores, mesh_scores, vector_scores
@@ -101,10 +91,7 @@ def pairs_of(truth: Truth, templates: tuple[str, ...] | None = None) -> Pairs:
 
 
 def pool_predictions(predictions: Predictions, groups: np.ndarray) -> Predictions:
-    """One prediction a group: the mean of its rows, of parameters and of vertices.
-
-    `groups` (N,) names them; the names in ascending order are the ids.
-    """
+    """One prediction a group: its mean parameters and vertices; `groups` (N,) are names, in ascending order the ids."""
     import torch
 
     from recface.metrics.functional.verification import pool
@@ -119,33 +106,29 @@ def pool_predictions(predictions: Predictions, groups: np.ndarray) -> Prediction
 
 
 class _Verification(BenchmarkProtocol):
-    unit = ""
     direction = "higher"
-    columns: ClassVar[tuple[str, ...]] = ()
     similarity: ClassVar[Similarity]
 
     def pooled(self, predictions: Predictions, truth: Truth) -> Predictions:
         """One prediction a template; of a protocol on media, these are pooled first: a long video counts as a photo."""
-        template = truth.table["template"].astype(str).to_numpy()
-        if "media" not in self.columns:
-            return pool_predictions(predictions, template)
-        media = truth.table["media"].astype(str).to_numpy()
-        both = np.array([f"{t}\t{m}" for t, m in zip(template, media, strict=True)])
-        of_media = pool_predictions(predictions, both)
-        return pool_predictions(of_media, np.array([name.split("\t")[0] for name in of_media.ids]))
+        import pandas as pd
+
+        names = truth.table["template"].astype(str)
+        if "media" in self.columns:
+            of_media = names + "\t" + truth.table["media"].astype(str)
+            predictions = pool_predictions(predictions, of_media.to_numpy())
+            names = pd.Series(predictions.ids).str.partition("\t")[0]
+        return pool_predictions(predictions, names.to_numpy())
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         if self.templates:
             predictions = self.pooled(predictions, truth)
         pairs = pairs_of(truth, predictions.ids if self.templates else None)
-        return self.rates(pair_scores(predictions, pairs, self.similarity), pairs, truth)
+        return self.rates(pair_scores(predictions, pairs, self.similarity), pairs)
 
-    def rates(self, scores: Tensor, pairs: Pairs, truth: Truth) -> dict[str, float]:
+    def rates(self, scores: Tensor, pairs: Pairs) -> dict[str, float]:
         """The protocol's numbers from the scores (P,) of its pairs."""
         raise NotImplementedError
-
-
-FOLDS = 10
 
 
 class _TenFold(_Verification):
@@ -157,34 +140,33 @@ class _TenFold(_Verification):
         "auc": "area under the ROC curve of all pairs",
     }
 
-    def rates(self, scores: Tensor, pairs: Pairs, truth: Truth) -> dict[str, float]:
+    def rates(self, scores: Tensor, pairs: Pairs) -> dict[str, float]:
         from recface.metrics.functional.verification import ten_fold
 
-        if (found := len(pairs.fold.unique())) != FOLDS:
-            raise RecfaceError(f"{truth.where}: the pairs have {found} folds; the protocol has {FOLDS}")
+        if (found := len(pairs.fold.unique())) != 10:
+            raise RecfaceError(f"the pairs have {found} folds; the protocol has 10")
         return ten_fold(scores, pairs.same, pairs.fold)
 
 
-FARS = {"tar_at_far_1e1": 1e-1, "tar_at_far_1e2": 1e-2, "tar_at_far_1e3": 1e-3, "tar_at_far_1e4": 1e-4}
+FARS = {"tar_at_far_1e4": 1e-4, "tar_at_far_1e3": 1e-3, "tar_at_far_1e2": 1e-2, "tar_at_far_1e1": 1e-1}
 RANKS = (1, 5, 10)
 
 
 class _TemplateVerification(_Verification):
     columns = ("template", "media")
     values = {
-        name: f"true accept rate at FAR {far:g}; NaN with too few impostor pairs"
-        for name, far in sorted(FARS.items(), reverse=True)
+        name: f"true accept rate at FAR {far:g}; NaN with too few impostor pairs" for name, far in FARS.items()
     } | {"auc": "area under the ROC curve"}
     pairs = 0
     templates = True
 
-    def rates(self, scores: Tensor, pairs: Pairs, truth: Truth) -> dict[str, float]:
+    def rates(self, scores: Tensor, pairs: Pairs) -> dict[str, float]:
         from recface.metrics.functional import auc, tar_at_far
 
         impostors = int((~pairs.same).sum())
         return {
             name: float(tar_at_far(scores, pairs.same, far)) if impostors * far >= 1 else float("nan")
-            for name, far in sorted(FARS.items(), reverse=True)
+            for name, far in FARS.items()
         } | {"auc": float(auc(scores, pairs.same))}
 
 

@@ -75,7 +75,7 @@ def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.nd
     Raises:
         RecfaceError: A file cannot be read, or has another number of vertices than the first.
     """
-    vertices, triangles = np.empty(0, np.float32), None
+    vertices, triangles = np.empty((0, 0, 3), np.float32), None
     for row, (path, place) in enumerate(zip(paths, places, strict=True)):
         with named(place):
             if path.suffix.lower() not in MESH_ENDINGS:

@@ -196,12 +196,8 @@ def _table(path: Path, protocol: BenchmarkProtocol) -> pd.DataFrame:
 class Matched:
     """Predictions and truth of the same samples in the same order.
 
-    Attributes:
-        predictions: N predictions.
-        truth: N rows in their order.
-        missing: Samples of the manifest without a prediction, left out.
-        missing_pairs: Pairs left out with them.
-        unused: Predictions that the pair list does not name.
+    Left out are `missing` samples of the manifest without a prediction, the `missing_pairs` that name them, and
+    `unused` predictions that the pair list does not name.
     """
 
     predictions: Predictions
@@ -242,23 +238,18 @@ def match(predictions: Predictions, truth: Truth, protocol: BenchmarkProtocol, a
             "are missing); give them, or --allow-missing to leave these out and count them"
         )
     table = truth.table[present]  # with its index, which messages name lines by
-    pairs, lost = _pairs(truth, table, protocol)
+    pairs = truth.pairs
+    if pairs is not None:
+        names = table["template" if protocol.templates else "id"]
+        pairs = pairs[pairs["first"].isin(names) & pairs["second"].isin(names)].reset_index(drop=True)
+        if not len(pairs):
+            raise RecfaceError(f"{truth.where}: no pair is left whose both sides were predicted")
+        if not protocol.templates:
+            row_of = pd.Index(names).get_indexer
+            pairs = pairs.assign(first=row_of(pairs["first"]), second=row_of(pairs["second"]))
+    lost = 0 if truth.pairs is None or pairs is None else len(truth.pairs) - len(pairs)
     matched_truth = replace(truth, table=table, pairs=pairs)
     return Matched(take(predictions, order[present]), matched_truth, len(missing), lost, len(unused))
-
-
-def _pairs(truth: Truth, table: pd.DataFrame, protocol: BenchmarkProtocol) -> tuple[pd.DataFrame | None, int]:
-    """The pairs whose both sides are left, as rows of the table or as template names; and how many are not."""
-    if truth.pairs is None:
-        return None, 0
-    names = table["template" if protocol.templates else "id"]
-    kept = truth.pairs[truth.pairs["first"].isin(names) & truth.pairs["second"].isin(names)].reset_index(drop=True)
-    if not len(kept):
-        raise RecfaceError(f"{truth.where}: no pair is left whose both sides were predicted")
-    if not protocol.templates:
-        row_of = pd.Index(names).get_indexer
-        kept = kept.assign(first=row_of(kept["first"]), second=row_of(kept["second"]))
-    return kept, len(truth.pairs) - len(kept)
 
 
 def take(predictions: Predictions, rows: np.ndarray) -> Predictions:
