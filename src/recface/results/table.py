@@ -50,7 +50,7 @@ class Difference:
     """Probability that a seed of the row beats a seed of the parent on a person; None where neither direction is
     better, or with no more than one pair of values."""
     people: int = 0  # people over which `better` is taken; 0 where only the seeds' values are compared
-    holm: float | None = None  # P value corrected over the rows of the column; see `statistics.holm`
+    holm: float | None = None  # p value corrected over the rows of the column; see `statistics.holm`
     family: int = 0  # number of differences that it was corrected over
 
     @property

@@ -218,15 +218,15 @@ def evaluate_validation(
 
 
 def evaluate_test(
-    predictor: Predictor, bench: Workbench, face_model: FaceModel | None = None
+    predictor: Predictor, bench: Workbench, geometry: Geometry
 ) -> tuple[dict[str, dict[str, float]], Predictions]:
-    """All metrics of the test people; arguments as for `evaluate_run`.
+    """All metrics of the test people.
 
     Returns:
         The blocks "benchmark" and "conditions"; predictions under names that begin with test_, the flags of the
         conditions, and the influences.
     """
-    source, geometry = embedded_source(bench.benchmark, "test"), Geometry(bench, face_model)
+    source = embedded_source(bench.benchmark, "test")
     shapes = measured_shapes(predictor, source, geometry)
     identity, true, _ = _labels(source)
     assert true is not None and shapes.errors is not None and shapes.yaw_abs is not None
@@ -250,14 +250,12 @@ def evaluate_test(
 
 
 def evaluate_control(
-    predictor: Predictor, bench: Workbench, control: Control, face_model: FaceModel | None = None
+    predictor: Predictor, source: Source, control: Control, geometry: Geometry
 ) -> tuple[dict[str, float], Predictions]:
-    """Verification on one of the two control sets: do shapes recognize by appearance?
+    """Verification on the control set whose photos share their `control`: do shapes recognize by appearance?
 
-    Source: ours (methods.md, "Metrics": faithfulness). `control` says what all photos of the set share; other arguments
-    as for `evaluate_run`.
+    Source: ours (methods.md, "Metrics": faithfulness).
     """
-    source, geometry = embedded_source(bench.benchmark, f"control_{control}"), Geometry(bench, face_model)
     parameters, (identity, _, extra) = predictor(source)["identity"], _labels(source)
     values, found = measured_control(
         parameters, torch.from_numpy(identity), torch.from_numpy(extra["albedo"]), geometry.basis, control
@@ -289,11 +287,12 @@ def evaluate_run(
     metrics, geometry = {}, Geometry(bench, face_model)
     if covers(embedded_source(bench.benchmark, "validation")):
         metrics["validation"] = evaluate_validation(predictor, bench, face_model)
-    blocks, predictions = evaluate_test(predictor, bench, face_model)
+    blocks, predictions = evaluate_test(predictor, bench, geometry)
     metrics |= blocks
     for control in CONTROLS:
-        if covers(embedded_source(bench.benchmark, f"control_{control}")):
-            values, found = evaluate_control(predictor, bench, control, face_model)
+        source = embedded_source(bench.benchmark, f"control_{control}")
+        if covers(source):
+            values, found = evaluate_control(predictor, source, control, geometry)
             metrics["benchmark"] |= values
             predictions |= found
     shared: dict[str, Any] = {"basis_gram": geometry.gram.numpy(), "identity_sigma": geometry.sigma.numpy()}

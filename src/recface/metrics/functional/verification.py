@@ -306,16 +306,17 @@ def mesh_scores(
     Returns:
         (Q,) larger = more alike.
     """
-    parts, chunks = [], zip(pairs.first.split(chunk), pairs.second.split(chunk), strict=True)
+    # Products of all pairs of rows that occur would need every shape at once; a chunk of pairs needs two chunks.
+    chunks = zip(pairs.first.split(chunk), pairs.second.split(chunk), strict=True)
     if not cosine:
         return torch.cat([-(decode(a) - decode(b)).norm(dim=-1).mean(dim=-1) for a, b in chunks])
     sums = [decode(rows).double().sum(dim=0) for rows in torch.arange(count).split(chunk)]
     center = torch.stack(sums).sum(dim=0) / count
-    # Products of all pairs of rows that occur would need every shape at once; a chunk of pairs needs two chunks.
-    for first, second in chunks:
-        a, b = (decode(rows).double().sub(center).flatten(1) for rows in (first, second))
-        parts.append(torch.cosine_similarity(a, b, dim=1))
-    return torch.cat(parts)
+
+    def offsets(rows: Tensor) -> Tensor:
+        return decode(rows).double().sub(center).flatten(1)
+
+    return torch.cat([torch.cosine_similarity(offsets(a), offsets(b), dim=1) for a, b in chunks])
 
 
 def pool(values: Tensor, group: Tensor) -> Tensor:
