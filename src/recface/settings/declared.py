@@ -27,10 +27,7 @@ class Settings(BaseModel):
 def number(text: str, holds: Callable[[float], bool], whole: bool = False) -> BeforeValidator:
     """A check whose message tells the whole range, whatever is wrong with a value: "must be a number >= 0, not 'x'".
 
-    Args:
-        text: What the value must be.
-        holds: Whether a finite number is in range.
-        whole: Whether it must be an int.
+    `text` says what the value must be, `holds` whether a finite number is in range, `whole` whether it must be an int.
     """
 
     def check(value: Any) -> Any:
@@ -82,10 +79,7 @@ _MESSAGES = {
 def mistakes(model: type[Settings], content: Any, later: str | None = None) -> list[Mistake]:
     """Everything in a section that its declaration does not allow; [] where it is right.
 
-    Args:
-        model: The declaration.
-        content: Plain mapping, as YAML or Hydra gives it.
-        later: A value that passes anywhere, in place of one that is still to be given.
+    The value `later` passes anywhere: it stands for one that is still to be given.
     """
     try:
         model.model_validate(content)
@@ -146,13 +140,7 @@ def read_yaml(path: str | Path) -> tuple[Any, Lines]:
 
 
 def validated(model: type[Declared], content: Any, where: str, lines: Lines) -> Declared:
-    """Check a file's content against its declaration.
-
-    Args:
-        model: The declaration.
-        content: As YAML gives it.
-        where: The file, for messages.
-        lines: Line of each key.
+    """Check a file's content, as YAML gives it, against its declaration; `where` names the file in messages.
 
     Raises:
         RecfaceError: All mistakes in one line, each with its line and key.

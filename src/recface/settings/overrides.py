@@ -32,10 +32,6 @@ def normalise_arguments(arguments: Sequence[str], environment: Mapping[str, str]
       do not report would wait for them for ever.
 
     Hydra's own options, and all other words that set no key, pass untouched.
-
-    Args:
-        arguments: The command line without the program.
-        environment: The process's variables.
     """
     in_sweep, resent = bool(environment.get("WANDB_SWEEP_ID")), is_resent(arguments)
     result = [text for argument in arguments for text in _normalise(argument, in_sweep, resent)]
@@ -51,11 +47,9 @@ def is_resent(arguments: Sequence[str]) -> bool:
 
 
 def without_repeats(arguments: Sequence[str], base: Mapping[str, Any]) -> list[str]:
-    """Drop overrides that say what the configuration says anyway, so that the record names the run's own ones alone.
+    """Drop normalised overrides that say what `base` says anyway, so that the record names the run's own ones alone.
 
-    Args:
-        arguments: Normalised overrides.
-        base: Configuration composed from the experiment and the group choices among them.
+    `base` is the configuration composed from the experiment and the group choices among them.
     """
     flat = dict(_leaves("", base))
 

@@ -121,13 +121,10 @@ class Points(ABC):
 
     A point is settled if its file says so and, for this project's runs, if the run's record agrees: runs finished by
     hand or by a W&B agent are skipped, deleted or outdated ones are run again.
-
-    Attributes:
-        jobs: All points, for display; the list may grow.
     """
 
     def __init__(self, sweep: Sweep) -> None:
-        self.jobs: list[Job] = []
+        self.jobs: list[Job] = []  # all points, for display; the list may grow
         self.sweep, self.folder, self.own = sweep, sweep_folder(sweep), is_own(sweep.program)
         self._configs: dict[str, Config] = {}
 
@@ -157,7 +154,7 @@ class Points(ABC):
         return read_progress(self.folder / f"{job.key}.json")
 
     def config(self, job: Job) -> Config:
-        """Configuration of one of this project's own points; composing it takes a tenth of a second."""
+        """Configuration of one of this project's own points; composing it takes a fifth of a second."""
         if job.key not in self._configs:
             overrides = [f"{name}={value}" for name, value in job.parameters.items()]
             self._configs[job.key] = compose_config(*normalise_arguments(overrides, {}))

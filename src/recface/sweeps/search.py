@@ -8,6 +8,7 @@ training loss, `loss/total`, which is to fall; do not rely on that in a sweep ov
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import json
 import math
@@ -127,7 +128,7 @@ def open_study(sweep: Sweep, folder: Path) -> optuna.Study:
 
 
 def sampler_for(method: str, study_name: str, number: int) -> optuna.samplers.BaseSampler:
-    """The sampler of a point. Its seed depends on the sweep and the point's number alone, whichever process asks."""
+    """The sampler of a point, seeded by the sweep and the point's number alone, whichever process asks."""
     seed = int(digest_of(study_name, number)[:8], 16)
     if method != "bayes":
         return optuna.samplers.RandomSampler(seed=seed)
@@ -152,26 +153,18 @@ def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
 
     There is one for each line of the run's metrics.jsonl, NaN where it noted that it was no number.
     """
-    try:
-        lines = (run / "metrics.jsonl").read_text().splitlines()
-    except OSError:
-        return []
+    path = run / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
     rows: dict[Any, dict[str, Any]] = {}
     for number, line in enumerate(lines):
-        try:
+        with contextlib.suppress(ValueError):  # the last line, half written
             row = json.loads(line)
-        except ValueError:
-            continue  # the last line, half written
-        step = row.get("step", number)
-        # A run that was killed resumes from its last checkpoint, and repeats the lines after it.
-        rows = {before: kept for before, kept in rows.items() if before < step} | {step: row}
-    values = []
-    for row in rows.values():
-        name = metric if metric in row else FALLBACK
-        if name in row:
-            value = math.nan if row[name] is None else float(row[name])
-            values.append(-value if name != metric and goal == "maximize" else value)
-    return values
+            step = row.get("step", number)
+            # A run that was killed resumes from its last checkpoint, and repeats the lines after it.
+            rows = {before: kept for before, kept in rows.items() if before < step} | {step: row}
+    signs = {FALLBACK: -1 if goal == "maximize" else 1, metric: 1}
+    found = [(name, row[name]) for row in rows.values() if (name := metric if metric in row else FALLBACK) in row]
+    return [math.nan if value is None else signs[name] * float(value) for name, value in found]
 
 
 def run_metric(run: Path | None, metric: Metric | None) -> float:

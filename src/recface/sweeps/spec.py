@@ -1,4 +1,4 @@
-"""A sweep: W&B's sweep file as declared settings, the points of a grid, and the command line of each point.
+"""A sweep: W&B's sweep file as declared settings, the points of a grid, and the command line of each.
 
 Keys and distributions: https://docs.wandb.ai/models/sweeps/sweep-config-keys. Imports nothing heavy, for `--dry-run`.
 """
@@ -216,10 +216,8 @@ def grid_points(sweep: Sweep) -> list[Point]:
     choices = [choices_of(sweep, name) for name in names]
     varied = [name for name, values in zip(names, choices, strict=True) if len(values) > 1]
     combinations = (dict(zip(names, values, strict=True)) for values in itertools.product(*choices))
-    return [
-        Point(point_name(parameters, varied or names), parameters)
-        for parameters in itertools.islice(combinations, sweep.run_cap)
-    ]
+    capped = itertools.islice(combinations, sweep.run_cap)
+    return [Point(point_name(parameters, varied or names), parameters) for parameters in capped]
 
 
 def choices_of(sweep: Sweep, name: str) -> list[Any]:
@@ -268,12 +266,10 @@ def expand(sweep: Sweep, parameters: Mapping[str, Any]) -> list[str]:
     command: list[str] = []
     for part in map(str, sweep.command):
         part = re.sub(r"\$\{envvar:([A-Z0-9_]*)\}", lambda match: os.environ.get(match[1], match[1]), part)
-        if not (part.startswith("${") and part.endswith("}")):
-            command.append(part)
-        elif part[2:-1] in macros:
-            command += macros[part[2:-1]]
-        else:
+        macro = re.fullmatch(r"\$\{(.*)\}", part)
+        if macro and macro[1] not in macros:
             raise RecfaceError(f"sweep {sweep.name}: command holds unknown {part}; known are {', '.join(macros)}")
+        command += macros[macro[1]] if macro else [part]
     return command
 
 

@@ -21,15 +21,9 @@ FIELDS = ("step", "recognition", "reconstruction", "cosine")
 
 
 def gradient_cosine(first: Tensor, second: Tensor, parameters: Iterable[nn.Parameter]) -> float:
-    """Cosine of two scalars' gradients, over all parameters as one vector.
+    """Cosine of two scalars' gradients, over all parameters as one vector; NaN where a gradient is zero.
 
-    Args:
-        first: A scalar of the graph, which is kept.
-        second: Another.
-        parameters: The gradients' variables; those that a scalar does not reach count as zero.
-
-    Returns:
-        The cosine; NaN where a gradient is zero.
+    The graph is kept. Gradients of parameters that a scalar does not reach count as zero.
     """
     parameters = list(parameters)
 
@@ -42,12 +36,9 @@ def gradient_cosine(first: Tensor, second: Tensor, parameters: Iterable[nn.Param
 
 
 class ConflictLog:
-    """Appends a line to a file every n-th step: both losses and the cosine of their gradients. Changes no gradient.
+    """Appends a JSON line to a file at steps that `every` divides: both losses and the cosine of their gradients.
 
-    Args:
-        path: The file, of JSON lines.
-        every: n.
-        first_step: Where this process begins; later lines of a killed one are dropped.
+    It changes no gradient. This process begins at `first_step`: later lines of a killed one are dropped.
     """
 
     def __init__(self, path: Path, every: int, first_step: int = 0) -> None:
@@ -58,7 +49,7 @@ class ConflictLog:
     def look(
         self, step: int, terms: Mapping[str, Tensor], weights: Mapping[str, float], parameters: Iterable[nn.Parameter]
     ) -> None:
-        """Measure a step, if it is the n-th, by loss terms with their graph and their weights.
+        """Measure a step, if it is due, by loss terms with their graph and their weights.
 
         `parameters` are the weights of the network that both losses reach.
         """

@@ -98,10 +98,7 @@ class MuonAdamW(torch.optim.Optimizer):
 def build_optimizer(module: nn.Module, settings: dict[str, Any], rate: float) -> torch.optim.Optimizer:
     """The configured optimizer over a variant's trained parameters: AdamW, or with it Muon for convolutions.
 
-    Args:
-        module: A variant; its frozen parameters are left out.
-        settings: The group `optimizer` of a checked configuration.
-        rate: Largest learning rate of the schedule.
+    `settings` is the group `optimizer` of a checked configuration, `rate` the largest learning rate of the schedule.
     """
     trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     betas, decay = (0.9, settings["beta2"]), settings["weight_decay"]

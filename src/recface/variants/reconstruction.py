@@ -224,11 +224,9 @@ class Reconstruction(lightning.LightningModule):
 
     @torch.no_grad()
     def source_terms(self, batch: Batch, face: Reconstructed) -> dict[int, dict[str, float]]:
-        """Loss terms of each source's samples alone, from a step's reconstruction; changes nothing.
+        """Loss terms of each source's samples alone, by its number, from a step's reconstruction; changes nothing.
 
-        Returns:
-            Number of the source to term to value, without the terms that its samples carry no label for (those are
-            exactly zero).
+        Terms that a source's samples carry no label for are exactly zero, and left out.
         """
         training = [module for module in self.modules() if module.training]
         for module in training:  # the centers have taken this batch in already
