@@ -13,7 +13,6 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.verification import tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +80,6 @@ PHOTO_PROTOCOLS: dict[str, Protocol] = {
 """Real photographs, whose true shapes nobody knows: every smiling photo against every neutral one."""
 
 
-CONDITIONS = ("light", "expression", "large_pose", "occlusion", "plain")
 _OF_CONDITIONS: tuple[tuple[str, str, str, Literal["lower", "higher"], str], ...] = (
     ("shape_error_mm", "shape-error-similarity", "v1", "lower", "mm"),
     ("nme", "nme-68-box", "v1", "lower", "%"),
@@ -89,7 +87,7 @@ _OF_CONDITIONS: tuple[tuple[str, str, str, Literal["lower", "higher"], str], ...
 )
 CONDITION_PROTOCOLS: dict[str, Protocol] = {
     f"{condition}/{metric}": Protocol(f"{rule}-condition-{condition.replace('_', '-')}/{version}", direction, unit)
-    for condition in CONDITIONS
+    for condition in ("light", "expression", "large_pose", "occlusion", "plain")
     for metric, rule, version, direction, unit in _OF_CONDITIONS
 }
 """Test photos under a condition; v1 of the AUC was by root mean square distance."""
@@ -121,7 +119,7 @@ def _codes(truth: Truth, column: str) -> Tensor:
 
 def _floats(predictions: Predictions, *fields: str) -> list[Tensor]:
     """Fields of predictions in single precision."""
-    return [tensor(predictions.array(field)).float() for field in fields]
+    return [predictions.tensor(field).float() for field in fields]
 
 
 def _numbers(truth: Truth, columns: list[str]) -> Tensor:

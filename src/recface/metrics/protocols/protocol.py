@@ -13,6 +13,7 @@ from recface.errors import RecfaceError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class Predictions:
         if (values := getattr(self, name)) is None:
             raise RecfaceError(f"{self.where}: the protocol needs {name}, which these predictions lack")
         return values
+
+    def tensor(self, name: str) -> Tensor:
+        """Such a field as a tensor with its own memory."""
+        import torch
+
+        return torch.from_numpy(np.array(self.array(name)))
 
     def name(self, row: int) -> str:
         """File and id of a prediction, for messages."""

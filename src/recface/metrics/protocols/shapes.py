@@ -8,7 +8,6 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
-from recface.metrics.protocols.verification import tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,10 +110,10 @@ def coordinates(predictions: Predictions, space: str) -> Tensor:
     from recface.metrics.functional import geometry_coordinates
 
     if space == "parameters":
-        return tensor(predictions.parameters)
+        return predictions.tensor("parameters")
     if predictions.vertices is None:
-        return geometry_coordinates(tensor(predictions.parameters), tensor(predictions.basis))
-    flat = tensor(predictions.vertices).flatten(1).double()
+        return geometry_coordinates(predictions.tensor("parameters"), predictions.tensor("basis"))
+    flat = predictions.tensor("vertices").flatten(1).double()
     return flat / (flat.shape[1] / 3) ** 0.5
 
 
@@ -172,8 +171,8 @@ class _LandmarkError(BenchmarkProtocol):
                 f"{truth.where}: {truth.table['id'].iloc[other[0]]} has landmark_version {versions[other[0]]!r}; "
                 f"{self.id} takes {self.version!r} alone"
             )
-        true = truth.table[list(LANDMARK_COLUMNS)].to_numpy(np.float64).reshape(-1, 68, 2)
-        nme = landmark_nme(tensor(predictions.landmarks).double(), tensor(true))
+        true = truth.table[list(LANDMARK_COLUMNS)].to_numpy(np.float64, copy=True).reshape(-1, 68, 2)
+        nme = landmark_nme(predictions.tensor("landmarks").double(), torch.from_numpy(true))
         degrees = truth.table["yaw"].to_numpy(np.float64)
         bins = nme_by_yaw(nme, torch.from_numpy(np.radians(degrees)))
         beyond = int((np.abs(degrees) > 90).sum())

@@ -1,4 +1,4 @@
-"""Verification on pair lists, of videos, and of templates in the style of IJB, each by four similarities fixed before."""
+"""Verification on pair lists, of videos, and of templates in the style of IJB, each under four fixed similarities."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def pair_scores(predictions: Predictions, pairs: Pairs, similarity: Similarity) 
 
     cosine = similarity.cosine
     if similarity.space == "parameters":
-        return vector_scores(tensor(predictions.parameters), pairs, cosine=cosine)
+        return vector_scores(predictions.tensor("parameters"), pairs, cosine=cosine)
     if predictions.vertices is None:
-        parameters, basis = tensor(predictions.parameters), tensor(predictions.basis)
+        parameters, basis = predictions.tensor("parameters"), predictions.tensor("basis")
         return linear_geometry_scores(parameters.float(), basis.float(), pairs, cosine=cosine)
     vertices = predictions.vertices
 
@@ -52,14 +52,6 @@ def pair_scores(predictions: Predictions, pairs: Pairs, similarity: Similarity) 
         return torch.from_numpy(np.asarray(vertices[rows.numpy()], np.float32))
 
     return mesh_scores(decode, len(predictions), pairs, cosine=cosine)
-
-
-def tensor(values: np.ndarray | None) -> Tensor:
-    """A field of predictions as a tensor of its own."""
-    import torch
-
-    assert values is not None, "the protocol's needs are checked before it is asked"
-    return torch.from_numpy(np.array(values))
 
 
 def pairs_of(truth: Truth, templates: tuple[str, ...] | None = None) -> Pairs:
@@ -98,9 +90,9 @@ def pool_predictions(predictions: Predictions, groups: np.ndarray) -> Prediction
 
     names, code = np.unique(groups.astype(str), return_inverse=True)
     fields: dict[str, Any] = {
-        name: pool(tensor(values), torch.from_numpy(code)).numpy()
+        name: pool(predictions.tensor(name), torch.from_numpy(code)).numpy()
         for name in ("parameters", "vertices")
-        if (values := getattr(predictions, name)) is not None
+        if getattr(predictions, name) is not None
     }
     return replace(predictions, ids=tuple(names.tolist()), points=None, landmarks=None, **fields)
 

@@ -70,10 +70,8 @@ MESH_ENDINGS = (".obj", ".ply")
 def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Read OBJ or PLY files of one topology: (N, V, 3) float32, and the first one's (F, 3) int32 triangles.
 
-    `places` are N names of the files' rows, for messages, such as "ids.csv: line 3".
-
-    Raises:
-        RecfaceError: A file cannot be read, or has another number of vertices than the first.
+    Raises RecfaceError where a file cannot be read, or has another number of vertices than the first. For messages,
+    `places` are N names of the files' rows, such as "ids.csv: line 3".
     """
     vertices, triangles = np.empty((0, 0, 3), np.float32), None
     for row, (path, place) in enumerate(zip(paths, places, strict=True)):
@@ -268,10 +266,8 @@ def read_region(name: str, path: str | Path | None = None) -> Region:
 def with_region(predictions: Predictions, region: Region) -> Predictions:
     """Cut vertices to the face region; give whitened parameters of the face model a basis in place of vertices.
 
-    The face model's sigmas become the weights of predictions that have none.
-
-    Raises:
-        RecfaceError: The number of vertices or parameters is not the face model's.
+    The face model's sigmas become the weights of predictions that have none. Raises RecfaceError where the number of
+    vertices or parameters is not the face model's.
     """
     count, modes = len(region.mask), len(region.sigma)
     changes: dict[str, Any] = {}
