@@ -21,16 +21,14 @@ PREFIX = "hydra/launcher="
 
 
 def check_launcher(arguments: Sequence[str]) -> None:
-    """Reject a launcher that cannot work, or that Hydra would ignore in silence.
-
-    Args:
-        arguments: The command line without the program's name.
+    """Reject a launcher on the command line that cannot work, or that Hydra would ignore in silence.
 
     Raises:
         RecfaceError: Its package is not installed, or it was asked for without `-m`.
     """
-    chosen = [argument.removeprefix(PREFIX) for argument in arguments if argument.startswith(PREFIX)]
-    for name, package in [(name, PACKAGES[name]) for name in chosen if name in PACKAGES]:
+    for name, package in PACKAGES.items():
+        if PREFIX + name not in arguments:
+            continue
         if importlib.util.find_spec(package) is None:
             raise RecfaceError(
                 f"{PREFIX}{name} needs the package {package}, which is not installed: pip install -e '.[cluster]'"
@@ -50,10 +48,7 @@ class PointLauncher(Launcher):
         self.context, self.task, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run all points, and print a line for each as it ends.
-
-        Returns:
-            Their answers, in the order of the overrides.
+        """Run all points, and print a line for each as it ends; returns their answers in the order of the overrides.
 
         Raises:
             RecfaceError: Points failed; all others have been run.

@@ -21,23 +21,14 @@ GPU_ACCELERATORS = ("gpu", "cuda")
 
 @dataclass(frozen=True)
 class Point:
-    """One run; calling it runs it in this process.
+    """One run; calling it runs it in this process."""
 
-    Attributes:
-        name: Its overrides, such as "+experiment=sir seed=0".
-        config: Its configuration with Hydra's own node.
-        context: Hydra's configuration loader and callbacks.
-        task: The entry point's main function.
-        singletons: Hydra's state, to be restored in another process.
-        folder: The folder that relative paths start from.
-    """
-
-    name: str
-    config: DictConfig
-    context: HydraContext
-    task: TaskFunction
-    singletons: Any
-    folder: str
+    name: str  # its overrides, such as "+experiment=sir seed=0"
+    config: DictConfig  # with Hydra's own node
+    context: HydraContext  # Hydra's configuration loader and callbacks
+    task: TaskFunction  # the entry point's main function
+    singletons: Any  # Hydra's state, to be restored in another process
+    folder: str  # that relative paths start from
 
     def __call__(self) -> JobReturn:
         """Run it. Errors are part of the answer, so that they arrive from any machine."""

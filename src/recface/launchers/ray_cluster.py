@@ -25,12 +25,7 @@ LOCAL_SETTINGS = ("num_cpus", "num_gpus", "include_dashboard")
 def run_on_ray(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator[tuple[int, JobReturn]]:
     """Run the points as Ray tasks, each in a process of its own, as many at a time as there are CPUs and GPUs for.
 
-    Args:
-        points: The runs.
-        settings: configs/hydra/launcher/ray.yaml, resolved.
-
-    Yields:
-        Index and answer of each point, as they end.
+    Yields index and answer of each, as they end. `settings` are those of configs/hydra/launcher/ray.yaml, resolved.
 
     Raises:
         RecfaceError: Ray does not start, no cluster answers, or none of its machines is large enough.

@@ -18,7 +18,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 
 from recface.errors import RecfaceError
-from recface.launchers.point import Point, failed, resources
+from recface.launchers.point import Point, failed, first_line, resources
 
 POLL_SECONDS = 1.0
 GENERAL = ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")
@@ -26,36 +26,22 @@ GENERAL = ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")
 
 
 def parameters(settings: Mapping[str, Any], threads: int, cpus: int, gpus: int, name: str) -> dict[str, Any]:
-    """Settings as `submitit.AutoExecutor.update_parameters` takes them.
+    """Settings of a job as `submitit.AutoExecutor.update_parameters` takes them.
 
-    Args:
-        settings: configs/hydra/launcher/slurm.yaml, resolved, without cluster, folder and max_num_timeout.
-        threads: Threads of a run.
-        cpus: CPUs to request unless the settings say.
-        gpus: GPUs to request unless the settings say.
-        name: Name of the job.
+    `settings` is configs/hydra/launcher/slurm.yaml, resolved, without cluster, folder and max_num_timeout; `cpus` and
+    `gpus` are requested unless it says otherwise.
     """
     known = {key: item for key, item in settings.items() if item is not None}
-    result = {key: item for key, item in known.items() if key in GENERAL}
-    result.setdefault("cpus_per_task", cpus)
-    if gpus:
-        result.setdefault("gpus_per_node", gpus)
-    special = {f"slurm_{key}": item for key, item in known.items() if key not in GENERAL}
+    result = {"name": name, "nodes": 1, "tasks_per_node": 1, "cpus_per_task": cpus}
+    result |= {"gpus_per_node": gpus} if gpus else {}
+    result |= {key if key in GENERAL else f"slurm_{key}": item for key, item in known.items()}
     # Before Python starts, since libraries read them as they are loaded.
     exports = [f"export OMP_NUM_THREADS={threads} NUMBA_NUM_THREADS={threads}"]
-    return (
-        {"name": name, "nodes": 1, "tasks_per_node": 1}
-        | result
-        | special
-        | {"slurm_setup": exports + list(known.get("setup", []))}
-    )
+    return result | {"slurm_setup": exports + list(known.get("setup", []))}
 
 
 def run_on_slurm(points: Sequence[Point], settings: Mapping[str, Any]) -> Iterator[tuple[int, JobReturn]]:
-    """Submit the points as one job array, and wait for all of them.
-
-    Yields:
-        Index and answer of each point, as they end.
+    """Submit the points as one job array, and yield index and answer of each, as they end.
 
     Raises:
         RecfaceError: There is no SLURM here, or it refuses the jobs.
@@ -117,4 +103,4 @@ def answer_of(point: Point, job: Any) -> JobReturn:
 
 def last_line(text: str) -> str:
     """The last line that is not blank; "" if there is none."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return first_line("\n".join(reversed(text.splitlines())))

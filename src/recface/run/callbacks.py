@@ -14,18 +14,14 @@ from recface.data import Batch
 from recface.figures.reconstruction_picture import ROWS, reconstruction_picture
 from recface.run.logger import RunLogger
 from recface.tracking import RunFolder
-from recface.variants.reconstruction import Reconstructed
 from recface.variants.trainer import save_state
 
 
 class Follow(lightning.Callback):
     """Writes a line of metrics at the end of every epoch, and the progress as it comes.
 
-    Args:
-        folder: Where metrics.jsonl grows.
-        run: The run whose progress is shown.
-        before: Steps of earlier stages.
-        total: Steps of all stages.
+    `folder` is where metrics.jsonl grows, `run` the one whose progress is shown, `before` the steps of earlier stages
+    and `total` those of all.
     """
 
     def __init__(self, folder: RunFolder, run: RunFolder, before: int, total: int) -> None:
@@ -49,16 +45,13 @@ class Validate(lightning.Callback):
     """Measures the network on the validation people after every epoch, so that a sweep can stop a hopeless run.
 
     Modes and random state are restored, so training continues unchanged.
-
-    Args:
-        measure: From the network in training to metrics by key.
     """
 
     def __init__(self, measure: Callable[[Any], dict[str, float]]) -> None:
         self.measure = measure
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Measure and log; must precede `Follow`, which writes the logged values."""
+        """Measure and log."""
         modes = {part: part.training for part in module.modules()}
         with torch.random.fork_rng(devices=[]):
             values = self.measure(module)
@@ -72,9 +65,6 @@ class Checkpoint(lightning.Callback):
 
     Lightning's own checkpoints restore its loops too, which would start again in the middle of an epoch. Here order and
     augmentation of the photos depend on the step alone, so step and states suffice.
-
-    Args:
-        path: The file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,7 +94,7 @@ class Details(lightning.Callback):
         logger: Receives both.
         sources: Names of the training sources, in the order of the mix.
         photos: (N, 3, S, S) in [0, 1], fixed.
-        steps: Steps of the stage.
+        steps: Of the stage.
     """
 
     def __init__(self, logger: RunLogger, sources: Sequence[str], photos: Tensor, steps: int) -> None:
@@ -114,15 +104,11 @@ class Details(lightning.Callback):
     def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Batch, batch_index: int) -> None:
         """Watch the last step of an epoch, and that of the stage."""
         if trainer.is_last_batch or module.step + 1 == self.steps:
-            module.watch = lambda batch, face: self._take(module, batch, face)
+            module.watch = lambda batch, face: self._take(module.source_terms(batch, face))
 
-    def _take(self, module: Any, batch: Batch, face: Reconstructed) -> None:
-        values = module.source_terms(batch, face)
-        self.values = {
-            f"source/{self.sources[number]}/{name}": value
-            for number, terms in values.items()
-            for name, value in terms.items()
-        }
+    def _take(self, found: dict[int, dict[str, float]]) -> None:
+        names = {number: f"source/{self.sources[number]}" for number in found}
+        self.values = {f"{names[i]}/{name}": value for i, terms in found.items() for name, value in terms.items()}
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *rest: Any) -> None:
         """Log the terms of the watched step."""

@@ -39,24 +39,16 @@ def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFol
         config: The resolved configuration, plain.
         overrides: Those of the command line, for the record.
 
-    Returns:
-        The finished run's folder.
-
     Raises:
         RecfaceError: A mistake in configuration or data; the record then says "failed" and why.
     """
     check_config(config)
     set_up_torch(config)
     digest = run_hash(config)
-    folder = RunFolder.open(run_path(config["paths"]["runs"], config["name"], digest, config["seed"]))
+    name, seed = config["name"], config["seed"]
+    folder = RunFolder.open(run_path(config["paths"]["runs"], name, digest, seed))
     record = new_record(
-        config["name"],
-        digest,
-        config["seed"],
-        config,
-        parent=config["parent"],
-        overrides=overrides or [],
-        versions=VERSIONS,
+        name, digest, seed, config, parent=config["parent"], overrides=overrides or [], versions=VERSIONS
     )
     with folder.lock():
         if is_complete(config, folder.record) and not in_wandb_sweep():
@@ -114,11 +106,7 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
 
 
 def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
-    """The network of a finished run.
-
-    Args:
-        bench: Of the run's configuration; its training sources may be left out.
-        folder: Of the run.
+    """The network of a finished run; the training sources of its bench may be left out.
 
     Raises:
         RecfaceError: Its weights are missing (archived runs and copies leave them out), or of another network.
@@ -128,11 +116,9 @@ def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
         raise RecfaceError(f"{path}: no weights here; rerun the experiment")
     scans = shared_scan_model(bench, folder) if "sfm" in bench.config else None
     variant = build_variant(bench, stage=2, face_model=scans.face_model if scans else None)
-    state, wanted = (
-        {key: value for key, value in whole.items() if key.startswith(PREDICTING)}
-        for whole in (load_state(path), variant.trained_state())
-    )
-    if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in wanted.items()}:
+    state = {key: value for key, value in load_state(path).items() if key.startswith(PREDICTING)}
+    wanted = {key: value.shape for key, value in variant.trained_state().items() if key.startswith(PREDICTING)}
+    if {key: value.shape for key, value in state.items()} != wanted:
         raise RecfaceError(f"{path}: the weights are those of another network; rerun the experiment")
     variant.load_state_dict(state, strict=False)
     return variant

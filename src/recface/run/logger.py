@@ -28,20 +28,14 @@ from recface.tracking.atomic import write_bytes
 if TYPE_CHECKING:
     from wandb import Run
 
-
 X_AXIS = "trainer/global_step"
 FINISH_SECONDS = "120"
 """How long the end of a run waits for uploads unless WANDB_FINISH_TIMEOUT says; what is left stays on disk."""
-
 ID_FILE = "wandb-id"
 
 
 class RunLogger(WandbLogger):
-    """Lightning's W&B logger with one x axis over both stages, and the run's record, predictions and checkpoint.
-
-    Args:
-        run: An open W&B run.
-    """
+    """Lightning's W&B logger with one x axis over both stages, and the run's record, predictions and checkpoint."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(experiment=run, project=run.project)
@@ -51,12 +45,7 @@ class RunLogger(WandbLogger):
         run.define_metric("*", step_metric=X_AXIS, step_sync=True)
 
     def begin_stage(self, before: int, first_step: int) -> None:
-        """Set where a trainer's steps begin on the x axis.
-
-        Args:
-            before: Steps of earlier stages.
-            first_step: Steps of this stage by an earlier, killed process.
-        """
+        """Set where a trainer's steps begin: after those of earlier stages, and of this one by a killed process."""
         self.before, self.first = before, before + first_step
 
     @rank_zero_only

@@ -32,11 +32,7 @@ PICTURED = 8
 
 
 def open_run(path: Path, cache: Path | None = None) -> tuple[Workbench, Reconstruction]:
-    """The face model, the benchmark's albedo and the network of a finished run.
-
-    Args:
-        path: Folder of the run.
-        cache: Folder of cached data; by default the run's own.
+    """The bench and the network of a finished run, by its folder; cached data lies in `cache`, or in the run's own.
 
     Raises:
         RecfaceError: The folder holds no finished run of a network, or its weights or face model are missing.
@@ -76,23 +72,20 @@ def reconstruct_photos(
     photos: Photos,
     out: Path,
     meshes: bool = False,
-    watch: Callable[[int, int], None] | None = None,
+    watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Reconstruct photos and write what `recface evaluate --predictions` reads.
+    """Reconstruct photos and write what `recface evaluate --predictions` reads; returns the folder.
 
     Args:
         bench: Of the run.
         variant: Its network.
-        photos: N photos.
+        photos: Of any number N.
         out: New or empty; gets `ids.csv` (the column `file`), `parameters.npy` (N, K) whitened, `weights.npy` (K,) mm,
             `landmarks.npy` (N, 68, 2) in the files' pixels, `points.npy` (N, 7, 3) mm, `face_model.npz` that these are
             parameters of, and `picture.png` of the first photos.
         meshes: Whether to write the neutral shapes too: OBJ files in mm, which `ids.csv` names, `vertices.npy`
             (N, V, 3) and `triangles.npy` (F, 3).
         watch: Called with the photos done and their number.
-
-    Returns:
-        The folder.
 
     Raises:
         RecfaceError: No photo, two of one name, or a folder that holds something already.
@@ -107,8 +100,7 @@ def reconstruct_photos(
     for start in range(0, len(ids), CHUNK):
         images = photos.images[start : start + CHUNK]
         parts.append(network(Source("photos", images, np.zeros(len(images), np.int64))))
-        if watch is not None:
-            watch(min(start + CHUNK, len(ids)), len(ids))
+        watch(min(start + CHUNK, len(ids)), len(ids))
     found = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     model = network.face_model
     arrays = {
@@ -117,11 +109,9 @@ def reconstruct_photos(
         "landmarks": photos.in_pixels(found["landmarks"].double().numpy()).astype(np.float32),
         "points": model.landmarks(found["identity"])[:, list(SEVEN_OF_68)].numpy(),
     }
-    if meshes:  # what protocols on scans need
-        arrays["vertices"] = model.shape(found["identity"]).numpy()
-        arrays["triangles"] = model.triangles.numpy()
     names = pd.DataFrame({"id": ids})
-    if meshes:
+    if meshes:  # what protocols on scans need
+        arrays |= {"vertices": model.shape(found["identity"]).numpy(), "triangles": model.triangles.numpy()}
         names["mesh"] = [f"meshes/{row:05d}_{Path(name).stem}.obj" for row, name in enumerate(ids)]
         for place, shape in zip(names["mesh"], arrays["vertices"], strict=True):
             write_bytes(out / place, obj_text(shape, arrays["triangles"]).encode())

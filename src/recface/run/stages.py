@@ -38,12 +38,7 @@ def total_steps(config: Config) -> int:
 def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Follow, logger: RunLogger | None) -> None:
     """Train one stage; continues from the last checkpoint where a killed run left one.
 
-    Args:
-        variant: The network of the stage.
-        bench: Face model, data, and the configuration, of which stage 1 is given its own part.
-        folder: Where checkpoints and metrics of the stage go.
-        follow: Writes metrics and shows progress.
-        logger: Logger beside the run folder, or None.
+    The configuration in `bench` is stage 1's own part of it there; checkpoints and metrics of the stage go to `folder`.
     """
     settings, stage = bench.config["trainer"], variant.stage
     last = folder.path / "checkpoints" / f"stage{stage}-last.ckpt"
@@ -57,7 +52,7 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Fo
         logger.begin_stage(follow.before, variant.first_step)
         callbacks += [LearningRateMonitor("step"), _details(bench, stage, logger)]
     if stage == 2 and settings["validate"]:
-        callbacks.insert(0, Validate(lambda module: _validate(module, bench)))
+        callbacks.insert(0, Validate(lambda module: _validate(module, bench)))  # before Follow, which writes its values
     trainer = quiet_trainer(
         folder.path,
         accelerator=settings["accelerator"],
@@ -88,15 +83,9 @@ def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:
 
 
 def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) -> State:
-    """Return the state after stage 1, training it unless a run with the same stage 1 and seed has.
+    """Return the state of the baseline's networks after stage 1, training it unless a run with the same has.
 
-    Args:
-        bench: Face model, data, configuration.
-        run: The run that asks; it shows the progress.
-        logger: Logger of that run, or None: a stage that several runs share is logged into the one that trains it.
-
-    Returns:
-        Trained state of the baseline's networks.
+    `run` asks and shows the progress. A stage that several runs share is logged into the one that trains it.
     """
     config, digest = bench.config, run_hash(bench.config, stage=1)
     folder = RunFolder.open(run_path(config["paths"]["runs"], "stage1", digest, config["seed"]))
@@ -119,15 +108,8 @@ def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) ->
 def in_other_latents(state: State, source: FaceModel, target: FaceModel) -> State:
     """Turn a network's state into one that regresses the nearest shapes' parameters of another face model.
 
-    Thus variants with a basis of their own start from the shared stage 1 (ours).
-
-    Args:
-        state: Of networks that regress the parameters of `source`.
-        source: Face model with K parameters.
-        target: Face model with L.
-
-    Returns:
-        The state with the shape encoder's head changed.
+    Thus variants with a basis of their own start from the shared stage 1 (ours). The shape encoder's head, of the K
+    parameters of `source`, becomes one of the L parameters of `target`.
     """
     matrix, offset = change_of_latents(source, target)
     weight, bias = f"{SHAPE_HEAD}.weight", f"{SHAPE_HEAD}.bias"
@@ -137,22 +119,12 @@ def in_other_latents(state: State, source: FaceModel, target: FaceModel) -> Stat
 def train_stage2(
     bench: Workbench, run: RunFolder, stage1: State, logger: RunLogger | None, scans: ScanModel | None = None
 ) -> Reconstruction:
-    """Train a variant on all sources from stage 1's weights.
+    """Train a variant on all sources from the weights after stage 1; the state goes to checkpoints/final.pt of the run.
 
-    Args:
-        bench: Face model, data, configuration.
-        run: The run's folder; the final state goes to checkpoints/final.pt.
-        stage1: State after stage 1.
-        logger: Logger beside the run folder, or None.
-        scans: The face model that was learned from scans, for the variants that decode with it.
-
-    Returns:
-        The trained variant.
+    `scans` holds the face model that was learned from scans, for the variants that decode with it.
     """
-    if scans is None:
-        variant = build_variant(bench, stage=2)
-    else:
-        variant = build_variant(bench, stage=2, face_model=scans.face_model)
+    variant = build_variant(bench, stage=2, face_model=scans.face_model if scans else None)
+    if scans is not None:
         stage1 = in_other_latents(stage1, bench.face_model, scans.face_model)
         variant.use_scans(scans)
     variant.load_state_dict(stage1, strict=False)
