@@ -7,6 +7,7 @@ from recface.settings.compose import (
     compose_config,
     experiment_rows,
     known_experiments,
+    quick_config,
 )
 
 
@@ -24,6 +25,16 @@ def test_rows_of_experiments_say_what_the_composed_configuration_says():
     assert all(row.parent is None or names.index(row.parent) < names.index(row.name) for row in rows)
     shown = {row.title for row in rows if "ablation" in row.tables}
     assert shown == {"baseline (w/o SIR)", "SIR", "SIR w/o prior", "SIR w/o center", "SFM"}
+
+
+def test_the_quick_composition_is_that_of_hydra(tmp_path, monkeypatch):
+    (tmp_path / "experiment").mkdir()
+    own = "# @package _global_\ndefaults:\n  - no_kl\n\nname: own\noptimizer:\n  stage2_rate: 1e-3\n"
+    (tmp_path / "experiment" / "own.yaml").write_text(own)
+    monkeypatch.setenv("RECFACE_CONFIGS", str(tmp_path))
+    for choices in (("+experiment=own",), ("+experiment=sfm_no_images", "scale=smoke"), ("face_model=ict",)):
+        assert quick_config(*choices) == compose_config(*choices, missing=True)
+    assert quick_config("+experiment=own")["optimizer"]["stage2_rate"] == 0.001
 
 
 def test_an_unknown_experiment_lists_the_known_ones():

@@ -6,6 +6,7 @@ and so on), which the environment variable RECFACE_CONFIGS names; so a variant n
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Sequence
@@ -75,12 +76,38 @@ def compose_config(*overrides: str, missing: bool = False) -> Config:
         raise RecfaceError(message(error)) from None
 
 
-def _layers(experiment: str) -> list[Config]:
-    """The files of an experiment and of those it builds on, the root's first."""
+def _layers(experiment: str, groups: list[Any] | None = None) -> list[Config]:
+    """The files of an experiment and of those it builds on, the root's first; `groups` gets their other defaults."""
     files = [folder / "experiment" / f"{experiment}.yaml" for folder in config_folders()]
     content = yaml.safe_load(next(file for file in files if file.is_file()).read_text())
-    parents = [parent for parent in content.pop("defaults", []) if parent in known_experiments()]
-    return [layer for parent in parents for layer in _layers(parent)] + [content]
+    defaults, known = content.pop("defaults", []), known_experiments()
+    if groups is not None:
+        groups += [entry for entry in defaults if entry not in known]
+    return [layer for entry in defaults if entry in known for layer in _layers(entry, groups)] + [content]
+
+
+@functools.cache
+def _composed(*overrides: str) -> Config:
+    return compose_config(*overrides, missing=True)
+
+
+def quick_config(*choices: str) -> Config:
+    """Compose as `compose_config` with `missing`, at a fraction of the time for experiments that only build on others.
+
+    Args:
+        choices: `group=option` and `+experiment=NAME`, nothing else.
+    """
+    name = next((text.removeprefix("+experiment=") for text in choices if text.startswith("+experiment=")), "")
+    groups: list[Any] = []
+    layers = _layers(name, groups) if name in known_experiments() else []
+    if groups or not layers:
+        return _composed(*choices)
+    from omegaconf import OmegaConf
+
+    files = [OmegaConf.create(yaml.safe_dump(layer)) for layer in layers]  # its own YAML takes 1e-3 for a number
+    base = _composed(*(text for text in choices if not text.startswith("+experiment=")))
+    plain: Any = OmegaConf.to_container(OmegaConf.merge(base, *files))
+    return plain
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.settings import Config, declared
-from recface.settings.compose import APPENDABLE, CONFIGS, compose_config, group_options, known_experiments, message
+from recface.settings.compose import APPENDABLE, CONFIGS, group_options, known_experiments, message, quick_config
 from recface.settings.overrides import normalise_arguments
 from recface.settings.run_settings import MISSING, config_mistakes
 from recface.sweeps import spec
@@ -171,7 +171,7 @@ def _check_parameters(file: SweepFile) -> None:
     configs: dict[str, Config] = {}
     for choice in itertools.product(*choices):
         try:
-            configs[" ".join(choice)] = compose_config(*choice, missing=True)
+            configs[" ".join(choice)] = quick_config(*choice)
         except RecfaceError as error:
             file.tell(f"{' '.join(choice)}: {error}", "parameters")
     known = {arguments: dict(_flat(config)) for arguments, config in configs.items()}
