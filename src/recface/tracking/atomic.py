@@ -24,8 +24,9 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "r+b") as file:  # by its name, so that `file.name` is one that others can write to
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -17,7 +17,7 @@ State = dict[str, torch.Tensor]
 def save_state(state: dict[str, Any], path: Path) -> None:
     """Write a plain dict, loadable with weights_only=True, atomically."""
     with replacing(path) as file:
-        torch.save(state, file)
+        torch.save(state, file.name)  # writing into a Python file, an interrupt would surface as a RuntimeError
 
 
 def load_state(path: Path) -> dict[str, Any]:
