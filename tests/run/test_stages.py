@@ -1,5 +1,7 @@
 """States and arrays on disk are old or new, never half; Lightning trains in silence."""
 
+from pathlib import Path
+
 import lightning
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ def test_a_state_is_kept_until_the_next_is_whole(tmp_path, monkeypatch, when) ->
     save_state({"step": 1}, path)
 
     def write_half(state, target) -> None:
-        target.write(b"half")
+        Path(target).write_bytes(b"half")
         raise Stop
 
     def stop(*paths) -> None:
