@@ -30,20 +30,20 @@ results: $(STAMP) ## train every row of the ablation on the embedded benchmark (
 	@$(BIN)/recface tables
 
 results-ict: $(STAMP) ## the same on scan statistics with real photographs (needs the ICT face model: ICT=path)
-	@$(BIN)/recface sweep sweeps/ablation_ict.yaml face_model.path=$(ICT) --workers $(WORKERS)
+	@$(BIN)/recface sweep sweeps/ablation_ict.yaml face_model.path=$(ICT) data.photos=$(if $(wildcard $(PHOTOS)),$(PHOTOS),null) --workers $(WORKERS)
 	@$(BIN)/recface tables
 
 results-comparison: $(STAMP) ## third-party baselines too: mean face, eos, fit; 40 minutes (on scan statistics too where ICT and PHOTOS are found)
 	@for seed in 0 1 2; do $(BIN)/recface baselines eos_noisy,fit_noisy seed=$$seed || exit 1; done
 	@$(BIN)/recface baselines mean_face,eos,fit
 	@if [ -e $(ICT) ]; then $(BIN)/recface baselines all face_model=ict face_model.path=$(ICT) $(if $(wildcard $(PHOTOS)),data.photos=$(PHOTOS)); fi
-	@$(BIN)/recface sweep sweeps/comparison.yaml --workers $(WORKERS)
+	@$(BIN)/recface sweep sweeps/ablation.yaml --workers $(WORKERS)
 	@$(BIN)/recface tables
 
 tables: $(STAMP) ## rebuild results/ from the finished runs, without training
 	@$(BIN)/recface tables
 
-smoke: $(STAMP) ## one tiny run of every experiment, end to end
+smoke: $(STAMP) ## one tiny run of every row of the ablation, end to end
 	@$(BIN)/recface sweep sweeps/ablation.yaml scale=smoke seed=0 paths.runs=runs/smoke --workers $(WORKERS) --no-tables
 
 test: $(STAMP) ## the tests

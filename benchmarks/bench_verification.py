@@ -66,7 +66,7 @@ def reference(predictions: Predictions, truth: Truth) -> float:
     return float(np.mean(accuracies))
 
 
-def verification(console: Console, repeats: int, reference: bool) -> None:
+def verification(console: Console, repeats: int, with_reference: bool) -> None:
     """Ten-fold verification of 6,000 pairs."""
     predictions, truth = lfw_like()
     protocol = BENCHMARKS["lfw-10fold-cos/v1"]
@@ -76,7 +76,7 @@ def verification(console: Console, repeats: int, reference: bool) -> None:
     table.add_row(
         "ours: accuracy, VAL at FAR 1e-3, AUC (target 0.2 s)", f"{wall:.3f}", f"{processor:.3f}", f"{found:.6f}"
     )
-    if reference:
+    if with_reference:
         start, used = time.perf_counter(), time.process_time()
         accuracy = reference(predictions, truth)
         wall, processor = time.perf_counter() - start, time.process_time() - used

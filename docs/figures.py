@@ -1,8 +1,8 @@
 """Numbers in prose come from results/*.csv: check every one of them, or write the present ones into the pages.
 
-    python docs/figures.py            # writes the present values into README.md and docs/
+    python docs/figures.py            # writes the present values into README.md and docs/findings.md
     python docs/figures.py --check    # writes nothing; exits with 1 and names what differs
-    python docs/figures.py --results DIR    # of tables that lie elsewhere
+    python docs/figures.py --results DIR    # for tables in another folder
 
 A comment after a paragraph, a list item or a table names the source of each decimal number in it, in order:
 
@@ -13,8 +13,8 @@ A source is `[TABLE:][BLOCK/]ROW.METRIC`, by default of table `ablation` and blo
 lists (`baseline,sir.nme,sir`), which stand for all their combinations row by row. `.diff`, `.low` and `.high` are the
 difference to the parent row and its 95% interval, `.p` is its p value after Holm's correction. A leading `-` turns the
 sign: "falls by 0.006". `_` is a number that no table holds, `_3` are three of them. `?ROW.METRIC` asserts that the
-interval of the difference holds 0, `!ROW.METRIC` that it does not; both stand for no number. A number keeps its digits,
-and its plus sign if it has one.
+interval of the difference holds 0, `!ROW.METRIC` that it does not; neither consumes a number. A number keeps its
+digits, and its plus sign if it has one.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def look_up(source: str) -> Iterator[float | None]:
         whole, part = source, ""
     match = SOURCE.fullmatch(whole)
     if match is None:
-        raise FigureError(f"'{source}' is no source of a number")
+        raise FigureError(f"a source must be [TABLE:][BLOCK/]ROW.METRIC, not '{source}'")
     table, block, sign = match["table"] or "ablation", match["block"] or "embedded", match["sign"]
     for row in match["rows"].split(","):
         for metric in match["metrics"].split(","):

@@ -123,12 +123,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def help_text(command: str) -> str:
-    """What `recface COMMAND --help` prints.
+    """The output of `recface COMMAND --help`.
 
     Raises:
         RuntimeError: The command does not know --help.
     """
-    call = [sys.executable, "-c", "from recface.cli.program import main; import sys; sys.exit(main())"]
+    call = [sys.executable, "-m", "recface"]
     wide = os.environ | {"COLUMNS": "100"}
     result = subprocess.run([*call, *command.split(), "--help"], capture_output=True, text=True, cwd=ROOT, env=wide)
     if result.returncode:

@@ -26,15 +26,12 @@ class HereLauncher(PointLauncher):
 class SlurmLauncher(PointLauncher):
     """Runs as an array of SLURM jobs."""
 
-    def __init__(self, **_: Any) -> None:
-        """Ignore Hydra's settings: `settings_of` reads them with the overrides of the runs."""
-
     def answers(self, points: Sequence[Point]) -> Iterator[tuple[int, JobReturn]]:
         """Run the points."""
         return run_on_slurm(points, settings_of(points))
 
 
-class RayLauncher(SlurmLauncher):
+class RayLauncher(PointLauncher):
     """Runs as tasks of Ray."""
 
     def answers(self, points: Sequence[Point]) -> Iterator[tuple[int, JobReturn]]:

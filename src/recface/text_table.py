@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def read_text_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.
         with path.open(encoding="utf-8-sig", newline="") as stream:
             (_, header), *rows = list(_records(stream)) or [(1, [])]
     except (OSError, ValueError, csv.Error) as error:
-        raise RecfaceError(f"{path}: not a readable CSV ({' '.join(str(error).split())[:100]})") from None
+        raise RecfaceError(f"{path}: not a readable CSV ({one_line(error, 100)})") from None
     header = [name.strip() for name in header]
     if missing := [name for name in columns if name not in header]:
         raise RecfaceError(f"{path}: no column {missing[0]}; {what} needs {_listed(columns)}")

@@ -17,7 +17,6 @@ from recface.errors import RecfaceError
 from recface.metrics.functional import per_vertex_error
 from recface.metrics.protocols.protocol import Predictions
 from recface.metrics.readers.predictions import read_predictions
-from recface.metrics.scan import Similarity
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +107,13 @@ def test_what_is_written_is_read_as_predictions(tmp_path):
     rng = np.random.default_rng(0)
     marks = rng.uniform(0, 64, (2, 68, 2))
     shapes = (60 * rng.normal(size=(2, 50, 3))).astype(np.float32)
-    registered = [Registered(np.full(4, 5.0), Similarity(), 0.5, 0.9), Registered(np.ones(4), Similarity(), 0.25, 1.0)]
+    registered = [Registered(np.full(4, 5.0), 0.5, 0.9), Registered(np.ones(4), 0.25, 1.0)]
     predictions = Predictions(("b", "a"), landmarks=marks)
     report = write_registered(tmp_path / "out", predictions, shapes, registered)
     assert report.read_text() == "id,rms_mm,share,parameter_rms\nb,0.5,0.9,5.0\na,0.25,1.0,1.0\n"
     assert doubtful(registered) == 1
     found = read_predictions(tmp_path / "out")
-    with pytest.raises(RecfaceError, match="holds something already"):
+    with pytest.raises(RecfaceError, match="must be a new or empty folder"):
         write_registered(tmp_path / "out", predictions, shapes, registered)
     assert found.ids == ("b", "a")
     np.testing.assert_array_equal(found.vertices, shapes)

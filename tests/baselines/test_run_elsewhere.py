@@ -31,7 +31,7 @@ def photos(benchmark, face_model, tmp_path_factory):
     """The exported photos."""
     folder = tmp_path_factory.mktemp("photos")
     export_benchmark(benchmark, face_model, folder)
-    with pytest.raises(RecfaceError, match="holds something already"):
+    with pytest.raises(RecfaceError, match="must be a new or empty folder"):
         export_benchmark(benchmark, face_model, folder)
     return folder
 
@@ -211,6 +211,10 @@ def test_predictions_for_another_face_model_have_a_folder_of_their_own(truth, tm
     assert baseline_config(path)["name"] == "mine = my own"
     assert baseline_config(path)["baselines"]["folder"] == f"{path}/predictions"
     (tmp_path / "external" / "mine = my own" / "predictions_ict").mkdir()
+    (tmp_path / "external" / "none").mkdir()
+    (tmp_path / "external" / "none" / "card.yaml").write_text(json.dumps(CARD))
+    with pytest.raises(RecfaceError, match="none/predictions: no such folder"):
+        baseline_config(str(tmp_path / "external" / "none"))
     chosen = baseline_config(path, ["face_model=ict", "face_model.path=x"])["baselines"]["folder"]
     assert chosen == f"{path}/predictions_ict"
     assert baseline_config(path)["baselines"]["folder"] == f"{path}/predictions"
@@ -220,8 +224,8 @@ def test_ids_of_another_benchmark_or_mistyped_ones_are_refused(truth, tmp_path, 
     ids, parameters = truth
     other = [name.replace("_", "-") if name.startswith("control_shape") else name for name in ids]
     mistyped = method(tmp_path, "mistyped", other, parameters=parameters)
-    with pytest.raises(RecfaceError, match=r"id control-shape-\w+-00000 is no photo of this benchmark \(\d+ of \d+"):
+    with pytest.raises(RecfaceError, match=r"id control-shape-\w+-00000 is not a photo of this benchmark \(\d+ of \d+"):
         evaluated(mistyped, tmp_path, cache_dir)
     mine = method(tmp_path, "mine", ids, parameters=parameters)
-    with pytest.raises(RecfaceError, match="no prediction for photo|is no photo of this benchmark"):
+    with pytest.raises(RecfaceError, match="no prediction for photo|is not a photo of this benchmark"):
         evaluated(mine, tmp_path, cache_dir, "data.seed=7")

@@ -63,7 +63,7 @@ def test_one_word_for_one_thing():
         assert "not ours" not in text, page.name
 
 
-FOLDERS = "src|configs|sweeps|tests|benchmarks|examples|results|docs|losses"
+FOLDERS = "src|configs|sweeps|tests|benchmarks|examples|results|docs|losses|metrics"
 PLACE = re.compile(rf"`((?:{FOLDERS})/[\w/.]+\.(?:py|yaml|md|png|csv))`")
 
 
@@ -73,7 +73,7 @@ def test_files_that_prose_names_exist():
         if page.name == "CHANGELOG.md":  # names files that went
             continue
         for name in PLACE.findall(FENCED.sub("", page.read_text())):
-            path = ROOT / ("src/recface/" if name.startswith("losses/") else "") / name
+            path = ROOT / ("src/recface/" if name.startswith(("losses/", "metrics/")) else "") / name
             if not path.exists() and "/NAME." not in name:
                 missing.append(f"{page.name}: {name}")
     assert missing == []

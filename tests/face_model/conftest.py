@@ -1,16 +1,9 @@
-import os
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from toy_face_model import toy_arrays
+from tests.face_model.toy_face_model import toy_arrays
 
 from recface.face_model import FaceModel, get
-
-ICT_ROOT = Path(os.environ.get("RECFACE_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 
 
 @pytest.fixture
@@ -19,8 +12,8 @@ def toy() -> FaceModel:
 
 
 @pytest.fixture(scope="session")
-def ict_path() -> Path:
-    file = ICT_ROOT / "ict_face" / "ict_face.npz"
+def ict_path(shared_data) -> Path:
+    file = shared_data / "ict_face" / "ict_face.npz"
     if not file.is_file():
         pytest.skip(f"needs {file} (set RECFACE_DATA)")
     return file

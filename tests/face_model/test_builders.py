@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-from toy_face_model import toy_arrays
+from tests.face_model.toy_face_model import toy_arrays
 
 from recface.errors import RecfaceError
 from recface.face_model import BUILDERS, FaceModel, builders, get, save

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from recface.errors import RecfaceError
 from recface.face_model import ict as builder
 from recface.face_model.linear import export_basis
 
@@ -44,8 +45,9 @@ def test_no_hole_but_the_neck(ict):
 
 
 def test_foreign_npz_is_refused(tmp_path):
-    from recface.errors import RecfaceError
-
     np.savez(tmp_path / "ict_face.npz", neutral_cm=np.zeros((4, 3)))
     with pytest.raises(RecfaceError, match="lacks triangles, identity_cm"):
+        builder.read_source(tmp_path)
+    (tmp_path / "ict_face.npz").write_bytes(b"a download that was cut")
+    with pytest.raises(RecfaceError, match=r"ict_face\.npz: not a readable npz .*; give face model 'ict' the ict_face"):
         builder.read_source(tmp_path)

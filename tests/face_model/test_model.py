@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_face_model import toy_arrays
+from tests.face_model.toy_face_model import toy_arrays
 
 from recface.face_model import FLIP68, FaceModel
 from recface.face_model.npz import validate

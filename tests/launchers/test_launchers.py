@@ -269,15 +269,14 @@ def test_submitits_own_processes_run_the_same_without_slurm(tmp_path, environmen
     assert seen(tmp_path, 1, "baseline")["pid"] != seen(tmp_path, 13, "baseline")["pid"]
 
 
-def started(tmp_path, environment, *arguments):
+def under_way(start, tmp_path, environment, *arguments):
     """A multirun whose run with seed 99 is under way, and that run's process."""
-    process = subprocess.Popen(
+    process = start(
         command(*arguments),
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
@@ -287,8 +286,8 @@ def started(tmp_path, environment, *arguments):
 
 
 @needs_submitit
-def test_an_interrupt_says_how_to_stop_the_jobs(tmp_path, cluster):
-    process, job = started(tmp_path, cluster, "-m", "hydra/launcher=slurm", "+experiment=sir", "seed=99,98")
+def test_an_interrupt_says_how_to_stop_the_jobs(tmp_path, cluster, start):
+    process, job = under_way(start, tmp_path, cluster, "-m", "hydra/launcher=slurm", "+experiment=sir", "seed=99,98")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert Path(f"/proc/{job}").exists()
@@ -298,8 +297,8 @@ def test_an_interrupt_says_how_to_stop_the_jobs(tmp_path, cluster):
 
 
 @needs_submitit
-def test_a_job_that_slurm_wants_to_stop_is_queued_again(tmp_path, cluster):
-    process, job = started(tmp_path, cluster, "-m", "hydra/launcher=slurm", "+experiment=sir", "seed=99,1")
+def test_a_job_that_slurm_wants_to_stop_is_queued_again(tmp_path, cluster, start):
+    process, job = under_way(start, tmp_path, cluster, "-m", "hydra/launcher=slurm", "+experiment=sir", "seed=99,1")
     os.kill(job, signal.SIGUSR2)  # what SLURM sends before the time limit, as the script asks for
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
@@ -309,9 +308,9 @@ def test_a_job_that_slurm_wants_to_stop_is_queued_again(tmp_path, cluster):
 
 
 @needs_submitit
-def test_an_interrupt_stops_processes_that_are_ours(tmp_path, environment):
+def test_an_interrupt_stops_processes_that_are_ours(tmp_path, environment, start):
     arguments = ["hydra/launcher=slurm", "hydra.launcher.cluster=local", "+experiment=sir", "seed=99,98"]
-    process, job = started(tmp_path, environment, "-m", *arguments)
+    process, job = under_way(start, tmp_path, environment, "-m", *arguments)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130

@@ -12,11 +12,11 @@ from recface.losses.basis import (
     mirrored,
     on_sphere,
     orthogonality_loss,
-    roughness,
     scan_loss,
     smoothness_loss,
     sphere_loss,
     symmetry_loss,
+    umbrella_laplacian,
     vertex_loss,
 )
 
@@ -57,7 +57,7 @@ def test_smoothness_loss_is_the_expected_laplacian():
 
 @pytest.fixture
 def reflection():
-    """Of three vertices, of which the first two mirror each other: (9, 9)."""
+    """Reflection of three vertices, the first two mirroring each other: (9, 9)."""
     matrix = np.zeros((9, 9))
     for vertex, partner in enumerate((1, 0, 2)):
         for axis, sign in enumerate((-1, 1, 1)):
@@ -101,13 +101,13 @@ def test_on_the_sphere_norms_are_the_radius_and_directions_stay():
     assert sphere_loss(points, 3.0).item() < 1e-10
 
 
-def test_roughness_against_a_dense_graph():
+def test_umbrella_laplacian_against_a_dense_graph():
     triangles = torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])  # a closed surface: a tetrahedron
     field = torch.randn(12, 2, dtype=torch.float64)
     adjacency = (np.ones((4, 4)) - np.eye(4)) / 3
     expected = np.einsum("vw,wck->vck", np.eye(4) - adjacency, field.view(4, 3, 2).numpy()).reshape(12, 2)
-    np.testing.assert_allclose(roughness(field, triangles), expected)
-    assert roughness(torch.ones(12, 1), triangles).abs().max() < 1e-6
+    np.testing.assert_allclose(umbrella_laplacian(field, triangles), expected)
+    assert umbrella_laplacian(torch.ones(12, 1), triangles).abs().max() < 1e-6
 
 
 def test_mirroring_is_that_of_shapes_and_a_mirrored_residual_of_a_symmetric_mode_is_no_asymmetry():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.metrics.test_shape_error import reference_error
 
 from recface.metrics import evaluate_shapes, masked_basis
 from recface.metrics.functional.geometry import joint_space
@@ -43,17 +44,10 @@ def test_against_decoded_meshes(people, case):
     offsets = [(meshes - true[0].double().numpy()).reshape(len(meshes), -1) for meshes in (ours, theirs)]
     cosine = (offsets[0] * offsets[1]).sum(1) / np.linalg.norm(offsets[0], axis=1) / np.linalg.norm(offsets[1], axis=1)
     assert metrics["truth_cosine"] == pytest.approx(cosine.mean(), abs=1e-5)
-    errors = [aligned_error(a[:MASKED], b[:MASKED]) for a, b in zip(ours, theirs, strict=True)]
+    errors = [reference_error(a[:MASKED], b[:MASKED]) for a, b in zip(ours, theirs, strict=True)]
     assert metrics["shape_error_mm"] == pytest.approx(np.mean(errors), rel=1e-5)
-    mean_errors = [aligned_error(true[0][mask].double().numpy(), b[:MASKED]) for b in theirs]
+    mean_errors = [reference_error(true[0][mask].double().numpy(), b[:MASKED]) for b in theirs]
     assert metrics["mean_face_error_mm"] == pytest.approx(np.mean(mean_errors), rel=1e-5)
-
-
-def aligned_error(shape, target):
-    from recface.face_model.linear import similarity
-
-    scale, rotation, translation = similarity(shape, target)
-    return np.linalg.norm(scale * shape @ rotation.T + translation - target, axis=1).mean()
 
 
 def test_one_model_in_both_roles_gives_what_it_gives_without(people, case):

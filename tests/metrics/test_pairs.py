@@ -1,4 +1,4 @@
-"""What a verification protocol promises about its pairs."""
+"""Properties of verification pairs."""
 
 from itertools import combinations
 

@@ -87,7 +87,7 @@ def test_mesh_folders(tmp_path) -> None:
     (tmp_path / "c.obj").write_text("# empty\n")
     assert "must hold vertices" in refused(read_predictions, tmp_path)
     ids.write_text("id,file\nann,ids.csv\n")
-    assert "ids.csv is no OBJ or PLY file" in refused(read_predictions, tmp_path)
+    assert "ids.csv must be an OBJ or PLY file" in refused(read_predictions, tmp_path)
     ids.write_text("id,file\nann,a.obj\nbob,b.obj\n")
     write_obj(tmp_path / "b.obj", changed(1, 1e-3)[1])
     message = refused(read_predictions, tmp_path)
@@ -118,7 +118,7 @@ def test_manifests(tmp_path) -> None:
     head = "id,yaw,landmark_version," + ",".join(LANDMARK_COLUMNS)
     for value in ("left", "nan"):
         path.write_text(f"{head}\na,10,original,{numbers}\nb,{value},original,{numbers}\n")
-        assert f"m.csv: line 3: yaw is '{value}', not a number" in refused(read_truth, path, NME)
+        assert f"m.csv: line 3: yaw must be a number, not '{value}'" in refused(read_truth, path, NME)
 
 
 def test_pair_lists(tmp_path) -> None:
@@ -128,11 +128,11 @@ def test_pair_lists(tmp_path) -> None:
     path.write_text("first,second,same,fold\n" + "\n".join(f"a,b,1,{i % 9}" for i in range(90)))
     assert "90 pairs in 9 folds; ten folds are needed" in refused(read_truth, path, OWN)
     path.write_text("first,second,same,fold\na,b,1,1\na,b,0,x\n")
-    assert "pairs.txt: line 3: fold is 'x', not a whole number" in refused(read_truth, path, OWN)
+    assert "pairs.txt: line 3: fold must be a whole number, not 'x'" in refused(read_truth, path, OWN)
     path.write_text("first,second\na,b\n")
     assert "no column same" in refused(read_truth, path, OWN)
     path.write_text("first,second,same\na,b,1\na,b,perhaps\n")
-    assert "pairs.txt: line 3: same is 'perhaps', not 1 or 0" in refused(read_truth, path, OWN)
+    assert "pairs.txt: line 3: same must be 1 or 0, not 'perhaps'" in refused(read_truth, path, OWN)
     path.write_text("a b 1\na b\n")
     assert "pairs.txt: line 2: expected 'first second same'" in refused(read_truth, path, OWN)
     path.write_text("")
@@ -146,6 +146,8 @@ def test_pair_lists(tmp_path) -> None:
     assert "40 pairs, but its first line announces 60" in refused(read_truth, path, OWN)
     path.write_text(lfw_list().replace("Ann_Lee\t1\t3\n", "Ann_Lee\t1\tthree\n"))
     assert "pairs.txt: line 3: not of the form of LFW's pairs.txt" in refused(read_truth, path, OWN)
+    path.write_bytes(lfw_list().encode() + b"Jos\xe9 1 2\n")
+    assert "pairs.txt: not a readable pair list" in refused(read_truth, path, OWN)
     path.unlink()
     assert "needs a pair list: pairs.csv or pairs.txt" in refused(read_truth, tmp_path, OWN)
 
@@ -189,7 +191,7 @@ def test_another_face_model() -> None:
 
 
 def test_true_shapes(tmp_path) -> None:
-    assert "there is no" in refused(read_shapes, tmp_path, IDS, "m.csv")
+    assert "which does not exist" in refused(read_shapes, tmp_path, IDS, "m.csv")
     np.savez(tmp_path / "shapes.npz", ids=IDS[:2], vertices=SHAPES[:2])
     message = refused(read_shapes, tmp_path, IDS, "m.csv")
     assert "m.csv: shape zoe is not among the 2 ids of " in message and "shapes.npz" in message

@@ -35,7 +35,7 @@ def test_rows_keep_their_line_whatever_is_missing(truth, ids) -> None:
     found = match(predictions(*ids), truth, NOW, allow_missing=True)
     assert found.missing == 3 - len(ids) and found.predictions.ids == tuple(sorted(ids))
     assert [row_name(found.truth, row) for row in range(len(ids))] == [
-        f"{truth.where}, row {LINES[name]} (id {name})" for name in sorted(ids)
+        f"{truth.where}: line {LINES[name]} (id {name})" for name in sorted(ids)
     ]
     radii = np.linalg.norm(found.predictions.vertices, axis=2).mean(axis=1)
     np.testing.assert_allclose(radii, [60 + LINES[name] for name in sorted(ids)], rtol=1e-6)
@@ -58,7 +58,7 @@ def test_the_command_names_the_line_of_the_manifest(truth, tmp_path, capsys) -> 
     arguments = ["--predictions", str(tmp_path / "p.npz"), "--protocol", NOW.id, "--data", str(tmp_path)]
     assert main(["evaluate", *arguments, "--allow-missing"]) == 1
     said = capsys.readouterr().err
-    assert f"manifest.csv, row {LINES['zoe']} (id zoe): " in said and "landmark left_mouth_corner is missing" in said
+    assert f"manifest.csv: line {LINES['zoe']} (id zoe): " in said and "landmark left_mouth_corner is missing" in said
     assert said.count("\n") == 1
 
 
@@ -82,5 +82,5 @@ def test_numbers_are_named_with_their_line(tmp_path) -> None:
     row = ",".join("1" for _ in columns)
     bad = ",".join("x" if name == "yaw" else "2" for name in columns)
     (tmp_path / "manifest.csv").write_text(f"{','.join(columns)}\n\n{row}\n\n{bad}\n")
-    with pytest.raises(RecfaceError, match="line 5: yaw is 'x', not a number"):
+    with pytest.raises(RecfaceError, match="line 5: yaw must be a number, not 'x'"):
         read_truth(tmp_path, protocol)

@@ -43,17 +43,16 @@ def test_rows_that_do_not_match_are_refused(people) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_same(people, tmp_path) -> None:
+def test_two_processes_give_the_same(people, tmp_path, start) -> None:
     data = {name: value for name, value in vars(people).items() if isinstance(value, torch.Tensor)}
     torch.save(data, tmp_path / "data.pt")
     paths = (Path(recface.__file__).parents[1], ROOT)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
     workers = [
-        subprocess.Popen(
-            [sys.executable, WORKER, str(rank), tmp_path / "store", tmp_path / "data.pt"],
+        start(
+            [sys.executable, WORKER, rank, tmp_path / "store", tmp_path / "data.pt"],
             env=environment,
             stdout=subprocess.PIPE,
-            text=True,
         )
         for rank in (0, 1)
     ]

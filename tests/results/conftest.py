@@ -1,13 +1,8 @@
-import sys
-from pathlib import Path
-
 import pytest
+from tests.conftest import ROOT
+from tests.results import synthetic
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import synthetic  # noqa: E402
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "table"
+CONFIGS = ROOT / "configs" / "table"
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from recface.tracking import RunFolder, RunRecord, archive, run_path
-from recface.tracking.archive import record_stem, zip_arrays
 
 MODES = 6
 PROTOCOLS = {"shape_error_mm": "shape/v1", "geometry_auc": "geometry-auc/v1", "param_auc": "param-auc/v1"}
@@ -147,43 +144,3 @@ def make_all(runs: Path, results: Path | None = None, seeds: int = 3) -> None:
         for experiment, noise in noises.items():
             for seed in range(seeds):
                 make_run(runs, experiment, seed, noise, face_model=face_model, results=results)
-
-
-def make_records(records: Path, template: Path, experiments: dict[str, str], seeds: int, people: int = 150) -> int:
-    """Archived records in number, with influences of all their metrics, to measure the speed of tables with.
-
-    Run `PYTHONPATH=src:tests/results python -c "import synthetic; ..."`, then `/usr/bin/time -v recface tables`.
-
-    Args:
-        records: Folder to fill.
-        template: A record as JSON, whose metrics are scattered.
-        experiments: Name to hash.
-        seeds: Of each.
-        people: Of the test set.
-
-    Returns:
-        Number of records.
-    """
-    records.mkdir(parents=True, exist_ok=True)
-    content = json.loads(template.read_text())
-    for index, (experiment, digest) in enumerate(experiments.items()):
-        for seed in range(seeds):
-            generator = np.random.default_rng([index, seed])
-            scale = float(np.exp(0.02 * index + 0.01 * generator.normal()))
-            metrics = {
-                block: {name: value and value * scale for name, value in named.items()}
-                for block, named in content["metrics"].items()
-            }
-            config = content["config"] | {"name": experiment, "seed": seed}
-            fields = content | {"experiment": experiment, "hash": digest, "seed": seed, "config": config}
-            fields |= {"metrics": metrics, "overrides": [f"+experiment={experiment}", f"seed={seed}"]}
-            record = RunRecord(**{f.name: fields[f.name] for f in dataclasses.fields(RunRecord) if f.name in fields})
-            stem = record_stem(record)
-            (records / f"{stem}.json").write_text(json.dumps(dataclasses.asdict(record), indent=1))
-            names = [f"{block}/{name}" for block, named in metrics.items() for name in named if block != "validation"]
-            values = generator.normal(size=(len(names), people)) + np.random.default_rng(index).normal(size=people)
-            arrays = influence_arrays("test", names, 0.1 * values, np.arange(people))
-            arrays["influence_test"] = arrays["influence_test"].astype(np.float16)
-            arrays["test_parameters"] = generator.normal(size=(900, 70)).astype(np.float16)
-            (records / f"{stem}.npz").write_bytes(zip_arrays(arrays))
-    return len(experiments) * seeds

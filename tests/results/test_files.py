@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic
+from tests.conftest import ROOT
+from tests.results import synthetic
 
 from recface.errors import RecfaceError
 from recface.results import build as build_module
@@ -23,7 +23,7 @@ from recface.results.table import build
 from recface.results.writers import LONG_HEADER, escape
 from recface.tracking import archive
 
-ENTRY = Path(__file__).resolve().parents[2] / "src" / "tables.py"
+ENTRY = ROOT / "src" / "tables.py"
 
 
 @pytest.fixture(scope="module")
@@ -217,5 +217,5 @@ def test_predictions_that_cannot_be_read_are_named_in_one_line(table_configs, tm
     for experiment in ("baseline", "sir"):
         path = synthetic.make_run(tmp_path / "runs", experiment, 0, 0.6) / "predictions.npz"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(RecfaceError, match=r"seed=0/predictions\.npz: not readable \([^\n]*\); run it again$"):
+    with pytest.raises(RecfaceError, match=r"seed=0/predictions\.npz: not a readable npz \([^\n]*\); run it again$"):
         render(table_configs, tmp_path / "runs", tmp_path / "results", False)

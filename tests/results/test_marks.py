@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
-import synthetic
 import yaml
 from tests.conftest import ROOT
+from tests.results import synthetic
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.own_benchmark import PHOTO_PROTOCOLS, PROTOCOLS

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import synthetic
+from tests.conftest import ROOT
+from tests.results import synthetic
 
 from recface.errors import RecfaceError
 from recface.results.build import write_tables, write_tables_from_wandb
@@ -87,7 +88,7 @@ def test_mistakes_are_one_line(project, tmp_path):
         download_records("someone/recface", tmp_path)
     with pytest.raises(RecfaceError, match="give ENTITY/PROJECT"):
         download_records("recface", tmp_path)
-    entry = Path(__file__).resolve().parents[2] / "src" / "tables.py"
+    entry = ROOT / "src" / "tables.py"
     command = [sys.executable, str(entry), "--check", "--wandb", "someone/recface"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

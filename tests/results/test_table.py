@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats
-import synthetic
+from tests.results import synthetic
 
 from recface.errors import RecfaceError
 from recface.results.records import find_records

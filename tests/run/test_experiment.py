@@ -91,7 +91,7 @@ def test_validation_in_between_changes_no_result(tmp_path, cache_dir, benchmark)
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_says_so(tmp_path, cache_dir, benchmark):
+def test_an_interrupted_run_says_so(tmp_path, cache_dir, benchmark, start):
     command = [sys.executable, str(ROOT / "src" / "run.py"), "+experiment=sir", "scale=smoke"]
     command += [
         "scale.stage2_steps=9000",
@@ -99,23 +99,20 @@ def test_an_interrupted_run_says_so(tmp_path, cache_dir, benchmark):
         f"paths.runs={tmp_path}",
         f"paths.cache={cache_dir}",
     ]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = start(command, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True)
     begin = time.monotonic()
-    try:
-        while not list(tmp_path.glob("sir/*/seed=0/metrics.jsonl")):
-            assert process.poll() is None and time.monotonic() - begin < 240, "the run ended before it could be stopped"
-            time.sleep(0.02)
-        os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
+    while not list(tmp_path.glob("sir/*/seed=0/metrics.jsonl")):
+        assert process.poll() is None and time.monotonic() - begin < 240, "the run ended before it could be stopped"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130 and errors == "recface run: interrupted: rerun the command to resume\n"
     record = json.loads(next(tmp_path.glob("sir/*/seed=0/run.json")).read_text())
     assert record["state"] == "failed" and record["reason"] == "interrupted"
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_result(finished, tmp_path, cache_dir):
+def test_a_killed_run_goes_on_to_the_same_result(finished, tmp_path, cache_dir, start):
     steps = ["scale.stage2_steps=40", "trainer.epoch_steps=4", "+experiment=sir"]
     whole = run_experiment(settings(tmp_path / "whole", cache_dir, *steps))
     config = settings(tmp_path / "killed", cache_dir, *steps)
@@ -127,7 +124,7 @@ def test_a_killed_run_goes_on_to_the_same_result(finished, tmp_path, cache_dir):
         f"paths.runs={config['paths']['runs']}",
         f"paths.cache={cache_dir}",
     ]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     begin = time.monotonic()
     while not list(tmp_path.glob("killed/runs/sir/*/seed=0/checkpoints/stage2-last.ckpt")):
         assert process.poll() is None and time.monotonic() - begin < 240, "the run ended before it could be killed"
@@ -136,6 +133,12 @@ def test_a_killed_run_goes_on_to_the_same_result(finished, tmp_path, cache_dir):
     process.wait()
     resumed = run_experiment(config)
     assert resumed.record.metrics["benchmark"] == pytest.approx(whole.record.metrics["benchmark"], abs=1e-6)
+
+
+def test_a_wrong_path_of_photos_is_told_before_training(tmp_path, cache_dir):
+    with pytest.raises(RecfaceError, match=r"data\.photos: no table nowhere"):
+        run_experiment(settings(tmp_path, cache_dir, "+experiment=sir", "data.photos=nowhere"))
+    assert not list(tmp_path.glob("**/checkpoints"))
 
 
 def test_a_failed_run_says_why_in_one_line(tmp_path, cache_dir, benchmark):

@@ -125,7 +125,7 @@ def test_mistakes_are_one_line(run, photos, tmp_path, cache_dir, capsys):
     bench, variant = open_run(run, cache_dir)
     with pytest.raises(RecfaceError, match=r"wide\.png: 40 x 30 pixels, and no landmarks"):
         open_faces(empty, bench)
-    with pytest.raises(RecfaceError, match="holds something already"):
+    with pytest.raises(RecfaceError, match="must be a new or empty folder"):
         reconstruct_photos(
             bench, variant, load_photos(pd.DataFrame({"file": ["p0.png"]}), photos, None, 32, "p"), empty
         )

@@ -9,7 +9,6 @@ from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.scan_stage.principal import principal_scores
 from recface.scan_stage.scans import (
-    DecodedScans,
     MappedScans,
     ScanBatches,
     benchmark_scans,
@@ -206,7 +205,3 @@ def test_scans_that_cannot_be_learned_from(identity, modes, units, message):
     with pytest.raises(RecfaceError, match=message) as error:
         check_scans(scans, modes, units)
     assert "\n" not in str(error.value)
-
-
-def test_decoded_scans_are_a_scan_set(toy):
-    assert isinstance(draw_scans(toy, 2, 2, 0.0, 0, "train"), DecodedScans)

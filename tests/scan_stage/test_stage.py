@@ -1,6 +1,7 @@
 """The scan stage: shared under its hash, resumed, exported, evaluated; and its command line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -67,8 +68,36 @@ def test_hash_sees_what_matters(trained, face_model):
     config, _ = trained
     digest = scan_hash(config, face_model)
     assert digest == scan_hash({**config, "loss": None, "seed": 9}, face_model)
-    for key, value in (("people", 25), ("sphere", False), ("steps", 151), ("path", "x")):
-        assert digest != scan_hash({**config, "sfm": {"scan": config["sfm"]["scan"] | {key: value}}}, face_model)
+
+    def changed(**scan):
+        return scan_hash({**config, "sfm": {"scan": config["sfm"]["scan"] | scan}}, face_model)
+
+    for key, value in (("people", 25), ("sphere", False), ("steps", 151)):
+        assert digest != changed(**{key: value})
+    assert digest == changed(path="where nothing is read")
+
+
+def test_hash_of_a_folder_is_of_its_scans_not_of_its_place(trained, face_model, tmp_path):
+    scan = trained[0]["sfm"]["scan"] | {"source": "folder"}
+
+    def digest(folder):
+        return scan_hash({"sfm": {"scan": scan | {"path": str(folder)}}}, face_model)
+
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "scans.csv").write_text("file,identity\na.obj,one\n")
+    (tmp_path / "here" / "a.obj").write_text("v 0 0 0")
+    here = digest(tmp_path / "here")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    assert digest(tmp_path / "there") == here
+    (tmp_path / "there" / "scans.csv").write_text("file,identity\na.obj,two\n")
+    assert digest(tmp_path / "there") != here
+    (tmp_path / "here" / "a.obj").write_text("v 0 0 0\nv 0 0 1")
+    assert digest(tmp_path / "here") != here
+
+
+def test_records_name_no_path(trained):
+    record = json.loads((trained[1].path / "run.json").read_text())
+    assert record["config"]["face_model"]["path"] is None and record["config"]["sfm"]["scan"]["path"] is None
 
 
 def test_a_killed_stage_goes_on_to_the_same_end(trained, face_model, tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ import sys
 import pytest
 from tests.conftest import ROOT
 
-from recface.settings.compose import CONFIGS
 from recface.settings.overrides import (
     hydra_value,
     normalise_arguments,
@@ -106,4 +105,3 @@ def test_the_module_imports_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "src")}
     )
     assert done.returncode == 0 and done.stdout == "\n"
-    assert (CONFIGS / "logger" / "wandb.yaml").exists()

@@ -100,7 +100,7 @@ GOOD = [
 
 @pytest.fixture(scope="module")
 def config():
-    """Of a run of SFM, and of the table that measures its first stage."""
+    """Configuration of an SFM run, with the group that measures its scan stage."""
     return compose_config("+experiment=sfm", "+sfm_model=default")
 
 
@@ -147,7 +147,7 @@ def test_the_variant_needs_its_section(config) -> None:
 
 
 class Toy(Settings):
-    """Of a section that somebody else declares."""
+    """A section that somebody else declares."""
 
     rate: Positive
 

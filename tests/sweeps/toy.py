@@ -6,21 +6,23 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+from tests.conftest import ROOT
 
 from recface.sweeps.points import Job, Points
 from recface.sweeps.spec import Sweep
 
-ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "src" / "sweep.py"
 
 # A run folder with record, progress and metrics; notes each start and each end. `hold` runs until the file `go` exists.
 # `x` is how good it gets, so that a point with x=0 is hopeless. Nothing is done twice: a finished one says "again".
 PROGRAM = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
+signal.alarm(150)  # outlives no test run that was killed
 from recface.errors import RecfaceError
 from recface.tracking import RunFolder, RunRecord, config_hash, run_path
 
@@ -37,6 +39,8 @@ if folder.is_finished:
     note("again")
     sys.exit(0)
 note("begin")
+if experiment == "threads":
+    note(f"threads {os.environ['OMP_NUM_THREADS']}")
 try:
     with folder.running(RunRecord(experiment, digest, seed)):
         folder.progress(0, 2, phase="stage1", loss=1.5)
@@ -74,8 +78,8 @@ class Listed(Points):
 class Toy:
     """A folder with the program and a sweep of it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+        self.folder, self.popen = folder, start
         (folder / "program.py").write_text(PROGRAM)
         self.environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
 
@@ -119,13 +123,12 @@ class Toy:
 
     def start(self, *arguments):
         """Start sweep.py in a session of its own."""
-        return subprocess.Popen(
+        return self.popen(
             self.command(*arguments, "--no-tables"),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
             start_new_session=True,
         )
 

@@ -115,7 +115,7 @@ def test_predictions_that_cannot_be_read_are_named(finished, tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     try:
-        with pytest.raises(RecfaceError, match=r"predictions\.npz: not readable .*; run it again"):
+        with pytest.raises(RecfaceError, match=r"predictions\.npz: not a readable npz .*; run it again"):
             archive(finished.path, tmp_path / "records")
     finally:
         path.write_bytes(whole)

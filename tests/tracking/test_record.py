@@ -9,7 +9,7 @@ import pytest
 
 from recface.errors import RecfaceError
 from recface.tracking import RunRecord, git_state, new_record, package_versions, read_record, write_record
-from recface.tracking.atomic import plain, replacing, write_arrays, write_bytes
+from recface.tracking.atomic import plain, read_arrays, replacing, write_arrays, write_bytes
 
 
 def test_record_survives_the_disk(tmp_path):
@@ -69,6 +69,30 @@ def test_write_bytes_leaves_equal_files_alone(tmp_path):
     assert path.read_bytes() == b"2"
 
 
+@pytest.mark.parametrize("content", [b"", b"a download that was cut", "array", "damaged"])
+def test_what_is_no_npz_is_said_in_one_line(tmp_path, content):
+    path = tmp_path / "a.npz"
+    if content == "array":
+        with path.open("wb") as file:
+            np.save(file, np.arange(3))
+    elif content == "damaged":
+        np.savez_compressed(path, zeros=np.zeros(10_000))
+        data = bytearray(path.read_bytes())
+        data[60:120] = bytes(60)
+        path.write_bytes(data)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(RecfaceError, match=r"a\.npz: not a readable npz \(.*\); make it again$") as caught:
+        read_arrays(path, remedy="make it again")
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_are_read_by_the_beginning_of_their_names(tmp_path):
+    write_arrays(tmp_path / "a.npz", {"test_a": np.arange(3), "test_b": np.ones(2), "other": np.zeros(1)})
+    assert set(read_arrays(tmp_path / "a.npz")) == {"test_a", "test_b", "other"}
+    assert set(read_arrays(tmp_path / "a.npz", "test_b", "oth")) == {"test_b", "other"}
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     write_arrays(tmp_path / "a.npz", {"allow": np.arange(3)})
     with pytest.raises(OSError, match="disk full"), replacing(tmp_path / "a.npz") as file:
@@ -77,6 +101,23 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
     with np.load(tmp_path / "a.npz") as stored:
         np.testing.assert_array_equal(stored["allow"], np.arange(3))
+
+
+def test_arrays_are_kept_until_the_next_are_whole(tmp_path):
+    class Unwritable:
+        def __array__(self, *options, **more):
+            raise KeyboardInterrupt
+
+    path = tmp_path / "predictions.npz"
+    write_arrays(path, {"old": np.arange(5)})
+    with pytest.raises(KeyboardInterrupt):
+        write_arrays(path, {"first": np.zeros(10), "second": Unwritable()})
+    with np.load(path) as stored:
+        assert stored.files == ["old"] and stored["old"].tolist() == [0, 1, 2, 3, 4]
+    write_arrays(path, {"new": np.ones(2)})
+    with np.load(path) as stored:
+        assert stored.files == ["new"]
+    assert [file.name for file in tmp_path.iterdir()] == ["predictions.npz"]
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from recface.data.datamodule import MixedDataModule
-from recface.data.sources import embedded_source
 from recface.face_model import FaceModel
 from recface.face_model.residual import ResidualFaceModel
 from recface.run.stages import in_other_latents
 from recface.settings.compose import compose_config
 from recface.variants.baseline import Baseline
 from recface.variants.sfm import SFM
-
-
-@pytest.fixture(scope="module")
-def batch(benchmark, face_model):
-    sources = [embedded_source(benchmark, "identity"), embedded_source(benchmark, "landmark")]
-    module = MixedDataModule(sources, [0.5, 0.5], face_model.num_identity, 8, steps=2, seed=0)
-    return module.on_after_batch_transfer(next(iter(module.train_dataloader())), 0)
 
 
 def build(face_model, benchmark, *overrides):

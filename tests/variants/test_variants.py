@@ -3,20 +3,11 @@ import copy
 import pytest
 import torch
 
-from recface.data.datamodule import MixedDataModule
-from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.settings.compose import compose_config
 from recface.settings.run_settings import known_variants
 from recface.variants import variant_class
 from recface.variants.baseline import Baseline
-
-
-@pytest.fixture(scope="module")
-def batch(benchmark, face_model):
-    sources = [embedded_source(benchmark, "identity"), embedded_source(benchmark, "landmark")]
-    module = MixedDataModule(sources, [0.5, 0.5], face_model.num_identity, 8, steps=2, seed=0)
-    return module.on_after_batch_transfer(next(iter(module.train_dataloader())), 0)
 
 
 def build(config, face_model, benchmark, stage=2, variant=None):

@@ -33,18 +33,16 @@ def agents(server, sweep, folder, count, **variables):
     """Agents at work; what they start is ended with them, should the test end before."""
     environment = server.environment(folder, **{"PYTHONPATH": str(ROOT / "src")} | variables)
     with open(folder / "agents.log", "ab") as log:
-        started = [
-            subprocess.Popen(
-                [str(WANDB), "agent", sweep],
-                cwd=folder,
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-            for _ in range(count)
-        ]
+        started = []
         try:
+            for _ in range(count):
+                # The kernel ends an agent with pytest, however that ends.
+                command = ["setpriv", "--pdeathsig", "KILL", str(WANDB), "agent", sweep]
+                started.append(
+                    subprocess.Popen(
+                        command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+                    )
+                )
             yield started
         finally:
             for process in started:

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 
 # Stands in for run.py: reports to W&B and writes a run folder; what has finished is not done again.
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
+signal.alarm(300)  # outlives no test run that was killed
 import wandb
 from recface.settings.overrides import normalise_arguments
 from recface.tracking import RunFolder, RunRecord, run_path

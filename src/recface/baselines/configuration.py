@@ -173,9 +173,15 @@ def imported_name(folder: str) -> tuple[str, str]:
 
 
 def predictions_folder(method: Path, face_model: str) -> Path:
-    """Where a method's predictions for a face model's benchmark lie: in its own folder, or in the common one."""
-    own = method / f"{PREDICTIONS}_{face_model}"
-    return own if own.is_dir() else method / PREDICTIONS
+    """Where a method's predictions for a face model's benchmark lie: in its own folder, or in the common one.
+
+    Raises:
+        RecfaceError: Neither exists.
+    """
+    for folder in (method / f"{PREDICTIONS}_{face_model}", method / PREDICTIONS):
+        if folder.is_dir():
+            return folder
+    raise RecfaceError(f"{method / PREDICTIONS}: no such folder; external/README.md says what goes into it")
 
 
 def content_digest(folder: Path) -> str:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.transform import Rotation
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 from recface.face_model import FaceModel
 from recface.metrics.protocols.protocol import Predictions
+from recface.metrics.protocols.scans import named
 from recface.metrics.readers.predictions import write_predictions
 from recface.metrics.scan import SearchMesh, Similarity, procrustes, thin
 from recface.tracking.atomic import require_empty, write_bytes
@@ -38,7 +39,6 @@ class Registered:
     """A mesh as a shape of the face model."""
 
     parameters: np.ndarray  # (K,) whitened shape parameters
-    pose: Similarity  # from the face model's frame to the mesh's
     rms_mm: float  # root mean square distance of the matched vertices, at the face model's size
     share: float  # matched share of the face region; the rest lies beyond the mesh or far from it
 
@@ -84,7 +84,8 @@ class Registration:
         """Register one mesh of vertices (V, 3) and triangles (F, 3).
 
         Raises:
-            RecfaceError: As `SearchMesh`, a landmark is no vertex, or too little of the face lies over the mesh.
+            RecfaceError: As `SearchMesh`, a landmark names a vertex that the mesh lacks, or too little of the face lies
+                over the mesh.
         """
         if self.landmarks.max() >= len(vertices) or self.landmarks.min() < NO_LANDMARK:
             raise RecfaceError(f"landmarks: rows {self.landmarks.min()} to {self.landmarks.max()} of {len(vertices)}")
@@ -115,7 +116,7 @@ class Registration:
         placed = pose(self.mean + self.basis @ parameters)[: self.count]
         offset, _, counts = self._planes(mesh, placed, pose.scale)
         rms = float(np.sqrt(np.mean(offset[counts] ** 2))) / pose.scale
-        return Registered(parameters, pose, rms, float(counts.mean()))
+        return Registered(parameters, rms, float(counts.mean()))
 
     def _planes(self, mesh: SearchMesh, placed: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Signed distances (M,) along unit directions (M, 3) to the mesh, and which vertices are matched."""
@@ -174,10 +175,8 @@ def register_predictions(
     whole = (face_model.identity_basis * face_model.identity_sigma).double().numpy()
     mean, shapes, registered = face_model.mean.double().numpy(), [], []
     for row, name in enumerate(predictions.ids):
-        try:
+        with named(f"{predictions.where}: id {name}"):
             found = registration(np.asarray(predictions.vertices[row], np.float64), predictions.triangles)
-        except RecfaceError as error:
-            raise RecfaceError(f"{predictions.where}: id {name}: {error}") from None
         shapes.append((mean + (whole @ found.parameters).reshape(-1, 3)).astype(np.float32))
         registered.append(found)
         if watch is not None:
@@ -194,9 +193,7 @@ def read_landmark_rows(path: Path) -> np.ndarray:
     try:
         rows = np.array(path.read_text().replace(",", " ").split(), np.int64)
     except (OSError, ValueError, OverflowError) as error:
-        raise RecfaceError(
-            f"{path}: must be a list of 68 whole numbers ({' '.join(str(error).split())[:80]})"
-        ) from None
+        raise RecfaceError(f"{path}: must be a list of 68 whole numbers ({one_line(error, 80)})") from None
     if len(rows) != 68:
         raise RecfaceError(f"{path}: holds {len(rows)} numbers; give the vertices of 68 landmarks, -1 for missing ones")
     return rows
@@ -224,7 +221,7 @@ def write_registered(
 
 
 def doubtful(registered: Sequence[Registered]) -> int:
-    """Number of meshes with a doubtful fit: much of the face lies beyond them, or the shape is no person's.
+    """Number of meshes with a doubtful fit: much of the face lies beyond them, or the shape is implausible.
 
     Distances alone would not tell, since a shape bends to whatever lies near wrong landmarks.
     """

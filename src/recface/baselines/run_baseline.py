@@ -11,7 +11,6 @@ import torch
 
 from recface.baselines.configuration import METHODS, baseline_hash, checked_settings
 from recface.baselines.run_elsewhere import Imported, without_parameter_metrics
-from recface.data import Source
 from recface.data.workbench import open_workbench
 from recface.face_model import FaceModel, save
 from recface.face_model.albedo import AlbedoModel
@@ -79,13 +78,15 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
     photographs = open_photos(bench, photos) if photos else None
     baseline = build_baseline(bench.face_model, bench.benchmark.albedo_model, config["baselines"], config["seed"])
     imported = baseline if isinstance(baseline, Imported) else None
-    timed, model, covers = Timed(baseline), bench.face_model, _every
-    if imported is not None:
+    if imported is None:
+        timed, model = Timed(baseline), bench.face_model
+        metrics, predictions = evaluate_run(timed, bench, model)
+        timings = timed.timings
+    else:
         imported.require_known_ids(bench.benchmark, photographs)
-        model, covers = imported.face_model, imported.covers
-    metrics, predictions = evaluate_run(timed, bench, model, covers)
-    timings = timed.timings if imported is None else {}  # looking up predictions is no method's time
-    if photographs is not None and covers(photographs):
+        model, timings = imported.face_model, {}  # the method took its time elsewhere
+        metrics, predictions = evaluate_run(imported, bench, model, imported.covers)
+    if photographs is not None and (imported is None or imported.covers(photographs)):
         metrics["photos"], found = evaluate_photos(baseline, bench, photographs, model)
         predictions |= found
     if imported is not None and not imported.own_parameters:
@@ -99,8 +100,3 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
     }
     write_arrays(folder.path / "predictions.npz", predictions)
     folder.finish(metrics, protocols, timings | {"evaluation_seconds": time.monotonic() - begin})
-
-
-def _every(source: Source) -> bool:
-    """A method that runs here predicts every source."""
-    return True

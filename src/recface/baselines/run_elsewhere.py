@@ -89,13 +89,13 @@ class Imported:
         return not set(source.ids).isdisjoint(self.predictions.ids)
 
     def require_known_ids(self, benchmark: Benchmark, photographs: Source | None) -> None:
-        """Raise RecfaceError naming the first prediction whose id is no photo's of the benchmark or photographs."""
+        """Raise RecfaceError with the first id that no photo of the benchmark or of the photographs has."""
         known = {name for split in EXPORTED for name in embedded_source(benchmark, split).ids}
         known |= set() if photographs is None else set(photographs.ids)
         if strange := [name for name in self.predictions.ids if name not in known]:
             hint = "" if photographs is not None else "; if these are photographs, give data.photos=DIR"
             raise RecfaceError(
-                f"{self.predictions.where}: id {strange[0]} is no photo of this benchmark ({len(strange)} of "
+                f"{self.predictions.where}: id {strange[0]} is not a photo of this benchmark ({len(strange)} of "
                 f"{len(self.predictions)} are not): export its photos again with the same overrides{hint}"
             )
 

@@ -51,10 +51,8 @@ def search(
 ) -> list[Trial]:
     """Search a baseline's numbers for the lowest shape error on validation people.
 
-    Optuna's TPE sampler over the logarithm of every real number of the method; the first trial is the configuration
-    itself.
-
-    Each trial fits `photos` validation photos; `watch` is called after it.
+    Optuna's TPE sampler searches the logarithm of every real number of the method, from the configuration itself. Each
+    trial fits `photos` validation photos; `watch` is called after it.
 
     Returns:
         All trials, best first.

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 from recface.face_model import FaceModel
 
 LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
@@ -24,7 +24,7 @@ HALF_WIDTH_MM = 90.0
 class Photos:
     """N photos of a table: a pixel (x, y) of a file lies at turn (x - iy) + shift in normalised coordinates."""
 
-    table: pd.DataFrame  # its column `file` is there, the rest as known
+    table: pd.DataFrame  # always has a column `file`; other columns where known
     images: np.ndarray  # (N, 3, S, S) uint8
     landmarks: np.ndarray | None  # (N, 68, 2) normalised, NaN for photos without; None where the table has none
     turn: np.ndarray  # (N,) complex
@@ -52,19 +52,28 @@ def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str) -
         RecfaceError: The table or its column 'file' is missing; or a row's photo is unreadable, is neither square nor
             has landmarks, or has landmarks that are incomplete, not numbers, or outside of the photo.
     """
-    path = Path(path)
-    table_path = path / "faces.csv" if path.is_dir() else path
-    if not table_path.is_file():
-        raise RecfaceError(f"{name}: no table {table_path}; give a CSV file or a folder with faces.csv")
+    table_path = table_of_photos(path, name)
     try:  # by pandas' own parser: tables of training photos have millions of rows
         table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str}, index_col=False)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise RecfaceError(f"{name}: {table_path}: not a readable CSV ({reason})") from None
+        raise RecfaceError(f"{name}: {table_path}: not a readable CSV ({one_line(error, 100)})") from None
     if "file" not in table:
         raise RecfaceError(f"{name}: {table_path} has no column 'file' (it has {', '.join(table)[:80]})")
     folder = table_path.parent / "images"
     return load_photos(table, folder if folder.is_dir() else table_path.parent, canonical, size, name)
+
+
+def table_of_photos(path: str | Path, name: str) -> Path:
+    """The CSV table at a path: the file itself, or a folder's faces.csv.
+
+    Raises:
+        RecfaceError: There is none; the name begins the message.
+    """
+    path = Path(path)
+    table_path = path / "faces.csv" if path.is_dir() else path
+    if not table_path.is_file():
+        raise RecfaceError(f"{name}: no table {table_path}; give a CSV file or a folder with faces.csv")
+    return table_path
 
 
 def load_photos(table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: int, name: str) -> Photos:
@@ -74,7 +83,9 @@ def load_photos(table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: 
     landmarks = np.full((len(table), 68, 2), np.nan)
     turn, shift = np.zeros(len(table), complex), np.zeros(len(table), complex)
     for row, file in enumerate(table["file"]):
-        photo, where = _open_photo(folder / str(file), name, row), f"{name}, row {row + 2}: {folder / str(file)}"
+        path = folder / str(file)
+        where = f"{name}, row {row + 2}: {path}"
+        photo = _open_photo(path, where)
         if pixels is not None and np.isfinite(pixels[row]).all():
             turn[row], shift[row] = _place(photo, pixels[row], canonical, where)
             images[row], landmarks[row] = crop_photo(photo, pixels[row], canonical, size)
@@ -119,15 +130,15 @@ def _place(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: 
     return turn, shift
 
 
-def _open_photo(path: Path, name: str, row: int) -> Image.Image:
+def _open_photo(path: Path, where: str) -> Image.Image:
     try:
         with Image.open(path) as photo:
             if photo.mode.startswith(("I", "F")):  # conversion would clip it to white
-                raise RecfaceError(f"{name}, row {row + 2}: {path}: more than 8 bits a channel; convert it to 8 bits")
+                raise RecfaceError(f"{where}: more than 8 bits a channel; convert it to 8 bits")
             return photo.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
         what = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
-        raise RecfaceError(f"{name}, row {row + 2}: {path}: {what}; correct or remove the row") from None
+        raise RecfaceError(f"{where}: {what}; correct or remove the row") from None
 
 
 def canonical_landmarks(model: FaceModel) -> np.ndarray:

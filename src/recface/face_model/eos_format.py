@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
+from recface.tracking.atomic import replacing
 
 
 def to_eos(model: FaceModel, landmarks_only: bool = False, linear_expressions: bool = False) -> Any:
@@ -53,10 +53,8 @@ def save_eos(model: FaceModel, path: str | Path) -> Path:
         RecfaceError: The package eos-py is not installed.
     """
     eos, path = _eos(), Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    eos.morphablemodel.save_model(to_eos(model), str(part))
-    os.replace(part, path)
+    with replacing(path) as file:
+        eos.morphablemodel.save_model(to_eos(model), file.name)
     return path
 
 

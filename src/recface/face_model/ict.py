@@ -17,6 +17,7 @@ from recface.errors import RecfaceError
 from recface.face_model.linear import export_basis
 from recface.face_model.model import FLIP68, FaceModel, file_checksum
 from recface.face_model.surface import face_region, find_mirror
+from recface.tracking.atomic import read_arrays
 
 VERSION = 4
 FILE = "ict_face.npz"
@@ -49,12 +50,10 @@ def read_source(path: str | Path | None) -> dict[str, np.ndarray]:
     Raises:
         RecfaceError: The file is missing or lacks a field.
     """
-    file = locate(path)
-    with np.load(file, allow_pickle=False) as archive:
-        missing = [field for field in _FIELDS if field not in archive.files]
-        if missing:
-            raise RecfaceError(f"{file} lacks {', '.join(missing)}: give face model 'ict' the {FILE} of ICT-FaceKit")
-        source = {field: archive[field] for field in _FIELDS}
+    file, remedy = locate(path), f"give face model 'ict' the {FILE} of ICT-FaceKit"
+    source = read_arrays(file, *_FIELDS, remedy=remedy)
+    if missing := [field for field in _FIELDS if field not in source]:
+        raise RecfaceError(f"{file} lacks {', '.join(missing)}: {remedy}")
     return {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in source.items()}
 
 
@@ -100,7 +99,7 @@ def build(path: str | Path | None = None) -> FaceModel:
 
 
 def _repair_landmarks(landmarks: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Replace landmarks that are not the mirror image of their partner by it (in the file, 67 lies at the temple)."""
+    """Replace each landmark that is not its partner's mirror image by that image (in the file, 67 is at the temple)."""
     repaired = landmarks.copy()
     wrong = mirror[landmarks] != landmarks[FLIP68]
     left = wrong & (np.arange(68) > FLIP68)

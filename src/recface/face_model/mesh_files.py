@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 
 MESH_ENDINGS = (".obj", ".ply", ".npz")
 UNITS = {"metres": 1e3, "decimetres": 1e2, "centimetres": 1e1, "micrometres": 1e-3}
@@ -39,7 +39,7 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         if triangles is not None and (triangles.shape[1:] != (3,) or triangles.dtype.kind not in "iu"):
             raise ValueError(f"triangles are {triangles.dtype} {triangles.shape}, expected integers (F, 3)")
     except Exception as error:  # a mesh format fails in as many ways as there are parsers
-        raise RecfaceError(f"{path}: not a readable mesh ({' '.join(str(error).split())[:80]})") from None
+        raise RecfaceError(f"{path}: not a readable mesh ({one_line(error, 80)})") from None
     if vertices.ndim != 2 or vertices.shape[1:] != (3,) or not len(vertices):
         raise RecfaceError(f"{path}: a mesh must hold vertices (V, 3)")
     if triangles is not None and not 0 <= triangles.min() <= triangles.max() < len(vertices):
@@ -85,7 +85,7 @@ def obj_text(vertices: np.ndarray, triangles: np.ndarray) -> str:
 def require_millimetres(size: float, smallest: float, largest: float, where: str) -> None:
     """Require a size that is plausible in millimetres (ours).
 
-    A similarity alignment would hide a wrong unit, a metrical protocol would report it as an error of shape. Size and
+    A similarity alignment would hide a wrong unit; a metrical protocol would report it as an error of shape. Size and
     bounds are of the largest side, or of the diagonal; `where` is the file and row of the message.
 
     Raises:

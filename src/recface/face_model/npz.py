@@ -1,6 +1,5 @@
 """The one .npz schema of face models: reading, writing and checking files."""
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -9,7 +8,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
-from recface.tracking.atomic import write_arrays
+from recface.tracking.atomic import read_arrays, write_arrays
 
 SCHEMA_VERSION = 1
 # Field -> (dimensions, NumPy kinds allowed). A letter is a free size that must agree between fields.
@@ -60,11 +59,7 @@ def load(path: str | Path) -> FaceModel:
     path = Path(path)
     if not path.is_file():
         raise RecfaceError(f"face model file {path} does not exist: set face_model.path to an .npz in our schema")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            content = {field: archive[field] for field in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise RecfaceError(f"face model file {path} is not a readable .npz ({error}): {_REMEDY}") from error
+    content = read_arrays(path, remedy=_REMEDY)
     validate(content, str(path))
     fields: dict[str, Any] = {field: content[field] for field in SCHEMA}
     for text in ("name", "source", "licence"):

@@ -32,7 +32,7 @@ def _tile(photo: np.ndarray, landmarks: np.ndarray | None) -> Image.Image:
 def _choose(split: str, labels: dict[str, np.ndarray], row: int) -> np.ndarray:
     """Photos of a row: one person's, or (control_albedo) one of each person who shares an albedo."""
     if split == "landmark":
-        return np.arange(row * COLUMNS, (row + 1) * COLUMNS)
+        return np.arange(len(labels["landmarks"]))[row * COLUMNS : (row + 1) * COLUMNS]
     if split == "control_albedo":
         together = np.flatnonzero(labels["albedo"] == row)
         return together[np.unique(labels["identity"][together], return_index=True)[1]]

@@ -1,4 +1,4 @@
-"""A multirun (`run -m`), wherever it takes place: all runs are started, each ends in one line, failures are counted."""
+"""A multirun (`recface run -m`), wherever it takes place: each run ends in one line, and failures are counted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
@@ -34,7 +35,9 @@ def check_launcher(arguments: Sequence[str]) -> None:
                 f"{PREFIX}{name} needs the package {package}, which is not installed: pip install -e '.[cluster]'"
             )
         if not {"-m", "--multirun"} & set(arguments):
-            raise RecfaceError(f"{PREFIX}{name} starts several runs: add -m, as in `run -m {PREFIX}{name} seed=0,1`")
+            raise RecfaceError(
+                f"{PREFIX}{name} starts several runs: add -m, as in `recface run -m {PREFIX}{name} seed=0,1`"
+            )
 
 
 class PointLauncher(Launcher):
@@ -42,6 +45,9 @@ class PointLauncher(Launcher):
 
     Hydra's own launchers report the first failure alone, or stop at it.
     """
+
+    def __init__(self, **_: Any) -> None:
+        """Ignore Hydra's settings: launchers read them with the overrides of the runs."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra hands over before `launch`."""

@@ -28,7 +28,7 @@ class Point:
     context: HydraContext  # Hydra's configuration loader and callbacks
     task: TaskFunction  # the entry point's main function
     singletons: Any  # Hydra's state, to be restored in another process
-    folder: str  # that relative paths start from
+    folder: str  # where relative paths start
 
     def __call__(self) -> JobReturn:
         """Run it. Errors are part of the answer, so that they arrive from any machine."""

@@ -78,7 +78,7 @@ def start(settings: Mapping[str, Any]) -> None:
 
 
 def check_address(address: str, seconds: float = 5.0) -> None:
-    """Check that something answers at HOST:PORT; Ray would try for minutes, with many words.
+    """Check that something answers at HOST:PORT; Ray itself would retry for minutes and print pages.
 
     Raises:
         RecfaceError: Nothing answers.

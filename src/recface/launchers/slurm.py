@@ -17,7 +17,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 from recface.launchers.point import Point, failed, first_line, resources
 
 POLL_SECONDS = 1.0
@@ -87,7 +87,7 @@ def submit(points: Sequence[Point], settings: Mapping[str, Any]) -> list[Any]:
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         raise RecfaceError(f"SLURM refuses the jobs: {last_line(str(error))}") from None
     except (NameError, ValueError) as error:  # submitit's, about a setting
-        raise RecfaceError(f"hydra.launcher: {' '.join(str(error).split())[:300]}") from None
+        raise RecfaceError(f"hydra.launcher: {one_line(error, 300)}") from None
 
 
 def answer_of(point: Point, job: Any) -> JobReturn:

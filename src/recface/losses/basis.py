@@ -89,13 +89,13 @@ def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
     return {
         "basis_size": (residual.square().mean(dim=0) / unit).mean(),
         "basis_orthogonal": orthogonality_loss(fixed + residual),
-        "basis_smooth": (roughness(residual, model.triangles).square().mean(dim=0) / unit).mean(),
+        "basis_smooth": (umbrella_laplacian(residual, model.triangles).square().mean(dim=0) / unit).mean(),
         "basis_symmetric": (asymmetry(residual, fixed, model.mirror).square().mean(dim=0) / unit).mean(),
     }
 
 
-def roughness(field: Tensor, triangles: Tensor) -> Tensor:
-    """Displacements (3V, K) less the mean of each vertex's neighbours: the umbrella Laplacian of Taubin, 1995."""
+def umbrella_laplacian(field: Tensor, triangles: Tensor) -> Tensor:
+    """Displacements (3V, K) less the mean of each vertex's neighbours (Taubin, 1995)."""
     vertices = field.reshape(-1, 3, field.shape[1])
     # Every inner edge occurs in two triangles, once in each direction; at a border the neighbours weigh by halves.
     edges = torch.cat([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])

@@ -50,10 +50,6 @@ class Coefficients:
         """Coefficients of the photos that a mask (B,), indices (M,) or a slice selects."""
         return Coefficients(**{field.name: getattr(self, field.name)[selection] for field in fields(self)})
 
-    def detach(self) -> Coefficients:
-        """The same values without gradient."""
-        return Coefficients(**{field.name: getattr(self, field.name).detach() for field in fields(self)})
-
 
 class Trunk(nn.Module):
     """The shared extraction module: RGB images (B,3,S,S) in [0, 1] to features (B,C,s,s).
@@ -80,7 +76,7 @@ class Trunk(nn.Module):
 class Encoder(nn.Module):
     """Late stages of its own, pooling to a small grid, and one linear head in float32 even under autocast.
 
-    Photos are aligned crops, so the place of a feature matters as much as its kind: a grid keeps it, the usual global
+    Photos are aligned crops, so the place of a feature matters as much as its kind: a grid keeps it; the usual global
     average (a grid of 1) has to encode it in channels (ours).
     """
 
@@ -133,7 +129,7 @@ class Encoders(nn.Module):
             initial_scale: Half images per millimetre of a typical aligned photo.
             backbone: Any convolutional timm model; this and the next three as in `split_backbone`.
             shared: Its last shared stage, name or index.
-            end: Its last stage used at all; None is timm's last.
+            end: Its last stage in use; None is timm's last.
             weights: A local checkpoint of that timm model to start from.
             grid: Side of the grid of pooled features that each head sees.
         """
@@ -184,7 +180,7 @@ def unit_interval(value: Tensor, softness: float = 0.05) -> Tensor:
 
     Expression coefficients are blendshape weights in [0, 1], mostly zero. A sigmoid starts far from zero or with a
     vanishing gradient; this map is e/2 at 0 with slope 1/2, nearly the identity inside, and its slope decays only
-    quadratically outside, so a coefficient at rest wakes. `softness` is the half-width e of the bends.
+    quadratically outside, so a coefficient at rest can still grow. `softness` is the half-width e of the bends.
     """
     below = torch.sqrt(value.square() + softness**2)
     above = torch.sqrt((value - 1).square() + softness**2)

@@ -50,7 +50,7 @@ def _is_plain(convolution: nn.Conv2d) -> bool:
 
 
 class MatmulConv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` that turns to a matrix product where that is faster: on a CPU, for small maps.
+    """`torch.nn.Conv2d` that switches to a matrix product where that is faster: on a CPU, for small maps.
 
     `use_matmul` makes it from the kinds of convolution that it covers.
     """

@@ -23,7 +23,7 @@ from recface.metrics.protocols import (
     Predictions,
     Truth,
 )
-from recface.tracking.archive import read_arrays
+from recface.tracking.atomic import read_arrays
 from recface.tracking.record import RunRecord, read_record
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def summary(protocol: BenchmarkProtocol) -> str:
 
 
 def needs(protocol: BenchmarkProtocol) -> str:
-    """What a protocol needs, in words: fields of predictions, columns of the manifest, pairs."""
+    """Requirements of a protocol in words: fields of predictions, columns of the manifest, pairs."""
     columns = [name for name in protocol.columns if name not in protocol.numbers[1:-1]]
     if len(columns) < len(protocol.columns):
         columns.insert(-1, "...")

@@ -80,7 +80,7 @@ def number(cell: Cell, digits: int) -> str:
 
 
 def hole(block: BlockTable, experiment: str) -> str:
-    """What stands in a cell without a value."""
+    """Text of a cell without a value."""
     return UNDEFINED if block.runs.finished[experiment] else MISSING
 
 
@@ -176,7 +176,7 @@ def _values(table: Table, block: BlockTable) -> str:
 
 
 def _findings(table: Table, block: BlockTable) -> list[str]:
-    """What the block shows of each row, in one sentence made of the marks."""
+    """One sentence for each compared row of a block, made of the marks."""
     titles = table.spec.titles()
     words = {BETTER: "better in", WORSE: "worse in", OTHER: "different in", "": "no difference shown in"}
     sentences = []

@@ -15,7 +15,7 @@ from recface.metrics.readers import match
 from recface.metrics.readers.predictions import Region, read_region, with_region
 from recface.results.evaluate import COLUMNS, PARTS, has_own_model, run_model, run_predictions
 from recface.results.records import Entry
-from recface.tracking.archive import read_arrays
+from recface.tracking.atomic import read_arrays
 
 TWICE = {"truth_rank1": "rank1"}
 """Metrics that older records hold under a second name."""
@@ -95,7 +95,7 @@ class Comparison:
 
 @dataclass
 class Recomputed:
-    """What came out of comparing all runs."""
+    """Comparison of all runs with their records."""
 
     comparisons: dict[tuple[str, str], Comparison] = field(default_factory=dict)  # one a metric
     values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)

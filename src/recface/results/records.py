@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 from recface.tracking.archive import PREDICTIONS_FILE, RECORD_FILE, record_stem
-from recface.tracking.atomic import write_bytes
+from recface.tracking.atomic import read_arrays, write_bytes
 from recface.tracking.record import RunRecord, read_record
 
 TIME, TIME_PROTOCOL = "image_cpu_seconds", "cpu-seconds-per-image/v1"
@@ -51,22 +50,8 @@ class Entry:
         return (self.record.git.get("commit") or "none")[:8] + ("+" if self.record.git.get("dirty") else "")
 
     def arrays(self, *beginnings: str) -> dict[str, np.ndarray]:
-        """Stored arrays whose names begin so (by default all), floats as float16, as the archive keeps them.
-
-        Only these members of the file are read.
-
-        Raises:
-            RecfaceError: The file cannot be read.
-        """
-        if self.predictions is None:
-            return {}
-        try:
-            with np.load(self.predictions, allow_pickle=False) as stored:
-                names = [name for name in stored.files if not beginnings or name.startswith(beginnings)]
-                found = {name: stored[name] for name in names}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            text = " ".join(str(error).split())[:80]
-            raise RecfaceError(f"{self.predictions}: not readable ({text}); run it again") from None
+        """Stored arrays as `read_arrays` gives them, floats as float16, as the archive keeps them."""
+        found = {} if self.predictions is None else read_arrays(self.predictions, *beginnings)
         with np.errstate(over="ignore"):
             return {name: a.astype(np.float16) if a.dtype.kind == "f" else a for name, a in found.items()}
 
@@ -167,7 +152,7 @@ def _wandb_runs(project: str) -> list[Any]:
     try:
         return list(wandb.Api(timeout=30).runs(project, per_page=100))
     except Exception as error:  # of many kinds: no key, no server, no such project
-        raise RecfaceError(f"--wandb {project}: {' '.join(str(error).split())}") from None
+        raise RecfaceError(f"--wandb {project}: {one_line(error)}") from None
 
 
 def _rank(record: RunRecord) -> tuple[bool, str]:

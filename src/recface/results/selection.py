@@ -18,7 +18,7 @@ class BlockRuns:
 
     finished: dict[str, dict[int, Entry]] = field(default_factory=dict)  # experiment to seed to entry
     notes: list[str] = field(default_factory=list)
-    """What a reader should know: runs that failed, other configs left out, outdated records."""
+    """Remarks for a reader: runs that failed, other configs left out, outdated records."""
     outdated: set[tuple[str, int]] = field(default_factory=set)
     """(experiment, seed) of records whose version keys are behind."""
 

@@ -1,4 +1,4 @@
-"""What a table is: its YAML, declared and checked, with the rows that experiments and imported methods add."""
+"""Declaration of a table: its YAML, checked, with the rows that experiments and imported methods add."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Block(Settings):
     select: dict[str, Any] = Field(default_factory=dict)
     """Dotted config key to the value that a run's config must have."""
     command: str = ""
-    """What a user runs to fill the block."""
+    """Command that fills the block."""
     columns: list[str] | None = None
     """Metrics shown; None for all that any run of the block has."""
     split: bool = False
@@ -81,7 +81,7 @@ class TableSpec(Settings):
     selection: str = ""
     """How runs were chosen, for the page."""
     notes: str = ""
-    """What else a reader should know, for the page."""
+    """Further remarks for the page."""
     imported: str | None = None
     """Parent of the rows that methods of external/ with predictions get; None: they get none."""
     experiment: str | None = None

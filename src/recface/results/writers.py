@@ -51,7 +51,7 @@ def to_long_csv(table: Table) -> str:
 
 
 def _further_metrics(table: Table, block: BlockTable, experiment: str) -> list[str]:
-    """What a row recorded besides the columns, such as METRIC@N with N modes; [] where rows are experiments."""
+    """Metrics that a row recorded besides the columns, such as METRIC@N with N modes; [] where rows are experiments."""
     if table.spec.experiment is None:
         return []
     entries = block.runs.finished[experiment].values()

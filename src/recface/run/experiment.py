@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 import lightning
 import numpy as np
 import torch
 
+from recface.data.photos import table_of_photos
 from recface.data.workbench import Workbench, open_workbench
 from recface.errors import RecfaceError
 from recface.face_model import save
@@ -53,6 +53,8 @@ def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFol
     with folder.lock():
         if is_complete(config, folder.record) and not in_wandb_sweep():
             return folder  # an agent's server would still wait for the results in the folder
+        if photos := config["data"]["photos"]:
+            table_of_photos(photos, "data.photos")  # a wrong path is told before training
         with open_logger(config, folder) as logger:
             if not is_trained(folder.record):
                 with folder.running(record):
@@ -65,12 +67,10 @@ def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFol
 
 
 def set_up_torch(config: Config) -> None:
-    """Fix threads, seeds and determinism; keep Lightning quiet."""
+    """Fix threads, seeds and determinism."""
     torch.set_num_threads(config["trainer"]["threads"])
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes 6% of a step
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 from recface.settings import Config
 from recface.tracking import RunFolder, record_stem
 from recface.tracking.archive import stage_record
@@ -178,13 +178,13 @@ def _start(config: Config, folder: RunFolder) -> Run:
     try:
         return wandb.init(mode=mode, resume=None if mode in ("offline", "dryrun") else "allow", **options)
     except wandb.errors.CommError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         if isinstance(error, wandb.errors.AuthenticationError):
             raise RecfaceError(f"W&B: {reason}; logger=none runs without") from None
         print(f"W&B: {reason}; this run is kept offline", file=sys.stderr)
         return wandb.init(mode="offline", **options)
     except wandb.errors.Error as error:
-        raise RecfaceError(f"W&B: {' '.join(str(error).split())}; logger=none runs without") from None
+        raise RecfaceError(f"W&B: {one_line(error)}; logger=none runs without") from None
 
 
 def _run_id(folder: RunFolder) -> str:

@@ -88,7 +88,7 @@ def reconstruct_photos(
         watch: Called with the photos done and their number.
 
     Raises:
-        RecfaceError: No photo, two of one name, or a folder that holds something already.
+        RecfaceError: No photo, two of one name, or a folder that is not empty.
     """
     ids = photos.table["file"].astype(str).tolist()
     if not ids:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -208,7 +207,6 @@ def fit_scans(decoder: ScanDecoder, batches: ScanBatches, folder: RunFolder, fol
     if last.exists():
         decoder.resume(load_state(last))
     batches.start = decoder.step
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = quiet_trainer(
         folder.path,
         accelerator="cpu",  # a step is small linear algebra

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from filelock import FileLock
 from torch import Tensor
@@ -202,33 +203,47 @@ class MappedScans(ScanSet):
         return np.asarray(self.vertices[rows], np.float32)
 
 
-def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> MappedScans:
-    """Read a folder of meshes once, and cache them as a memory-mapped array.
+def scan_table(folder: str | Path | None) -> tuple[pd.DataFrame, str]:
+    """The table of a folder of scans, and a hash over its rows and over size and time of every file.
 
     Args:
-        model: Face model whose topology the meshes have.
         folder: Holds `scans.csv` with the columns file and identity, and the meshes (OBJ, PLY, or npz with `vertices`)
             that it names.
-        cache: Folder of the array; any change of a file makes a new one.
 
     Raises:
-        RecfaceError: A file or column is missing; a mesh has another topology, NaN vertices, or a unit other than mm.
+        RecfaceError: No folder is given, or a file or column is missing.
     """
     if folder is None:
         raise RecfaceError("sfm.scan.path: source 'folder' needs the folder with scans.csv; set sfm.scan.path")
     folder = Path(folder)
     table = read_text_table(folder / CSV, COLUMNS, "a folder of scans")
-    paths = [folder / name for name in table["file"]]
-    digest = hashlib.sha256(model.checksum.encode())
-    for path, name in zip(paths, table["file"], strict=True):
-        if not path.is_file():
+    digest = hashlib.sha256()
+    for name, identity in zip(table["file"], table["identity"], strict=True):
+        if not (path := folder / name).is_file():
             raise RecfaceError(f"{folder / CSV}: {name} does not exist; correct the column file")
-        digest.update(f"{name}{path.stat().st_size}{path.stat().st_mtime_ns}".encode())
-    packed = cache / "scans" / f"{digest.hexdigest()[:16]}.npy"
+        state = path.stat()
+        digest.update(f"{name}\0{identity}\0{state.st_size} {state.st_mtime_ns}\0".encode())
+    return table, digest.hexdigest()[:16]
+
+
+def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> MappedScans:
+    """Read a folder of meshes once, and cache them as a memory-mapped array.
+
+    Args:
+        model: Face model whose topology the meshes have.
+        folder: As in `scan_table`.
+        cache: Folder of the array; any change of a file makes a new one.
+
+    Raises:
+        RecfaceError: As `scan_table`; or a mesh has another topology, a vertex that is not finite, or a size that no
+            face has in mm.
+    """
+    table, digest = scan_table(folder)
+    packed = cache / "scans" / f"{model.checksum[:8]}-{digest}.npy"
     packed.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(packed.with_suffix(".lock")):
         if not packed.exists():
-            _pack(paths, model, packed)
+            _pack([Path(str(folder)) / name for name in table["file"]], model, packed)
     return MappedScans(
         np.load(packed, mmap_mode="r"), np.unique(table["identity"].to_numpy(str), return_inverse=True)[1]
     )

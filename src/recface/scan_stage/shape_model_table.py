@@ -152,19 +152,25 @@ def evaluate_scan_models(config: Config, face_model: FaceModel, benchmark: Bench
     Returns:
         The finished run's folder, `runs/sfm_model/<hash>/seed=<n>`.
     """
-    own = {"scan": scan_hash(config, face_model), "sfm_model": config["sfm_model"], "version": SHAPE_MODEL_VERSION}
+    manifest = None if benchmark is None else benchmark.manifest_hash
+    own = {
+        "scan": scan_hash(config, face_model, manifest),
+        "sfm_model": config["sfm_model"],
+        "version": SHAPE_MODEL_VERSION,
+    }
     digest = config_hash(own)
     folder = RunFolder.open(run_path(config["paths"]["runs"], EXPERIMENT, digest, config["seed"]))
     with folder.lock():
         if folder.finished_with(VERSIONS):
             return folder
         kept = {key: config[key] for key in ("seed", "face_model", "sfm_model")}
-        kept["sfm"] = {"scan": config["sfm"]["scan"]}
-        kept["face_model"] = {"name": face_model.name, "path": None}  # records name no path
-        with folder.running(new_record(EXPERIMENT, digest, config["seed"], kept, versions=VERSIONS)):
+        kept["sfm"] = {"scan": config["sfm"]["scan"] | {"path": None}}  # records name no path
+        kept["face_model"] = {"name": face_model.name, "path": None}
+        record = new_record(EXPERIMENT, digest, config["seed"], kept, versions=VERSIONS, data_manifest=manifest)
+        with folder.running(record):
             begin, metrics = time.monotonic(), {}
             splits = open_splits(config, face_model, benchmark)
-            rows = build_rows(config, face_model, splits.train, folder)
+            rows = build_rows(config, face_model, splits.train, folder, manifest)
             for step, (name, build) in enumerate(rows.items()):
                 folder.progress(step, len(rows), phase=name)
                 metrics[name] = measure_model(build(), splits, config["sfm_model"], config["seed"])
@@ -174,7 +180,7 @@ def evaluate_scan_models(config: Config, face_model: FaceModel, benchmark: Bench
 
 
 def build_rows(
-    config: Config, face_model: FaceModel, scans: ScanSet, folder: RunFolder
+    config: Config, face_model: FaceModel, scans: ScanSet, folder: RunFolder, manifest: str | None = None
 ) -> dict[str, Callable[[], ShapeModel]]:
     """Row of the table to the function that makes its model; all have the same total number of modes."""
     modes, units, blend = scan_counts(config["sfm"]["scan"], face_model)
@@ -185,8 +191,9 @@ def build_rows(
     def learned(sphere: bool) -> ShapeModel:
         settings = dict(config["sfm"]["scan"], sphere=sphere)
         own = {**config, "sfm": {**config["sfm"], "scan": settings}}
-        part = None if settings["source"] == "model" else f"{config['sfm_model']}"
-        model = scan_model(own, face_model, scans, follow=folder, principal=principal, part=part)
+        people = config["sfm_model"]["validation_people"], config["sfm_model"]["test_people"]
+        part = None if settings["source"] == "model" else f"without {people[0]} + {people[1]} people"
+        model = scan_model(own, face_model, scans, folder, manifest, principal, part)
         return shape_models.learned_model(model.face_model, model.expression)
 
     return {

@@ -14,7 +14,7 @@ from recface.face_model import FaceModel, get, load
 from recface.face_model.npz import LEARNED_FILE
 from recface.scan_stage.decoder import LATENTS_FILE, train_scan_model
 from recface.scan_stage.principal import Principal
-from recface.scan_stage.scans import ScanSet, benchmark_scans, draw_scans, folder_scans
+from recface.scan_stage.scans import ScanSet, benchmark_scans, draw_scans, folder_scans, scan_table
 from recface.settings import Config
 from recface.tracking import RunFolder, config_hash, new_record, run_path
 from recface.versions import SCAN_VERSION
@@ -83,8 +83,12 @@ def scan_model(
     folder = RunFolder.open(run_path(config["paths"]["runs"], "scans", digest, seed))
     with folder.lock():
         if not is_scan_trained(folder):
-            kept, versions = {key: config[key] for key in ("seed", "face_model")}, {"scan": SCAN_VERSION}
-            kept["sfm"] = {"scan": settings}
+            kept = {
+                "seed": seed,
+                "face_model": {"name": face_model.name, "path": None},  # records name no path
+                "sfm": {"scan": settings | {"path": None}},
+            }
+            versions = {"scan": SCAN_VERSION}
             with folder.running(new_record("scans", digest, seed, kept, versions=versions, data_manifest=manifest)):
                 folder.stage("scans")
                 begin = time.monotonic()
@@ -96,9 +100,13 @@ def scan_model(
 
 
 def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None, part: str | None = None) -> str:
-    """Hash over the scan stage's settings, the face model, and the benchmark where its scans are read."""
-    own = {"scan": config["sfm"]["scan"], "face_model": face_model.checksum, "version": SCAN_VERSION}
-    own |= {"benchmark": manifest} if own["scan"]["source"] == "benchmark" else {}
+    """Hash over the scan stage's settings, the face model, and the benchmark or the folder that its scans come from."""
+    settings = config["sfm"]["scan"]
+    own = {"scan": settings | {"path": None}, "face_model": face_model.checksum, "version": SCAN_VERSION}
+    if settings["source"] == "benchmark":
+        own["benchmark"] = manifest
+    if settings["source"] == "folder":
+        own["files"] = scan_table(settings["path"])[1]
     return config_hash(own | ({"part": part} if part else {}))
 
 

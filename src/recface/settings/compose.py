@@ -106,7 +106,7 @@ def quick_config(*choices: str) -> Config:
 
     files = [OmegaConf.create(yaml.safe_dump(layer)) for layer in layers]  # its own YAML takes 1e-3 for a number
     base = _composed(*(text for text in choices if not text.startswith("+experiment=")))
-    plain: Any = OmegaConf.to_container(OmegaConf.merge(base, *files))
+    plain: Any = OmegaConf.to_container(OmegaConf.merge(base, *files), resolve=True)
     return plain
 
 

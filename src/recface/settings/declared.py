@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 
 
 class Settings(BaseModel):
@@ -136,7 +136,7 @@ def read_yaml(path: str | Path) -> tuple[Any, Lines]:
         walk(yaml.compose(text, Loader=yaml.SafeLoader), ())
         return yaml.safe_load(text), Lines(numbers)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecfaceError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        raise RecfaceError(f"{path}: cannot be read: {one_line(error)}") from None
 
 
 def validated(model: type[Declared], content: Any, where: str, lines: Lines) -> Declared:

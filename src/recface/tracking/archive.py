@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.tracking.atomic import write_bytes
+from recface.tracking.atomic import read_arrays, write_bytes
 from recface.tracking.record import RunRecord, read_record
 
 LIMIT_BYTES = 256_000
@@ -32,7 +32,6 @@ KEEP_FLOAT32 = ("basis_gram", "identity_sigma")
 INFLUENCE = "influence_"
 """Beginning of the names of influences, which are never dropped: all intervals come from them."""
 DROPPED_FIRST = ("control_", "test_yaw_abs", "test_expression_norm")
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def record_stem(record: RunRecord) -> str:
@@ -40,27 +39,14 @@ def record_stem(record: RunRecord) -> str:
     return f"{record.experiment}-{record.hash}-seed{record.seed}"
 
 
-def read_arrays(path: Path, beginning: str = "") -> dict[str, np.ndarray]:
-    """Arrays of a predictions.npz by name; only those whose names have this beginning.
-
-    Raises:
-        RecfaceError: It cannot be read.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if name.startswith(beginning)}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise RecfaceError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); run it again") from None
-
-
 def zip_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Write arrays in the npz form, the same bytes for the same arrays: `np.savez` would store the time of day."""
+    """Content of a compressed npz file; its bytes depend on names and arrays alone, not on their order."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive_file:
         for name in sorted(arrays):
             inner = io.BytesIO()
             np.lib.format.write_array(inner, np.asarray(arrays[name], order="C"), allow_pickle=False)
-            entry = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)
+            entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, as NumPy does
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive_file.writestr(entry, inner.getvalue(), compresslevel=6)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The one way to write a file: whole, beside its place, then moved there in one step."""
+"""Files written whole: beside their place, then moved there in one step; and the reader of arrays."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import json
 import math
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file to write into, which takes the place of `path`, in a folder made if needed, when the block ends."""
+    """Open a temporary binary file that replaces `path` when the block ends; its folder is made if needed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -63,11 +65,29 @@ def write_array(path: str | Path, array: np.ndarray) -> bool:
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
-    """Replace an uncompressed .npz file by arrays of these names."""
+    """Replace a .npz file by these arrays under their names, uncompressed."""
     import numpy as np
 
     with replacing(path) as file:
         np.savez(file, **arrays)
+
+
+def read_arrays(path: str | Path, *beginnings: str, remedy: str = "run it again") -> dict[str, np.ndarray]:
+    """Read the arrays of a .npz file by name; with `beginnings`, only those whose names begin with one of them.
+
+    Raises:
+        RecfaceError: The file cannot be read; the message ends with the remedy.
+    """
+    import numpy as np
+
+    try:
+        with open(path, "rb") as file:
+            if file.read(2) != b"PK":  # NumPy takes anything else for a pickle, and says how to load it
+                raise ValueError("not a zip archive")
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if not beginnings or name.startswith(beginnings)}
+    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise RecfaceError(f"{path}: not a readable npz ({one_line(error, 80)}); {remedy}") from None
 
 
 def plain(value: Any) -> Any:
@@ -86,6 +106,6 @@ def plain(value: Any) -> Any:
 
 
 def require_empty(folder: Path) -> None:
-    """Raise RecfaceError unless a folder is new or empty: older arrays would be read with those that are to come."""
+    """Raise RecfaceError unless a folder is new or empty, so that old and new arrays never mix."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RecfaceError(f"{folder}: holds something already; give a new folder")
+        raise RecfaceError(f"{folder}: must be a new or empty folder")

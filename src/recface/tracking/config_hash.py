@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from recface.tracking.record import RENAMED
+
 IGNORED = ("seed", "paths", "logger", "progress", "trainer.validate", "trainer.conflict")
 
-FIRST_NAMES = {"softmax_scale": "scale", "baselines": "peer"}
+FIRST_NAMES = {new.split(".")[-1]: old.split(".")[-1] for old, new in RENAMED.items() if new.startswith("config.")}
 """Renamed keys are hashed by their first names, so that finished runs are still found."""
 
 # YAML 1.1 reads `1e-3` as a string, Hydra's command line as a number; both mean the same setting.
@@ -53,7 +55,7 @@ def _first_named(value: Any) -> Any:
 def config_hash(cfg: Mapping[str, Any], ignore: Iterable[str] = IGNORED) -> str:
     """Eight hex digits of a resolved, plain config; equal settings give equal ones in any order and number notation.
 
-    `ignore` names the keys that do not change what one run is compared by; dotted keys reach deeper.
+    `ignore` names keys that do not change a run's result; dots reach into sub-mappings.
     """
     settings = _first_named(normalised(without(cfg, ignore)))
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=str)

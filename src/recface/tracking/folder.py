@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 from recface.tracking.atomic import plain, write_json
 from recface.tracking.record import RunRecord, now, read_record, write_record
 
@@ -152,7 +152,7 @@ class RunFolder:
 
     def fail(self, reason: str) -> None:
         """Close the run with the reason why it failed, kept to one line."""
-        self.record = replace(self._started(), state="failed", reason=" ".join(str(reason).split()))
+        self.record = replace(self._started(), state="failed", reason=one_line(reason))
         self._save()
 
     def _started(self) -> RunRecord:

@@ -48,7 +48,7 @@ class RunRecord:
         packages: Package name to version.
         data_manifest: Hash over the data the run saw.
         versions: Versions of the code behind the results (`recface.versions`): benchmark, variant, protocol.
-        metrics: Block to metric to value; blocks are "benchmark" and, where photographs were given, "photos".
+        metrics: Block to metric to value; blocks are "validation", "benchmark", "conditions", "photos" and so on.
         protocols: Metric to protocol id; or block to metric to id where blocks measure one metric differently.
         timings: Name to seconds.
         started: Time of the first start, UTC, ISO 8601.

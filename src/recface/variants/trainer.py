@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def load_state(path: Path) -> dict[str, Any]:
 
 def quiet_trainer(folder: Path, **settings: Any) -> lightning.Trainer:
     """A Lightning trainer that prints and writes nothing of its own: everything is in the run folder."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return lightning.Trainer(
         default_root_dir=folder,
         enable_checkpointing=False,

@@ -74,16 +74,16 @@ def test_bad_input_is_named_with_file_and_row(data) -> None:
         TRUE.evaluate(replace(predictions, parameters=broken), truth)
     np.save(truth.folder / "bs001.npy", np.ones(6))
     with pytest.raises(
-        RecfaceError, match=r"bosphorus.csv, row 4 \(id photo2\): .*bs001.npy: reference of shape \(6,\)"
+        RecfaceError, match=r"bosphorus.csv: line 4 \(id photo2\): .*bs001.npy: reference of shape \(6,\)"
     ):
         TRUE.evaluate(predictions, truth)
     np.save(truth.folder / "bs001.npy", np.ones(5))
     truth.table.loc[3, "reference"] = "bs000.npy"
-    with pytest.raises(RecfaceError, match=r"row 5 \(id photo3\): bs000.npy is a second reference"):
+    with pytest.raises(RecfaceError, match=r"line 5 \(id photo3\): bs000.npy is a second reference"):
         TRUE.evaluate(predictions, truth)
     truth.table.loc[3, "neutral"] = 0
-    with pytest.raises(RecfaceError, match=r"row 2 \(id photo0\): this person has 0 neutral photos"):
+    with pytest.raises(RecfaceError, match=r"line 2 \(id photo0\): this person has 0 neutral photos"):
         DECODED.evaluate(predictions, truth)
     truth.table["neutral"] = "maybe"
-    with pytest.raises(RecfaceError, match=r"row 2 \(id photo0\): neutral is 'maybe'"):
+    with pytest.raises(RecfaceError, match=r"line 2 \(id photo0\): neutral is 'maybe'"):
         DECODED.evaluate(predictions, truth)

@@ -56,11 +56,11 @@ def test_another_topology_goes_by_correspondence_and_mask(meshes) -> None:
 def test_bad_input_is_named_with_file_and_row(meshes) -> None:
     predictions, truth, targets = meshes
     np.savez(truth.folder / "1.npz", vertices=targets[1][:59])
-    with pytest.raises(RecfaceError, match=r"fw.csv, row 3 \(id b\): method, b: 60 predicted vertices .* mesh of 59"):
+    with pytest.raises(RecfaceError, match=r"fw.csv: line 3 \(id b\): method, b: 60 predicted vertices .* mesh of 59"):
         PROTOCOL.evaluate(predictions, truth)
     np.save(truth.folder / "to.npy", np.array([0, 1, 60] * 20))
     truth.table["correspondence"] = "to.npy"
-    with pytest.raises(RecfaceError, match=r"row 2 .*correspondence 2 names vertex 60 of 60"):
+    with pytest.raises(RecfaceError, match=r"line 2 .*correspondence 2 names vertex 60 of 60"):
         PROTOCOL.evaluate(predictions, truth)
     np.save(truth.folder / "to.npy", np.full(60, -1))
     with pytest.raises(RecfaceError, match="only 0 vertices correspond"):

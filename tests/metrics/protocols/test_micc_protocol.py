@@ -79,9 +79,9 @@ def test_bad_input_is_named_with_file_and_row(study, sphere, turn) -> None:
     scan, landmarks = turn(80 * few(sphere)), turn(80 * DIRECTIONS)
     study.add(80 * sphere.vertices, 80 * DIRECTIONS, scan, landmarks, nose_tip=turn(CENTRE))
     study.add(80 * sphere.vertices, 80 * DIRECTIONS, scan, landmarks)
-    with pytest.raises(RecfaceError, match=r"scans.csv, row 3 \(id photo1\): .*1.csv: landmark nose_tip is missing"):
+    with pytest.raises(RecfaceError, match=r"scans.csv: line 3 \(id photo1\): .*1.csv: landmark nose_tip is missing"):
         DENG.evaluate(study.predictions, study.truth)
     study.rows[1] = study.rows[0] | {"mask": "short.npy"}
     np.save(study.folder / "short.npy", np.ones(7, dtype=bool))
-    with pytest.raises(RecfaceError, match=r"row 3 .*short.npy: a mask of 7 vertices for a scan of 2562"):
+    with pytest.raises(RecfaceError, match=r"line 3 .*short.npy: a mask of 7 vertices for a scan of 2562"):
         GENOVA.evaluate(study.predictions, study.truth)

@@ -103,16 +103,16 @@ def test_bad_input_is_named_with_file_and_row(study, sphere, turn) -> None:
 
     metres = good.vertices * np.array([1, 0.001])[:, None, None]
     fails(
-        r"scans.csv, row 3 \(id photo1\): method.npz, photo1: a face must .* not 0.29\d+: these look like metres",
+        r"scans.csv: line 3 \(id photo1\): method.npz, photo1: a face must .* not 0.29\d+: these look like metres",
         vertices=metres,
     )
     broken = good.vertices.copy()
     broken[1, 7] = np.nan
-    fails(r"scans.csv, row 3 \(id photo1\): method.npz, photo1: vertices: row 7 of 10242", vertices=broken)
+    fails(r"scans.csv: line 3 \(id photo1\): method.npz, photo1: vertices: row 7 of 10242", vertices=broken)
     points = good.points.copy()
     points[0, 2] = np.nan
-    fails(r"row 2 \(id photo0\): method.npz, photo0: points: row 2 of 7 is not finite", points=points)
-    fails(r"row 2 .*triangle \d+ is .* but there are 100 vertices", vertices=good.vertices[:, :100])
+    fails(r"line 2 \(id photo0\): method.npz, photo0: points: row 2 of 7 is not finite", points=points)
+    fails(r"line 2 .*triangle \d+ is .* but there are 100 vertices", vertices=good.vertices[:, :100])
     fails(r"points are \(2, 5, 3\), expected \(N, 7, 3\)", points=good.points[:, :5])
     fails("method.npz: now-scan-to-mesh/v1 needs triangles", triangles=None)
     with pytest.raises(RecfaceError, match="2 predictions for 1 rows of scans.csv"):
@@ -120,8 +120,8 @@ def test_bad_input_is_named_with_file_and_row(study, sphere, turn) -> None:
 
     table = pd.read_csv(study.folder / "1.csv")
     table[table["name"] != "nose_base"].to_csv(study.folder / "1.csv", index=False)
-    fails(r"scans.csv, row 3 \(id photo1\): .*1.csv: landmark nose_base is missing")
+    fails(r"scans.csv: line 3 \(id photo1\): .*1.csv: landmark nose_base is missing")
     np.savez(study.folder / "0.npz", vertices=np.load(study.folder / "0.npz")["vertices"] / 1000)
-    fails(r"scans.csv, row 2 \(id photo0\): .*0.npz: .*metres")
+    fails(r"scans.csv: line 2 \(id photo0\): .*0.npz: .*metres")
     truth.table.loc[0, "scan"] = None
-    fails(r"scans.csv, row 2 \(id photo0\): no scan is named")
+    fails(r"scans.csv: line 2 \(id photo0\): no scan is named")

@@ -98,11 +98,11 @@ def test_keypoints_make_the_error_that_of_corresponding_points(tmp_path, ball, d
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"scale": 0.0}, r"realy.csv, row 2 \(id photo\): scale is 0, not above 0"),
+        ({"scale": 0.0}, r"realy.csv: line 2 \(id photo\): scale must be a number > 0, not 0"),
         ({"keypoints": ""}, "no keypoints is named"),
         ({"keypoints": "nose.obj"}, r"nose.obj: \d+ keypoints, expected 85"),
-        ({"cheek": "keys.obj"}, r"row 2 \(id photo\): .*keys.obj: holds no triangles"),
-        ({"mouth": "none.obj"}, r"row 2 \(id photo\): .*none.obj: no such file"),
+        ({"cheek": "keys.obj"}, r"line 2 \(id photo\): .*keys.obj: holds no triangles"),
+        ({"mouth": "none.obj"}, r"line 2 \(id photo\): .*none.obj: no such file"),
     ],
 )
 def test_mistakes_name_file_and_row(tmp_path, ball, directions, change, said) -> None:

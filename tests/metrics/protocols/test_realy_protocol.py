@@ -68,5 +68,5 @@ def test_a_region_without_file_is_named(study, sphere, turn) -> None:
     regions = regions_of(few(sphere))
     study.add(head(sphere.vertices), landmarks, turn(head(few(sphere))), turn(landmarks), **regions)
     study.rows[0]["mouth"] = ""
-    with pytest.raises(RecfaceError, match=r"scans.csv, row 2 \(id photo0\): no mouth is named"):
+    with pytest.raises(RecfaceError, match=r"scans.csv: line 2 \(id photo0\): no mouth is named"):
         REALY.evaluate(study.predictions, study.truth)

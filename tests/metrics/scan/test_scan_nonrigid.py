@@ -111,7 +111,7 @@ def test_maps_that_nothing_determines_are_an_error() -> None:
 
 
 def test_one_step_is_the_least_squares_solution() -> None:
-    """Of stacked rows, written out: differences of maps over edges, vertices to points, keypoints to their places."""
+    """The stacked rows written out: differences of maps over edges, vertices to points, keypoints to their places."""
     random = np.random.default_rng(0)
     vertices, triangles = sheet(4, height=1.0)
     points = vertices + 0.2 * random.normal(size=vertices.shape)

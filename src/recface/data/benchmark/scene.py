@@ -106,7 +106,7 @@ LARGE_POSE_DEGREES = 30.0
 EXPRESSIVE_NORM = 0.5
 """Norm of the expression coefficients above which a face is expressive: one unit at half of its movement."""
 DARK_SHARE = 0.25
-"""Light is strong where the side turned away from it gets less than this share of the mean, by the first order."""
+"""Light is strong where the side turned away from it gets less than this share of the mean, to first order."""
 
 CONDITIONS = ("light", "expression", "large_pose", "occlusion", "plain")
 """Names in the order of tables; "plain" is none of the others."""

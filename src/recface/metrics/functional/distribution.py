@@ -6,6 +6,7 @@ from torch import Tensor
 
 from recface.errors import RecfaceError
 from recface.metrics.functional.requirements import require_finite, require_identities, require_same_length
+from recface.metrics.functional.verification import pool
 from recface.metrics.functional.weights import weighted_mean
 
 MIN_VARIANCE = 1e-12
@@ -72,9 +73,7 @@ def _people(points: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
             f"clustering needs two people or more and a second photo of one; got {len(points)} photos of {len(people)}"
             "; add photos"
         )
-    points = points.double()
-    sums = torch.zeros(len(people), points.shape[1], dtype=points.dtype, device=points.device)
-    return person, sums.index_add_(0, person, points) / torch.bincount(person)[:, None]
+    return person, pool(points, person)
 
 
 def nmcd(points: Tensor, identities: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -1,7 +1,7 @@
 """Meaning of every number: the columns of our own benchmark, and the protocols of the field.
 
 Importing this package imports every module in it, so that each protocol registers itself. These modules import torch
-and other heavy packages inside functions only: a list of protocols is to appear at once.
+and other heavy packages inside functions only, so that a list of protocols appears at once.
 """
 
 from importlib import import_module

@@ -107,7 +107,7 @@ _DECODED = ("yaw_abs", "expression_norm")
 
 
 def _codes(truth: Truth, column: str) -> Tensor:
-    """Names as int64 codes in ascending order; whole numbers keep the order of their values, as runs drew pairs by."""
+    """Names as int64 codes in ascending order; whole numbers sort by value, as when runs drew pairs."""
     import pandas as pd
     import torch
 
@@ -130,7 +130,7 @@ def _numbers(truth: Truth, columns: list[str]) -> Tensor:
     values = truth.table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
     if (bad := np.argwhere(~np.isfinite(values))).size:
         row, column = bad[0]
-        raise RecfaceError(f"{truth.where}: {columns[column]} of {truth.table['id'].iloc[row]} is not a number")
+        raise RecfaceError(f"{truth.where}: {columns[column]} of {truth.table['id'].iloc[row]} must be a finite number")
     return torch.from_numpy(np.array(values))
 
 

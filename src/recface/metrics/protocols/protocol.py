@@ -102,6 +102,7 @@ class BenchmarkProtocol(ABC):
         units: Units of those of its numbers that are not in `unit`.
         numbers: Those of the columns that hold numbers; the others hold names.
         pairs: Number of pairs in the protocol's list; 0 if it takes a list of any length, None if it takes none.
+        folds: Whether its list is cut into ten folds.
         templates: Whether pairs name templates (column `template`), not samples.
     """
 
@@ -115,6 +116,7 @@ class BenchmarkProtocol(ABC):
     units: ClassVar[dict[str, str]] = {}
     numbers: ClassVar[tuple[str, ...]] = ()
     pairs: ClassVar[int | None] = None
+    folds: ClassVar[bool] = False
     templates: ClassVar[bool] = False
 
     @abstractmethod

@@ -117,7 +117,7 @@ class REALYCorresponding(ScanProtocol):
         from recface.metrics.scan.alignment import corresponding_error, merged, overall_alignment, regional_alignment
 
         if (scale := float(truth.table["scale"].iloc[row])) <= 0:
-            raise RecfaceError(f"scale is {scale:g}, not above 0")
+            raise RecfaceError(f"scale must be a number > 0, not {scale:g}")
         path = required_path(truth, row, "keypoints")
         true = require_points(read_mesh(path)[0], f"{path}: keypoints")
         if len(true) != KEYPOINTS:

@@ -12,6 +12,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
+from recface.text_table import line_of
 
 if TYPE_CHECKING:
     from recface.metrics.scan import Scan, SearchMesh, Similarity
@@ -42,9 +43,7 @@ def named(where: str) -> Iterator[None]:
 
 def row_name(truth: Truth, row: int) -> str:
     """Manifest, line and id of a row, for messages."""
-    label = truth.table.index[row]
-    line = f"{truth.where}, row {int(label) + 2 if isinstance(label, int | np.integer) else label}"
-    return f"{line} (id {truth.table['id'].iloc[row]})" if "id" in truth.table else line
+    return f"{truth.where}: line {line_of(truth.table, row)} (id {truth.table['id'].iloc[row]})"
 
 
 def of_each_row(
@@ -78,7 +77,7 @@ def required_path(truth: Truth, row: int, column: str) -> Path:
 
 
 def predicted_vertices(predictions: Predictions, row: int) -> np.ndarray:
-    """(V, 3) mm of one prediction; raises RecfaceError where they are not finite or no face in millimetres."""
+    """(V, 3) mm of one prediction; raises RecfaceError where they are not finite, or not the size of a face in mm."""
     from recface.metrics.scan import require_face, require_points
 
     name = predictions.name(row)

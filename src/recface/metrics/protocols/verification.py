@@ -124,6 +124,7 @@ class _Verification(BenchmarkProtocol):
 
 
 class _TenFold(_Verification):
+    folds = True
     values = {
         "accuracy": "mean accuracy over ten folds, threshold from the other nine",
         "accuracy_error": "its standard error over the folds",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,16 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 from recface.face_model.mesh_files import read_mesh, require_millimetres
 from recface.metrics.protocols.protocol import Predictions
 from recface.metrics.protocols.scans import named
 from recface.text_table import line_of, read_text_table
-from recface.tracking.atomic import write_array, write_bytes
+from recface.tracking.atomic import read_arrays, write_array, write_bytes
 
 SMALLEST_MM, LARGEST_MM = 40.0, 1000.0
 """Limits for the diagonal of a shape's bounding box: a face's is about 250 mm, a head's about 400."""
 CHUNK = 256
+PREDICTED_ENDINGS = (".obj", ".ply")
+"""File endings of single predicted and true shapes; an npz holds arrays of all samples."""
+_REMEDY = "write it again (docs/protocols.md has the forms)"
 
 
 def require_unique(ids: list[str], where: str, place: Callable[[int], str]) -> None:
@@ -44,27 +46,25 @@ def read_shapes(folder: Path, names: np.ndarray, where: str) -> tuple[np.ndarray
     `vertices`).
 
     Raises:
-        RecfaceError: A file or id is missing, or the shapes are no faces in mm of one topology.
+        RecfaceError: A file or id is missing, or the shapes are not faces in mm of one topology.
     """
-    if all(name.lower().endswith(MESH_ENDINGS) for name in names):
+    if all(name.lower().endswith(PREDICTED_ENDINGS) for name in names):
         different = np.unique(names)
         vertices, _ = read_meshes([folder / name for name in different], [where] * len(different))
         found = _checked(Predictions(tuple(different), vertices=vertices), where, different.tolist())
     else:
         path = folder / SHAPES_FILE
         if not path.is_file():
-            raise RecfaceError(f"{where}: shape {names[0]} is no OBJ or PLY file, and there is no {path}")
-        found = _from_arrays(path, folder, _load(path))
+            raise RecfaceError(
+                f"{where}: shape {names[0]} must be an OBJ or PLY file, or an id in {path}, which does not exist"
+            )
+        found = _from_arrays(path, folder, read_arrays(path, remedy=_REMEDY))
         if found.vertices is None:
             raise RecfaceError(f"{path}: needs the arrays ids and vertices")
     rows = pd.Index(found.ids).get_indexer(names)
     if (absent := rows < 0).any():
         raise RecfaceError(f"{where}: shape {names[absent][0]} is not among the {len(found)} ids of {found.where}")
     return found.array("vertices"), rows
-
-
-MESH_ENDINGS = (".obj", ".ply")
-"""File endings of predictions and true shapes; an npz holds arrays of all samples."""
 
 
 def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -76,8 +76,8 @@ def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.nd
     vertices, triangles = np.empty((0, 0, 3), np.float32), None
     for row, (path, place) in enumerate(zip(paths, places, strict=True)):
         with named(place):
-            if path.suffix.lower() not in MESH_ENDINGS:
-                raise RecfaceError(f"{path.name} is no OBJ or PLY file")
+            if path.suffix.lower() not in PREDICTED_ENDINGS:
+                raise RecfaceError(f"{path.name} must be an OBJ or PLY file")
             mesh, faces = read_mesh(path)
             if row == 0:
                 vertices, triangles = np.empty((len(paths), *mesh.shape), np.float32), faces
@@ -121,13 +121,13 @@ def read_predictions(path: str | Path) -> Predictions:
     """
     path = Path(path)
     if not path.exists():
-        raise RecfaceError(f"--predictions {path}: no such file or folder")
+        raise RecfaceError(f"{path}: no such file or folder")
     if path.is_file():
-        return _from_arrays(path, path.parent, _load(path))
+        return _from_arrays(path, path.parent, read_arrays(path, remedy=_REMEDY))
     if (packed := path / "predictions.npz").is_file():
-        return _from_arrays(packed, path, _load(packed))
+        return _from_arrays(packed, path, read_arrays(packed, remedy=_REMEDY))
     names = [name for name in FIELD_SHAPES if (path / f"{name}.npy").is_file()]
-    if names and not any(file.suffix.lower() in MESH_ENDINGS for file in path.iterdir()):
+    if names and not any(file.suffix.lower() in PREDICTED_ENDINGS for file in path.iterdir()):
         return _from_arrays(path, path, {name: _map(path / f"{name}.npy") for name in names})
     return _from_meshes(path)
 
@@ -142,19 +142,11 @@ def write_predictions(folder: Path, table: pd.DataFrame, arrays: Mapping[str, np
     write_bytes(folder / IDS, table.to_csv(index=False, lineterminator="\n").encode())
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise RecfaceError(f"{path}: not a readable npz ({' '.join(str(error).split())[:80]})") from None
-
-
 def _map(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise RecfaceError(f"{path}: not a readable npy ({' '.join(str(error).split())[:80]})") from None
+        raise RecfaceError(f"{path}: not a readable npy ({one_line(error, 80)}); {_REMEDY}") from None
 
 
 def unique_ids(table: pd.DataFrame, path: Path) -> list[str]:
@@ -201,11 +193,11 @@ def _from_meshes(folder: Path) -> Predictions:
         ids, files = unique_ids(table, folder / IDS), [folder / name for name in table["file"]]
         places = [f"{folder / IDS}: line {line_of(table, row)}" for row in range(len(ids))]
     else:
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in MESH_ENDINGS)
+        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PREDICTED_ENDINGS)
         ids, places = [file.stem for file in files], [str(folder)] * len(files)
         if not files:
             raise RecfaceError(
-                f"--predictions {folder}: no predictions.npz, no npy files, and no OBJ or PLY files (docs/protocols.md)"
+                f"{folder}: no predictions.npz, no npy files, and no OBJ or PLY files (docs/protocols.md)"
             )
         require_unique(ids, str(folder), lambda row: files[row].name)
     vertices, triangles = read_meshes(files, places)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth
 from recface.metrics.readers.predictions import PER_SAMPLE, unique_ids
 from recface.text_table import line_of, read_text_table
@@ -69,7 +69,7 @@ def _csv(path: Path, folds: bool) -> pd.DataFrame:
         fold = pd.to_numeric(table["fold"], errors="coerce")
         if (bad := fold.isna() | (fold % 1 != 0)).any():
             row = int(np.flatnonzero(bad)[0])
-            raise RecfaceError(f"{path}: line {row + 2}: fold is {table['fold'].iloc[row]!r}, not a whole number")
+            raise RecfaceError(f"{path}: line {row + 2}: fold must be a whole number, not {table['fold'].iloc[row]!r}")
         result["fold"] = fold.astype(np.int64)
         if (count := result["fold"].nunique()) != FOLDS:
             raise RecfaceError(f"{path}: {len(table)} pairs in {count} folds; ten folds are needed")
@@ -93,19 +93,22 @@ def _parsed(path: Path, **options: Any) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=None, **options)
     except (pd.errors.ParserError, ValueError) as error:
-        raise RecfaceError(f"{path}: not a readable pair list ({' '.join(str(error).split())[:100]})") from None
+        raise RecfaceError(f"{path}: not a readable pair list ({one_line(error, 100)})") from None
 
 
 def _labels(path: Path, table: pd.DataFrame) -> pd.Series:
     label = table["same"].str.strip().str.lower().map(dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False))
     if (bad := label.isna().to_numpy()).any():
         row = table.iloc[int(np.flatnonzero(bad)[0])]
-        raise RecfaceError(f"{path}: line {row['line']}: same is {row['same']!r}, not 1 or 0")
+        raise RecfaceError(f"{path}: line {row['line']}: same must be 1 or 0, not {row['same']!r}")
     return label.astype(bool)
 
 
 def _lfw(path: Path) -> pd.DataFrame:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise RecfaceError(f"{path}: not a readable pair list ({error})") from None
     filled = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     head = [int(part) for part in filled[0][1].split()]
     folds, each = (1, head[0]) if len(head) == 1 else head
@@ -143,7 +146,7 @@ def read_truth(path: str | Path, protocol: BenchmarkProtocol) -> Truth:
         names) here; `match` turns them into rows.
 
     Raises:
-        RecfaceError: A file or column is missing, an id is there twice, a value is empty or no number, the list's
+        RecfaceError: A file or column is missing, an id is there twice, a value is empty or not a number, the list's
             length is not the protocol's, or it names something the manifest does not.
     """
     path = Path(path)
@@ -161,11 +164,11 @@ def read_truth(path: str | Path, protocol: BenchmarkProtocol) -> Truth:
     if not alone and not manifest.is_file():
         raise RecfaceError(f"--data {path}: no manifest {manifest}; {protocol.id} needs one")
     if pair_list is not None:
-        pairs = read_pairs(pair_list, folds="10fold" in protocol.id)
+        pairs = read_pairs(pair_list, protocol.folds)
         if protocol.pairs and len(pairs) != protocol.pairs:
+            own = f"; for a list of your own take pairs-{protocol.id.partition('-')[2]}" if protocol.folds else ""
             raise RecfaceError(
-                f"{pair_list}: {len(pairs):,} pairs, the list of {protocol.id} has {protocol.pairs:,}; "
-                f"for a list of your own take pairs-{protocol.id.partition('-')[2]}"
+                f"{pair_list}: {len(pairs):,} pairs, the list of {protocol.id} has {protocol.pairs:,}{own}"
             )
     if pairs is not None and alone:
         ids = pd.unique(pd.concat([pairs["first"], pairs["second"]]))
@@ -187,7 +190,9 @@ def _table(path: Path, protocol: BenchmarkProtocol) -> pd.DataFrame:
         numbers = pd.to_numeric(table[name], errors="coerce")
         if (bad := ~np.isfinite(numbers)).any():
             row = int(np.flatnonzero(bad)[0])
-            raise RecfaceError(f"{path}: line {line_of(table, row)}: {name} is {table[name].iloc[row]!r}, not a number")
+            raise RecfaceError(
+                f"{path}: line {line_of(table, row)}: {name} must be a number, not {table[name].iloc[row]!r}"
+            )
         table[name] = numbers
     return table
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, one_line
 from recface.face_model.mesh_files import diagonal, read_mesh, require_millimetres
 
 SMALLEST_MM, LARGEST_MM = 60.0, 3000.0
@@ -50,7 +50,7 @@ class Scan:
 def _why(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    return f"not readable ({' '.join(str(error).split())[:80]})"
+    return f"not readable ({one_line(error, 80)})"
 
 
 def read_scan(path: Path) -> Scan:

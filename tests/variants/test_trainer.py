@@ -1,13 +1,11 @@
-"""States and arrays on disk are old or new, never half; Lightning trains in silence."""
+"""States on disk are old or new, never half; Lightning trains in silence."""
 
 from pathlib import Path
 
 import lightning
-import numpy as np
 import pytest
 import torch
 
-from recface.tracking.atomic import write_arrays
 from recface.variants.trainer import fit_quietly, load_state, quiet_trainer, save_state
 
 
@@ -47,23 +45,6 @@ def test_a_state_is_kept_until_the_next_is_whole(tmp_path, monkeypatch, when) ->
     assert load_state(path) == {"step": 1}
     save_state({"step": 3}, path)  # what was left half written is in nobody's way
     assert load_state(path) == {"step": 3} and [file.name for file in tmp_path.iterdir()] == ["final.pt"]
-
-
-def test_arrays_are_kept_until_the_next_are_whole(tmp_path) -> None:
-    class Unwritable:
-        def __array__(self, *options, **more):
-            raise Stop
-
-    path = tmp_path / "predictions.npz"
-    write_arrays(path, {"old": np.arange(5)})
-    with pytest.raises(Stop):
-        write_arrays(path, {"first": np.zeros(10), "second": Unwritable()})
-    with np.load(path) as stored:
-        assert stored.files == ["old"] and stored["old"].tolist() == [0, 1, 2, 3, 4]
-    write_arrays(path, {"new": np.ones(2)})
-    with np.load(path) as stored:
-        assert stored.files == ["new"]
-    assert [file.name for file in tmp_path.iterdir()] == ["predictions.npz"]
 
 
 def test_states_load_without_running_code(tmp_path) -> None:
