@@ -71,14 +71,14 @@ def batch_of(points: Tensor, batch: int) -> dict[str, Tensor]:
 def compare(
     console: Console, points: Tensor, triangles: Tensor, sizes: list[int], reference: bool, repeats: int
 ) -> None:
-    """Rasterise 16 meshes with both backends."""
+    """Rasterize 16 meshes with both backends."""
     inputs = batch_of(points, 16)
     with torch.no_grad():
         projected = project(*(inputs[name] for name in ("vertices", "rotation", "scale", "translation")))
     rasterize(projected[:2], triangles, 8, "numba")
     if reference:
         rasterize(projected[:1], triangles, 8, "pytorch3d")
-    console.print("\nrasterise 16 meshes")
+    console.print("\nrasterize 16 meshes")
     table = Table("pixels", "ours, ms", "PyTorch3D CPU, ms", "ratio", "same face")
     for size in sizes:
         ours = best(lambda size=size: rasterize(projected, triangles, size, "numba"), repeats)
@@ -108,7 +108,7 @@ def training_step(console: Console, points: Tensor, triangles: Tensor, batch: in
         out = renderer(**inputs)
         projected, normals = out.projected, vertex_normals(out.projected, triangles)
         parts = {
-            "rasterise": lambda: rasterize(projected, triangles, size),
+            "rasterize": lambda: rasterize(projected, triangles, size),
             "normals": lambda: vertex_normals(projected, triangles),
             "light": lambda: irradiance(normals, inputs["light"]),
             "interpolate": lambda: interpolate(projected, triangles, out.face_index, inputs["albedo"]),

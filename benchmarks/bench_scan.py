@@ -52,7 +52,7 @@ def distances(console: Console, options: argparse.Namespace) -> None:
 
 
 def alignment(console: Console, options: argparse.Namespace) -> None:
-    """ICP of a mesh that stands 5 to 10 degrees and some millimetres off."""
+    """ICP of a mesh that stands 5 to 10 degrees and some millimeters off."""
     head, points = head_and_scan(options.vertices, options.points, 1.0)
     start = Similarity(1.05, Rotation.from_rotvec([0.1, -0.08, 0.06]).as_matrix(), np.array([4.0, -3, 5]))
     mesh, few = SearchMesh(head.vertices, head.faces), thin(points)

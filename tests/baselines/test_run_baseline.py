@@ -36,7 +36,7 @@ def test_records_have_the_form_of_a_run_s(finished, benchmark):
         assert record["protocols"]["benchmark"] == {key: PROTOCOLS[key].id for key in metrics}
 
 
-def test_the_mean_face_recognises_nobody_and_has_no_clusters(finished):
+def test_the_mean_face_recognizes_nobody_and_has_no_clusters(finished):
     metrics = finished["mean_face"].record.metrics["benchmark"]
     assert metrics["shape_error_mm"] == metrics["mean_face_error_mm"]
     assert metrics["geometry_auc"] == metrics["param_auc"] == 0.5  # every pair is a tie

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 from recface.cli.run_command import hydra_arguments
 from recface.settings.compose import compose_config
-from recface.settings.overrides import is_resent, normalise_arguments
+from recface.settings.overrides import is_resent, normalize_arguments
 
 SWEEP = {"WANDB_SWEEP_ID": "abc"}
 
@@ -28,7 +28,7 @@ def test_a_resumed_sweep_run_is_given_back_its_own_command_line():
 
 def test_a_resumed_run_with_a_source_of_ones_own_composes_the_same_configuration():
     own = ["+experiment=sir", "+data.sources.mine={'kind': 'manifest', 'path': 'a b', 'share': 0.1}"]
-    config = compose_config(*normalise_arguments(own, {}))
+    config = compose_config(*normalize_arguments(own, {}))
     again = compose_config(*hydra_arguments(resent(config, *own), {}))
     assert again == config and again["data"]["sources"]["mine"] == {"kind": "manifest", "path": "a b", "share": 0.1}
 

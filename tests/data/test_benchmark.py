@@ -54,7 +54,7 @@ def test_control_sets_share_what_they_say():
     assert len(np.unique(shared)) == 3 and all(len(np.unique(person[shared == a])) == 10 for a in range(3))
 
 
-def test_landmarks_are_the_projection_of_the_labelled_scene(benchmark, face_model):
+def test_landmarks_are_the_projection_of_the_labeled_scene(benchmark, face_model):
     labels = {key: torch.from_numpy(value) for key, value in benchmark.labels("test").items()}
     marks = face_model.landmarks(labels["identity_parameters"], labels["expression"])
     placed = project(marks, euler_to_matrix(labels["angles"]), labels["scale"], labels["translation"])[..., :2]
@@ -95,8 +95,8 @@ def test_an_interrupted_generation_is_begun_again(face_model, tmp_path):
 
 def test_albedo_model_spans_faces(benchmark):
     model = benchmark.albedo_model
-    colour = model(torch.randn(50, model.num_modes))
-    assert 0.15 < colour.mean() < 0.7
+    color = model(torch.randn(50, model.num_modes))
+    assert 0.15 < color.mean() < 0.7
     gram = model.basis.T @ model.basis
     torch.testing.assert_close(gram, torch.eye(model.num_modes), atol=1e-4, rtol=0)
     assert (model.sigma[:-1] >= model.sigma[1:]).all()

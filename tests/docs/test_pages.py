@@ -56,11 +56,23 @@ def test_readme_opens_with_the_two_commands():
     assert text.index("make results") < text.index("make test") < text.index("![")
 
 
+BRITISH = re.compile(
+    r"(?i)colour|(?<![a-z])(?:grey|centred?|centres)(?![a-z])|neighbour|(?:milli|centi)metre|(?:label|model)led"
+    r"|(?:normal|recogn|regular|optim|raster|minim|maxim|summar|orthogonal|quant)is(?:e|ed|es|er|ing|ation)(?![a-z])"
+)
+
+
 def test_one_word_for_one_thing():
+    """Code and prose spell as PyTorch does, so that a search finds every place."""
+    folders = ("src", "tests", "docs", "configs", "sweeps", "benchmarks", "examples", "external")
+    written = [
+        path for folder in folders for ending in ("py", "md", "yaml") for path in (ROOT / folder).rglob(f"*.{ending}")
+    ]
+    for path in [*ROOT.glob("*.md"), *written]:
+        if path.name not in ("CHANGELOG.md", "test_pages.py"):
+            assert not (found := BRITISH.search(path.read_text())), f"{path}: {found[0]}"
     for page in PAGES:
-        text = page.read_text().replace('"centre" is spelled "center"', "")
-        assert not re.search(r"\bcentr(?:e|es|ed)\b", text), page.name
-        assert "not ours" not in text, page.name
+        assert "not ours" not in page.read_text(), page.name
 
 
 FOLDERS = "src|configs|sweeps|tests|benchmarks|examples|results|docs|losses|metrics"

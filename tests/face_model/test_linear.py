@@ -73,10 +73,10 @@ def test_radius_is_kept_and_checked(tmp_path):
 
 
 @pytest.mark.parametrize("factor", [0.001, 0.1, 1000.0])
-def test_units_that_are_plainly_no_millimetres(tmp_path, factor):
+def test_units_that_are_plainly_no_millimeters(tmp_path, factor):
     content = toy_arrays()
     path = save(FaceModel(**content | {"mean": content["mean"] * factor}), tmp_path / "unit.npz")
-    with pytest.raises(RecfaceError, match="field 'mean' expected millimetres"):
+    with pytest.raises(RecfaceError, match="field 'mean' expected millimeters"):
         load(path)
 
 

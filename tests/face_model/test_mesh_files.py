@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recface.errors import RecfaceError
-from recface.face_model.mesh_files import diagonal, read_mesh, require_millimetres
+from recface.face_model.mesh_files import diagonal, read_mesh, require_millimeters
 
 SQUARE = np.array([[0.0, 0, 0], [9, 9, 9], [1, 0, 0], [1, 1, 0], [0, 1, 0]])  # no face has the second vertex
 HALVES = np.array([[0, 2, 3], [0, 3, 4]])
@@ -23,7 +23,7 @@ OBJ = {
     "Windows line ends": (VERTICES + "f 1 3 4 5\n").replace("\n", "\r\n"),
     "tabs and indents": "  " + VERTICES.replace(" ", "\t") + "\tf\t1 3\t4 5\n",
     "comments": "# v 7 7 7\n" + VERTICES.replace("\n", " # v\n") + "f 1 3 4 5 # a square\n",
-    "colours, groups, materials": "mtllib a.mtl\no b\n"
+    "colors, groups, materials": "mtllib a.mtl\no b\n"
     + VERTICES.replace("\n", " .5 .5 .5\n")
     + "g c\ns 1\nf 1 3 4 5\n",
     "a byte order mark": "\ufeff" + VERTICES + "f 1 3 4 5",
@@ -167,29 +167,29 @@ def test_a_folder_is_no_mesh(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("size", [40.0, 250.0, 1000.0])
-def test_a_face_in_millimetres(size) -> None:
-    require_millimetres(size, 40, 1000, "a.obj")
+def test_a_face_in_millimeters(size) -> None:
+    require_millimeters(size, 40, 1000, "a.obj")
 
 
 @pytest.mark.parametrize(
     ("size", "unit"),
     [
-        (0.25, "metres, multiply by 1000"),
-        (2.5, "decimetres, multiply by 100"),
-        (25.0, "centimetres, multiply by 10"),
-        (250e3, "micrometres, multiply by 0.001"),
+        (0.25, "meters, multiply by 1000"),
+        (2.5, "decimeters, multiply by 100"),
+        (25.0, "centimeters, multiply by 10"),
+        (250e3, "micrometers, multiply by 0.001"),
     ],
 )
 def test_a_wrong_unit_is_guessed(size, unit) -> None:
     # The first unit that fits is said, and for a face's diagonal it is the right one.
     with pytest.raises(RecfaceError, match=f"^a.obj: .* 150 to 400 mm, not .*: these look like {unit}$"):
-        require_millimetres(size, 150, 400, "a.obj")
+        require_millimeters(size, 150, 400, "a.obj")
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-9, 1e12, float("nan"), float("inf")])
 def test_no_unit_is_guessed_for_what_no_face_is(size) -> None:
     with pytest.raises(RecfaceError, match=r"a face must measure 40 to 1000 mm, not [^:]*$"):
-        require_millimetres(size, 40, 1000, "a.obj")
+        require_millimeters(size, 40, 1000, "a.obj")
 
 
 def test_diagonal() -> None:

@@ -6,7 +6,7 @@ import trimesh
 
 from recface.errors import RecfaceError
 from recface.face_model.ict import boundary_loops, cap_triangles, cap_vertices, eyeball, make_cap, pouch
-from recface.face_model.surface import exposed, find_mirror, graph_laplacian, reflect, symmetrise
+from recface.face_model.surface import exposed, find_mirror, graph_laplacian, reflect, symmetrize
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_mirror_of_a_sphere(sphere):
     np.testing.assert_allclose(vertices[mirror], vertices * (-1, 1, 1), atol=1e-9)
     field = np.random.default_rng(0).normal(size=(4, *vertices.shape))
     np.testing.assert_array_equal(reflect(reflect(field, mirror), mirror), field)
-    even = symmetrise(field, mirror)
+    even = symmetrize(field, mirror)
     np.testing.assert_allclose(reflect(even, mirror), even, atol=1e-12)
 
 

@@ -8,7 +8,7 @@ from recface.figures.comparison_page import (
     CAPTION,
     TILE,
     choose_pairs,
-    distance_colours,
+    distance_colors,
     draw_comparison_page,
 )
 from recface.render import euler_to_matrix
@@ -27,11 +27,11 @@ def test_photos_are_chosen_by_rule(benchmark):
 def test_a_moved_copy_is_no_distance_and_a_bump_is_its_own(face_model):
     shape, mask = face_model.mean, face_model.face_mask
     moved = 1.1 * shape @ euler_to_matrix(torch.tensor([[0.1, 0.2, 0.3]]))[0].T + 5
-    dark, mean = distance_colours(shape, moved, mask)
+    dark, mean = distance_colors(shape, moved, mask)
     assert mean < 1e-3 and dark[mask].sum(1).max() < 0.1 and (dark[~mask] == 0.8).all()
     bumped, vertex = shape.clone(), int(mask.nonzero()[7])
     bumped[vertex, 2] += 20
-    assert int(distance_colours(shape, bumped, mask)[0].sum(1).where(mask, torch.tensor(-1.0)).argmax()) == vertex
+    assert int(distance_colors(shape, bumped, mask)[0].sum(1).where(mask, torch.tensor(-1.0)).argmax()) == vertex
 
 
 def test_the_page_shows_every_method(smoke_config, cache_dir, benchmark, tmp_path):

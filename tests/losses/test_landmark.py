@@ -18,28 +18,28 @@ DISTANCES = {
 @given(seed=st.integers(0, 2**31 - 1), mode=st.sampled_from(sorted(DISTANCES)), known=st.floats(0, 1))
 def test_equals_the_loop(seed, mode, known):
     generator = np.random.default_rng(seed)
-    predicted, labelled = generator.normal(size=(3, 68, 3)), generator.normal(size=(3, 68, 2))
-    labelled[generator.uniform(size=(3, 68)) > known] = np.nan
+    predicted, labeled = generator.normal(size=(3, 68, 3)), generator.normal(size=(3, 68, 2))
+    labeled[generator.uniform(size=(3, 68)) > known] = np.nan
     samples = []
-    for points, labels in zip(predicted, labelled, strict=True):
+    for points, labels in zip(predicted, labeled, strict=True):
         distances = [DISTANCES[mode](p[:2] - q) for p, q in zip(points, labels, strict=True) if np.isfinite(q).all()]
         if distances:
             samples.append(100 * np.mean(distances))
-    loss = landmark_loss(torch.tensor(predicted), torch.tensor(labelled), mode)
+    loss = landmark_loss(torch.tensor(predicted), torch.tensor(labeled), mode)
     assert loss.item() == pytest.approx(np.mean(samples) if samples else 0.0, rel=1e-6)
 
 
 @pytest.mark.parametrize("mode", DISTANCES)
-def test_only_labelled_points_get_a_gradient(mode):
+def test_only_labeled_points_get_a_gradient(mode):
     torch.manual_seed(0)
     predicted = torch.randn(3, 68, 3, requires_grad=True)
-    labelled = torch.randn(3, 68, 2)
-    labelled[1] = torch.nan
-    labelled[0, 10:] = torch.nan
-    labelled[2, 0, 1] = torch.nan  # half a point is no point
-    landmark_loss(predicted, labelled, mode).backward()
+    labeled = torch.randn(3, 68, 2)
+    labeled[1] = torch.nan
+    labeled[0, 10:] = torch.nan
+    labeled[2, 0, 1] = torch.nan  # half a point is no point
+    landmark_loss(predicted, labeled, mode).backward()
     touched = predicted.grad.abs().sum(-1) > 0
-    expected = labelled.isfinite().all(-1)
+    expected = labeled.isfinite().all(-1)
     assert torch.equal(touched, expected)
     assert predicted.grad[..., 2].count_nonzero() == 0
 
@@ -54,16 +54,16 @@ def test_no_labels_is_exactly_zero(mode):
 
 
 def test_perfect_landmarks_have_a_finite_gradient():
-    labelled = torch.randn(2, 68, 2)
-    predicted = labelled.clone().requires_grad_()
-    landmark_loss(predicted, labelled, "l2").backward()
+    labeled = torch.randn(2, 68, 2)
+    predicted = labeled.clone().requires_grad_()
+    landmark_loss(predicted, labeled, "l2").backward()
     assert predicted.grad.isfinite().all()
 
 
 def test_unit_is_percent_of_half_an_image():
-    labelled = torch.zeros(1, 68, 2)
-    assert landmark_loss(labelled + torch.tensor([0.03, -0.04]), labelled, "l1").item() == pytest.approx(7.0)
-    assert landmark_loss(labelled + torch.tensor([0.03, -0.04]), labelled, "l2").item() == pytest.approx(5.0)
+    labeled = torch.zeros(1, 68, 2)
+    assert landmark_loss(labeled + torch.tensor([0.03, -0.04]), labeled, "l1").item() == pytest.approx(7.0)
+    assert landmark_loss(labeled + torch.tensor([0.03, -0.04]), labeled, "l2").item() == pytest.approx(5.0)
 
 
 def test_unknown_mode_is_refused():

@@ -1,4 +1,4 @@
-"""Alignment against scipy's rotation fit and a numerical minimiser."""
+"""Alignment against scipy's rotation fit and a numerical minimizer."""
 
 import numpy as np
 import pytest

@@ -45,7 +45,7 @@ def test_against_plain_loops_and_sklearn():
     assert set(values) == set(PHOTO_PROTOCOLS)
 
 
-def test_equal_shapes_are_recognised_perfectly():
+def test_equal_shapes_are_recognized_perfectly():
     gallery, probes, basis, sigma = faces(noise=0.0)
     identity = torch.arange(12)
     values = verify(gallery, identity, probes, identity, basis, sigma)

@@ -84,14 +84,14 @@ def test_clustering_against_scikit_learn(space) -> None:
         predictions = replace(predictions, vertices=None, basis=basis, mean=mean)
     found = BENCHMARKS[f"clustering-{space.split()[0]}/v1"].evaluate(predictions, truth)
     labels = truth.table["identity"].to_numpy()
-    centres = np.array([x[labels == name].mean(axis=0) for name in labels])
-    people = np.unique(centres, axis=0)
+    centers = np.array([x[labels == name].mean(axis=0) for name in labels])
+    people = np.unique(centers, axis=0)
     between = [((a - b) ** 2).sum() for i, a in enumerate(people) for j, b in enumerate(people) if i != j]
     expected = {
         "silhouette": metrics.silhouette_score(x, labels),
         "calinski_harabasz": metrics.calinski_harabasz_score(x, labels),
         "davies_bouldin": metrics.davies_bouldin_score(x, labels),
-        "nmcd": ((x - centres) ** 2).sum(axis=1).mean() / np.mean(between),
+        "nmcd": ((x - centers) ** 2).sum(axis=1).mean() / np.mean(between),
     }
     assert found == pytest.approx(expected, rel=1e-4)
 
@@ -112,8 +112,8 @@ def test_correspondence_error(tmp_path) -> None:
     predictions = Predictions(ids, vertices=shapes)
     similar, rigid = (BENCHMARKS[f"correspondence-{name}/v1"] for name in ("similarity", "rigid"))
     assert similar.evaluate(predictions, truth)["mean"] < 1e-4
-    centred = true[[0, 1, 0]] - true[[0, 1, 0]].mean(axis=1, keepdims=True)
-    expected = 0.1 * np.linalg.norm(centred, axis=-1).mean(axis=1)  # what is left is the size
+    centered = true[[0, 1, 0]] - true[[0, 1, 0]].mean(axis=1, keepdims=True)
+    expected = 0.1 * np.linalg.norm(centered, axis=-1).mean(axis=1)  # what is left is the size
     found = rigid.evaluate(predictions, truth)
     assert found == pytest.approx(
         {"mean": expected.mean(), "median": np.median(expected), "std": expected.std()}, rel=1e-4

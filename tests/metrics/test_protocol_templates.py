@@ -19,13 +19,13 @@ def templates(seed: int = 0, people: int = 30, each: int = 4):
     """Four templates a person, of one to four photos in one to three media; the rows in random order."""
     random = np.random.default_rng(seed)
     rows, parameters = [], []
-    centres = random.normal(size=(people, 6))
+    centers = random.normal(size=(people, 6))
     for template in range(people * each):
         for photo in range(random.integers(1, 5)):
             media = f"m{min(photo, random.integers(0, 3))}"
             role = "gallery" if template % each == 0 else "probe"
             rows.append((f"t{template:03d}", media, f"person {template // each}", role))
-            parameters.append(centres[template // each] + 1.3 * random.normal(size=6))
+            parameters.append(centers[template // each] + 1.3 * random.normal(size=6))
     order = random.permutation(len(rows))
     table = pd.DataFrame([rows[i] for i in order], columns=["template", "media", "identity", "role"])
     table.insert(0, "id", [f"photo{i}" for i in range(len(table))])

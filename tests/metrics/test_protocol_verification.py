@@ -52,10 +52,10 @@ def scene(seed: int = 0, people: int = 40, photos: int = 4, modes: int = 6, vert
 def plain_scores(predictions: Predictions, truth: Truth, name: str) -> np.ndarray:
     """One pair after the other."""
     scores = []
-    centre = predictions.vertices.astype(np.float64).mean(axis=0)
+    center = predictions.vertices.astype(np.float64).mean(axis=0)
     for a, b in truth.pairs[["first", "second"]].to_numpy():
         if name.startswith("geometry"):
-            x, y = (predictions.vertices[i].astype(np.float64) - centre for i in (a, b))
+            x, y = (predictions.vertices[i].astype(np.float64) - center for i in (a, b))
         else:
             x, y = (predictions.parameters[i].astype(np.float64) for i in (a, b))
         if name == "geometry-euclid":

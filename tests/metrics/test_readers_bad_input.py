@@ -31,9 +31,9 @@ def changed(row: int, factor: float) -> np.ndarray:
 PARAMETERS = np.ones((3, 4))
 NOT_FINITE = PARAMETERS + np.array([[0], [np.nan], [np.inf]])
 ARRAYS = {
-    "metres": ({"vertices": changed(0, 1e-3)}, "p.npz: row 0 (id ann)", "look like metres, multiply by 1000"),
-    "centimetres": ({"vertices": changed(2, 1e-1)}, "p.npz: row 2 (id zoe)", "look like centimetres, multiply by 10"),
-    "micrometres": ({"vertices": changed(1, 1e3)}, "row 1 (id bob)", "look like micrometres"),
+    "meters": ({"vertices": changed(0, 1e-3)}, "p.npz: row 0 (id ann)", "look like meters, multiply by 1000"),
+    "centimeters": ({"vertices": changed(2, 1e-1)}, "p.npz: row 2 (id zoe)", "look like centimeters, multiply by 10"),
+    "micrometers": ({"vertices": changed(1, 1e3)}, "row 1 (id bob)", "look like micrometers"),
     "not finite": ({"parameters": NOT_FINITE}, "p.npz: row 1 (id bob)", "parameters hold NaN or infinity"),
     "duplicate": ({"ids": IDS[[0, 1, 0]], "parameters": PARAMETERS}, "p.npz: row 2: id ann is there twice", "row 0"),
     "too few ids": ({"ids": IDS[:2], "parameters": PARAMETERS}, "parameters has shape (3, 4)", "has 2 ids"),
@@ -91,7 +91,7 @@ def test_mesh_folders(tmp_path) -> None:
     ids.write_text("id,file\nann,a.obj\nbob,b.obj\n")
     write_obj(tmp_path / "b.obj", changed(1, 1e-3)[1])
     message = refused(read_predictions, tmp_path)
-    assert "mm, not 0.3676: these look like" in message and "metres, multiply by 1000" in message
+    assert "mm, not 0.3676: these look like" in message and "meters, multiply by 1000" in message
 
 
 CLUSTERING, NME, LFW = (

@@ -105,7 +105,7 @@ def test_an_empty_image_has_zero_gradient(scene) -> None:
 
 def test_visibility_of_another_mesh_is_refused(scene) -> None:
     index = torch.full((3, 8, 8), len(scene.triangles))
-    with pytest.raises(RecfaceError, match="rasterise the same mesh"):
+    with pytest.raises(RecfaceError, match="rasterize the same mesh"):
         interpolate(scene.projected, scene.triangles, index, scene.albedo)
     with pytest.raises(RecfaceError, match="face_index must have shape"):
         interpolate(scene.projected, scene.triangles, torch.full((3, 8, 4), -1), scene.albedo)

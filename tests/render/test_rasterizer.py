@@ -65,7 +65,7 @@ def test_agrees_with_pytorch3d_and_brute_force_on_crossing_triangles(seed) -> No
     assert (ours.numpy() == reference).mean() >= 0.999
 
 
-def test_neighbours_leave_no_gap_where_edges_cross_pixel_centers() -> None:
+def test_neighbors_leave_no_gap_where_edges_cross_pixel_centers() -> None:
     size = 16
     axis = (2 * torch.arange(size) + 1) / size - 1  # vertices exactly on pixel centers
     grid = torch.stack([*torch.meshgrid(axis, axis, indexing="xy"), torch.zeros(size, size)], dim=-1)

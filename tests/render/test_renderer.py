@@ -56,7 +56,7 @@ def test_gradcheck_with_fixed_visibility(scene_of) -> None:
     scene = scene_of(batch=1, subdivisions=0, dtype=torch.float64)
     renderer = Renderer(scene.triangles, 6)
     index = renderer(*arguments(scene)).face_index
-    # Scale and millimetres differ by a factor of 100, so each is checked in a unit of its own.
+    # Scale and millimeters differ by a factor of 100, so each is checked in a unit of its own.
     unit = scene.vertices / 100
 
     def image(v: Tensor, r: Tensor, s: Tensor, t: Tensor, a: Tensor, light: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ def test_constant_light_shows_the_albedo_and_the_disc() -> None:
 def test_light_comes_from_where_it_says(coefficient, brighter) -> None:
     light = torch.zeros(1, 9, 3)
     light[:, coefficient] = 1
-    grey = render_sphere(light).image[0].mean(0)
-    halves = {"top": (grey[:32], grey[32:]), "right": (grey[:, 32:], grey[:, :32])}[brighter]
+    gray = render_sphere(light).image[0].mean(0)
+    halves = {"top": (gray[:32], gray[32:]), "right": (gray[:, 32:], gray[:, :32])}[brighter]
     assert halves[0].sum() > 100 and halves[1].sum() < -100
 
 
@@ -103,8 +103,8 @@ def test_several_albedos_share_one_geometry(scene) -> None:
     vertices, rotation, scale, translation, albedo, light = arguments(scene)
     stacked = renderer(vertices, rotation, scale, translation, torch.stack([albedo, 1 - albedo], dim=1), light)
     assert stacked.image.shape == (3, 2, 3, 32, 32)
-    for image, colours in zip(stacked.image.unbind(1), (albedo, 1 - albedo), strict=True):
-        alone = renderer(vertices, rotation, scale, translation, colours, light)
+    for image, colors in zip(stacked.image.unbind(1), (albedo, 1 - albedo), strict=True):
+        alone = renderer(vertices, rotation, scale, translation, colors, light)
         torch.testing.assert_close(image, alone.image, atol=0, rtol=0)
 
 

@@ -164,7 +164,7 @@ def hole(vertices, triangles):
     [
         (lambda v, t: (v[:-1], t[(t < len(v) - 1).all(axis=1)]), "139 vertices, the face model has 140"),
         (lambda v, t: (v, t[::-1]), "other triangles than the face model's"),
-        (lambda v, t: (v / 1000, t), "a face must measure .* look like metres, multiply by 1000"),
+        (lambda v, t: (v / 1000, t), "a face must measure .* look like meters, multiply by 1000"),
         (hole, "vertex 7 is not finite"),
     ],
 )

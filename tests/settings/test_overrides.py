@@ -6,7 +6,7 @@ from tests.conftest import ROOT
 
 from recface.settings.overrides import (
     hydra_value,
-    normalise_arguments,
+    normalize_arguments,
     own_overrides,
     without_repeats,
 )
@@ -14,8 +14,8 @@ from recface.settings.overrides import (
 SWEEP = {"WANDB_SWEEP_ID": "abc"}
 
 
-def normalise(*arguments):
-    return normalise_arguments(arguments, {})
+def normalize(*arguments):
+    return normalize_arguments(arguments, {})
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def normalise(*arguments):
     ],
 )
 def test_overrides(sent, expected):
-    assert normalise(*sent) == expected
+    assert normalize(*sent) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,15 @@ def test_overrides(sent, expected):
     ],
 )
 def test_hydras_own_options_pass_untouched(arguments):
-    assert normalise(*arguments) == arguments
+    assert normalize(*arguments) == arguments
 
 
 def test_an_agents_values_hold_commas_and_its_runs_report():
     sent = ["+experiment=sir", "data.photos=/my data/a,b", "loss.weights=[1, 2]", "data.x={kind:manifest}"]
     expected = ["+experiment=sir", "data.photos='/my data/a,b'", "loss.weights=[1,2]", "data.x={kind:manifest}"]
-    assert normalise_arguments(sent, SWEEP) == ["logger=wandb", *expected]
-    assert normalise_arguments(["logger=none"], SWEEP) == ["logger=none"]
-    assert normalise_arguments(["seed=1"], {"WANDB_SWEEP_ID": ""}) == ["seed=1"]
+    assert normalize_arguments(sent, SWEEP) == ["logger=wandb", *expected]
+    assert normalize_arguments(["logger=none"], SWEEP) == ["logger=none"]
+    assert normalize_arguments(["seed=1"], {"WANDB_SWEEP_ID": ""}) == ["seed=1"]
 
 
 @pytest.mark.parametrize(

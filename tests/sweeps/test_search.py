@@ -209,7 +209,7 @@ def test_discrete_ones(form, values):
     assert set(found) == values and {type(value) for value in found} == {type(value) for value in values}
 
 
-def test_quantised_normal_lies_on_its_grid():
+def test_quantized_normal_lies_on_its_grid():
     found = drawn({"distribution": "q_normal", "mu": 0.0, "sigma": 2.0, "q": 0.5})
     assert all(value * 2 == round(value * 2) for value in found) and np.std(found) == pytest.approx(2.0, rel=0.1)
 

@@ -20,7 +20,7 @@ OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)")
 PROJECT_ID = "7"
 
 
-class Unmodelled(Exception):
+class Unmodeled(Exception):
     """A call, or a part of one, that this server does not know."""
 
 
@@ -64,12 +64,12 @@ class GraphQL:
         """The data of a request.
 
         Raises:
-            Unmodelled: An operation that is not known.
+            Unmodeled: An operation that is not known.
         """
         found = OPERATION.search(body["query"])
         name = body.get("operationName") or (found and found[1])
         if name not in self.operations:
-            raise Unmodelled(f"GraphQL {name}")
+            raise Unmodeled(f"GraphQL {name}")
         with self.state.lock:
             return self.operations[name](body.get("variables") or {})
 
@@ -82,9 +82,9 @@ class GraphQL:
 
     def upsert_sweep(self, variables: Variables) -> Answer:
         if variables.get("id") or variables.get("state"):
-            raise Unmodelled("UpsertSweep of an existing sweep")
+            raise Unmodeled("UpsertSweep of an existing sweep")
         if "launchScheduler" in variables and variables["launchScheduler"]:
-            raise Unmodelled("UpsertSweep with a scheduler")
+            raise Unmodeled("UpsertSweep with a scheduler")
         sweep = self.state.create_sweep(variables["config"], variables["projectName"])
         described = {"name": sweep.name, "project": self._project(sweep.project)}
         return {"upsertSweep": {"sweep": described, "configValidationWarnings": []}}
@@ -113,7 +113,7 @@ class GraphQL:
             if variables.get(key) is not None:
                 run.about[key] = variables[key]
         if variables.get("sweep") not in (None, run.sweep):
-            raise Unmodelled(f"UpsertBucket into sweep {variables['sweep']}")
+            raise Unmodeled(f"UpsertBucket into sweep {variables['sweep']}")
         return {"upsertBucket": {"bucket": self._run(run), "inserted": inserted}}
 
     def resume_status(self, variables: Variables) -> Answer:
@@ -135,7 +135,7 @@ class GraphQL:
         runs = [run for run in runs if matches(run, wanted)]
         order = variables.get("order") or "+created_at"
         if order.lstrip("+-") != "created_at":
-            raise Unmodelled(f"Runs ordered by {order}")
+            raise Unmodeled(f"Runs ordered by {order}")
         runs.sort(key=lambda run: run.number, reverse=order.startswith("-"))
         begin = int(variables.get("cursor") or 0)
         shown = runs[begin : begin + (variables.get("perPage") or 50)]
@@ -151,7 +151,7 @@ class GraphQL:
     def run_files(self, variables: Variables) -> Answer:
         run = self.state.run(variables["project"], variables["name"])
         if variables.get("pattern"):
-            raise Unmodelled("RunFiles by pattern")
+            raise Unmodeled("RunFiles by pattern")
         names = variables.get("fileNames") or sorted(run.files)
         edges = [{"node": self._file(run, name), "cursor": name} for name in names if name in run.files]
         files = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
@@ -264,7 +264,7 @@ def matches(run: Run, wanted: dict[str, Any]) -> bool:
     """Whether a run fits a filter in the MongoDB form; the few forms that are used here.
 
     Raises:
-        Unmodelled: Another form.
+        Unmodeled: Another form.
     """
     for key, value in wanted.items():
         if key == "$and":
@@ -274,5 +274,5 @@ def matches(run: Run, wanted: dict[str, Any]) -> bool:
             if getattr(run, key) != value:
                 return False
         else:
-            raise Unmodelled(f"Runs filtered by {key}: {value!r}")
+            raise Unmodeled(f"Runs filtered by {key}: {value!r}")
     return True

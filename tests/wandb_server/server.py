@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from tests.wandb_server.graphql import GraphQL, Unmodelled
+from tests.wandb_server.graphql import GraphQL, Unmodeled
 from tests.wandb_server.state import ENTITY, State
 
 KEY = "0123456789" * 4
@@ -25,12 +25,12 @@ class WandbServer:
     Attributes:
         url: Base URL.
         state: What clients have told.
-        unmodelled: Calls that were answered with 400, because nothing here models them.
+        unmodeled: Calls that were answered with 400, because nothing here models them.
     """
 
     def __init__(self, silence: float = 12.0) -> None:
         self.state = State(silence)
-        self.unmodelled: list[str] = []
+        self.unmodeled: list[str] = []
         self.calls: list[str] = []
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
@@ -45,7 +45,7 @@ class WandbServer:
     def __exit__(self, kind: type | None, *rest: Any) -> None:
         self.stop()
         if kind is None:
-            assert not self.unmodelled, f"calls that the server does not model: {self.unmodelled}"
+            assert not self.unmodeled, f"calls that the server does not model: {self.unmodeled}"
 
     def stop(self) -> None:
         """Stop listening; the port refuses connections from here on."""
@@ -107,8 +107,8 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
 
         def _refuse(self, what: str) -> None:
             # 4xx: at a 5xx the client would try again for a minute and more.
-            server.unmodelled.append(what)
-            self._reply(400, {"errors": [{"message": f"not modelled: {what}"}]})
+            server.unmodeled.append(what)
+            self._reply(400, {"errors": [{"message": f"not modeled: {what}"}]})
 
         def do_POST(self) -> None:
             body, path = self._body(), unquote(self.path)
@@ -127,7 +127,7 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
                     self._reply(200)
                 else:
                     self._refuse(f"POST {path}")
-            except Unmodelled as error:
+            except Unmodeled as error:
                 self._refuse(str(error))
             except Exception as error:  # a call of a known name and an unknown form
                 self._refuse(f"POST {path}: {type(error).__name__}: {error}; {body[:300]!r}")

@@ -23,9 +23,9 @@ PROGRAM = """
 import os, signal, sys, time
 signal.alarm(300)  # outlives no test run that was killed
 import wandb
-from recface.settings.overrides import normalise_arguments
+from recface.settings.overrides import normalize_arguments
 from recface.tracking import RunFolder, RunRecord, run_path
-given = dict(text.lstrip("+").split("=", 1) for text in normalise_arguments(sys.argv[1:], os.environ))
+given = dict(text.lstrip("+").split("=", 1) for text in normalize_arguments(sys.argv[1:], os.environ))
 with open("order.txt", "a") as file:
     file.write(f"{given['experiment']} {given['seed']} {os.getpid()} {given.get('parent', '-')}\\n")
 config = {"name": given["experiment"], "variant": "x", "parent": None, "paths": {"runs": "runs"}, "loss": {"kl": 1e-05}}
@@ -168,7 +168,7 @@ def test_our_sweep_file_starts_run_py_rightly(server, tmp_path):
     assert "seed: 0" in printed and "seed: 1" in printed and "error:" not in printed
 
 
-def test_what_is_not_modelled_fails_the_test(tmp_path):
+def test_what_is_not_modeled_fails_the_test(tmp_path):
     code = "import wandb; wandb.Api().create_project('x', 'y')"
     with pytest.raises(AssertionError, match="GraphQL CreateProject"), WandbServer() as running:
         subprocess.run(

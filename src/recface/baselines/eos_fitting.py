@@ -1,7 +1,7 @@
 """eos, a published library that fits a 3DMM to landmarks, on the suite's own face model and landmarks.
 
 Huber et al., "A Multiresolution 3D Morphable Face Model and Fitting Framework", VISAPP 2016; the package eos-py. It
-alternates a scaled orthographic pose, the regularised linear shape fit of Aldrian and Smith (PAMI 2013), and
+alternates a scaled orthographic pose, the regularized linear shape fit of Aldrian and Smith (PAMI 2013), and
 expressions.
 """
 

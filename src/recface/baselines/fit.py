@@ -36,7 +36,7 @@ RATES = {
 
 
 def start(face_model: FaceModel, albedo_model: AlbedoModel, marks: Tensor) -> dict[str, Tensor]:
-    """Parameters of the first step: the mean face on landmarks (B, 68, 2) normalised, under even light.
+    """Parameters of the first step: the mean face on landmarks (B, 68, 2) normalized, under even light.
 
     Returns:
         Leaf tensors that require gradients; `rotation` (B, 6) holds the first two columns of the matrix, `scale` (B,)
@@ -81,7 +81,7 @@ def fit_photos(
         albedo_model: Linear albedos.
         renderer: At the photos' size.
         images: (B, 3, S, S) in [0, 1].
-        marks: (B, 68, 2) normalised.
+        marks: (B, 68, 2) normalized.
         settings: Steps, rate and weights.
         watch: Called with the step and the loss per photo.
 

@@ -1,6 +1,6 @@
 """Landmarks that baselines are given, the pose that they imply, and the mean face in that pose.
 
-The mean face is the row that every method must beat in shape error; it recognises nobody.
+The mean face is the row that every method must beat in shape error; it recognizes nobody.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def landmark_pose(points: Tensor, marks: Tensor) -> tuple[Tensor, Tensor, Tensor
 
     Args:
         points: (B, L, 3) or (L, 3) mm, not coplanar.
-        marks: (B, L, 2) normalised.
+        marks: (B, L, 2) normalized.
 
     Returns:
         rotation (B, 3, 3), scale (B,) half images per mm, translation (B, 2): as `recface.render.project` takes them.

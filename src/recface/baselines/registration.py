@@ -23,7 +23,7 @@ ITERATIONS, STILL_MM = 40, 0.01
 VERTICES = 1000
 """Vertices of the face region that are matched to the mesh; more cost time and gain less than 0.01 mm."""
 MARK_WEIGHT = 0.02
-"""Weight of landmarks against surfaces: landmarks of two topologies agree only to millimetres."""
+"""Weight of landmarks against surfaces: landmarks of two topologies agree only to millimeters."""
 PRIOR = 1e-3
 """Cost of a unit of squared parameters, in mm^2 of mean squared distance."""
 FAR = 3.0

@@ -100,7 +100,7 @@ class Imported:
             )
 
     def __call__(self, source: Source) -> dict[str, Tensor]:
-        """Look up a source's identity (N, K), and landmarks (N, 68, 2) normalised where predicted.
+        """Look up a source's identity (N, K), and landmarks (N, 68, 2) normalized where predicted.
 
         Raises:
             RecfaceError: A photo lacks a prediction.

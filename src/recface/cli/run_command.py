@@ -67,9 +67,9 @@ def hydra_arguments(arguments: Sequence[str], environment: Mapping[str, str]) ->
         RecfaceError: As `check_overrides`.
     """
     from recface.settings.compose import CONFIGS, check_overrides, compose_config
-    from recface.settings.overrides import is_resent, normalise_arguments, without_repeats
+    from recface.settings.overrides import is_resent, normalize_arguments, without_repeats
 
-    result = normalise_arguments(arguments, environment)
+    result = normalize_arguments(arguments, environment)
     check_overrides(result)
     if is_resent(arguments):
         groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}

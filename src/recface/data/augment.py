@@ -12,7 +12,7 @@ PIXEL_CENTER = 0.5  # ours are at +0.5, kornia's at integers
 
 
 class Augmentation(nn.Module):
-    """Small moves of the crop with its landmarks, brightness, contrast, grey, noise, and an erased patch.
+    """Small moves of the crop with its landmarks, brightness, contrast, gray, noise, and an erased patch.
 
     `strength` multiplies every range; 0 leaves photos as they are.
     """

@@ -22,16 +22,16 @@ HALF_WIDTH_MM = 90.0
 
 @dataclass(frozen=True)
 class Photos:
-    """N photos of a table: a pixel (x, y) of a file lies at turn (x - iy) + shift in normalised coordinates."""
+    """N photos of a table: a pixel (x, y) of a file lies at turn (x - iy) + shift in normalized coordinates."""
 
     table: pd.DataFrame  # always has a column `file`; other columns where known
     images: np.ndarray  # (N, 3, S, S) uint8
-    landmarks: np.ndarray | None  # (N, 68, 2) normalised, NaN for photos without; None where the table has none
+    landmarks: np.ndarray | None  # (N, 68, 2) normalized, NaN for photos without; None where the table has none
     turn: np.ndarray  # (N,) complex
     shift: np.ndarray  # (N,) complex
 
     def in_pixels(self, points: np.ndarray) -> np.ndarray:
-        """Normalised points (N, P, 2) in the pixels of the files that the photos came from."""
+        """Normalized points (N, P, 2) in the pixels of the files that the photos came from."""
         place = (points[..., 0] + 1j * points[..., 1] - self.shift[:, None]) / self.turn[:, None]
         return np.stack([place.real, -place.imag], -1)
 
@@ -142,7 +142,7 @@ def _open_photo(path: Path, where: str) -> Image.Image:
 
 
 def canonical_landmarks(model: FaceModel) -> np.ndarray:
-    """Landmarks of the mean shape seen from the front, (68, 2) normalised (x right, y up): the target of framing."""
+    """Landmarks of the mean shape seen from the front, (68, 2) normalized (x right, y up): the target of framing."""
     return model.mean[model.landmarks68][:, :2].double().numpy() / HALF_WIDTH_MM
 
 
@@ -163,7 +163,7 @@ def similarity_2d(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, n
 
 
 def framing_of(landmarks: np.ndarray, canonical: np.ndarray) -> tuple[complex, complex]:
-    """The map (a, b) from a photo to its crop: a pixel (x, y) comes to a (x - iy) + b in normalised coordinates.
+    """The map (a, b) from a photo to its crop: a pixel (x, y) comes to a (x - iy) + b in normalized coordinates.
 
     Landmarks (68, 2) are in pixels (origin top left, y down); `canonical` comes from `canonical_landmarks`.
     """
@@ -183,7 +183,7 @@ def crop_photo(
         size: Width and height S of the crop in pixels.
 
     Returns:
-        (3, S, S) uint8 crop, and the landmarks in it, (68, 2) normalised.
+        (3, S, S) uint8 crop, and the landmarks in it, (68, 2) normalized.
     """
     flipped = landmarks * [1.0, -1.0]  # y up, as the canonical landmarks
     a, b = framing_of(landmarks, canonical)

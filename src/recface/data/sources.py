@@ -29,7 +29,7 @@ class Source:
         name: Its name in the configuration.
         images: (N, 3, S, S) uint8, in memory or memory-mapped.
         identity: (N,) int64 in 0..num_identities-1, or None: nobody is named.
-        landmarks: (N, 68, 2) normalised (x right, y up), or None. A photo without landmarks has NaN.
+        landmarks: (N, 68, 2) normalized (x right, y up), or None. A photo without landmarks has NaN.
         identity_parameters: (N, K) true whitened shape parameters, or None.
         extra: Further arrays of N rows (pose, expression, ...), for evaluation only; never in a batch.
     """

@@ -1,4 +1,4 @@
-"""A linear albedo model: per-vertex colour = mean + basis (sigma * a), with a ~ N(0, I)."""
+"""A linear albedo model: per-vertex color = mean + basis (sigma * a), with a ~ N(0, I)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class AlbedoModel(nn.Module):
     """Per-vertex linear RGB albedo with whitened parameters (the albedo half of a 3DMM).
 
     Attributes:
-        mean: (V, 3) mean colour in [0, 1].
+        mean: (V, 3) mean color in [0, 1].
         basis: (3V, A) orthonormal columns.
         sigma: (A,) standard deviation of each mode, descending.
     """
@@ -32,7 +32,7 @@ class AlbedoModel(nn.Module):
         return self.sigma.numel()
 
     def forward(self, parameters: Tensor) -> Tensor:
-        """Whitened parameters (B, A) to colours (B, V, 3); not clamped, so that the gradient never dies."""
+        """Whitened parameters (B, A) to colors (B, V, 3); not clamped, so that the gradient never dies."""
         offset = (parameters * self.sigma) @ self.basis.T
         return self.mean + offset.view(len(parameters), -1, 3)
 

@@ -23,7 +23,7 @@ def to_eos(model: FaceModel, landmarks_only: bool = False, linear_expressions: b
             are non-negative and have no prior.
 
     Returns:
-        An `eos.morphablemodel.MorphableModel`, in mm, without a colour model.
+        An `eos.morphablemodel.MorphableModel`, in mm, without a color model.
 
     Raises:
         RecfaceError: The package eos-py is not installed.

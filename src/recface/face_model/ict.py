@@ -45,7 +45,7 @@ def locate(path: str | Path | None) -> Path:
 
 
 def read_source(path: str | Path | None) -> dict[str, np.ndarray]:
-    """Read the source arrays, in float64 and centimetres as stored.
+    """Read the source arrays, in float64 and centimeters as stored.
 
     Raises:
         RecfaceError: The file is missing or lacks a field.
@@ -63,7 +63,7 @@ def sources(path: str | Path | None) -> str:
 
 
 def build(path: str | Path | None = None) -> FaceModel:
-    """Convert ICT-FaceKit: mm, origin at the landmarks' mean, modes orthogonalised, eyes and mouth closed.
+    """Convert ICT-FaceKit: mm, origin at the landmarks' mean, modes orthogonalized, eyes and mouth closed.
 
     The vertices are the 9,409 of the source, then those of the caps; K = 100, E = 55. `locate` explains the path.
 
@@ -181,7 +181,7 @@ def make_cap(vertices: np.ndarray, rim: np.ndarray, rings: int, surface: Surface
     triangles = []
     for ring in range(rings):
         outer, inner = ring * size, (ring + 1) * size
-        # The mesh uses each rim edge forwards; a neighbour must use it backwards.
+        # The mesh uses each rim edge forwards; a neighbor must use it backwards.
         triangles += [np.stack([after + outer, here + outer, here + inner], axis=1)]
         triangles += [np.stack([after + outer, here + inner, after + inner], axis=1)]
     point = np.full(size, (rings + 1) * size)

@@ -21,7 +21,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarra
 
 
 def align_population(shapes: np.ndarray, region: np.ndarray, iterations: int = 5) -> np.ndarray:
-    """Generalised Procrustes alignment of shapes (B, V, 3) on a region (V,); the mean keeps its average size.
+    """Generalized Procrustes alignment of shapes (B, V, 3) on a region (V,); the mean keeps its average size.
 
     After a few rounds, the mean moves by less than 1e-6 mm. Source: Gower, "Generalized Procrustes analysis",
     Psychometrika 1975.
@@ -65,7 +65,7 @@ def principal_components(
 
 
 def fit_coefficients(offsets: np.ndarray, basis: np.ndarray, precision: np.ndarray | None = None) -> np.ndarray:
-    """Coefficients z that minimise ||offset - basis z||^2 + z^T precision z, one row each.
+    """Coefficients z that minimize ||offset - basis z||^2 + z^T precision z, one row each.
 
     Args:
         offsets: (N, D) shapes without their mean.

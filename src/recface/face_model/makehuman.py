@@ -18,7 +18,7 @@ import numpy as np
 from recface.errors import RecfaceError
 from recface.face_model.linear import align_population, principal_components, similarity
 from recface.face_model.model import FaceModel, file_checksum
-from recface.face_model.surface import face_region, find_mirror, symmetrise
+from recface.face_model.surface import face_region, find_mirror, symmetrize
 
 VERSION = 4
 SEED = 20210411
@@ -35,7 +35,7 @@ SEXES = ("female", "male")
 AGES = ("child", "young", "old")  # MakeHuman's anchors at about 12, 25 and 90 years
 LEVELS = ("min", "average", "max")
 SLIDER_DEVIATION = 0.22  # as much variation, after alignment, as the ICT scans have; at 0.35 heads are caricatures
-MM_PER_UNIT = 100.0  # MakeHuman counts in decimetres
+MM_PER_UNIT = 100.0  # MakeHuman counts in decimeters
 SLIDER_GROUPS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chin", "cheek")
 _SIDES = ("left", "right", "unsided")
 
@@ -71,7 +71,7 @@ def build(path: str | Path | None = None) -> FaceModel:
     macro_folder = locate() / "mpfb2" / "targets" / "macrodetails"
     macros = np.stack([read_target(macro_folder / f"{name}.target.gz", count)[keep] for name in macro_names()])
     traits = sample_traits(PEOPLE, len(sliders), np.random.default_rng(SEED))
-    people = align_population(symmetrise(assemble(base, macros, sliders, traits), mirror), mask)
+    people = align_population(symmetrize(assemble(base, macros, sliders, traits), mirror), mask)
     weights = np.where(mask, 1.0, OFF_FACE_WEIGHT)
     mean, basis, sigma = principal_components(people, MODES, weights)
 

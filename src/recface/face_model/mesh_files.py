@@ -1,4 +1,4 @@
-"""Meshes from files, in the file's own order of vertices, and a check that their size is in millimetres."""
+"""Meshes from files, in the file's own order of vertices, and a check that their size is in millimeters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from recface.errors import RecfaceError, one_line
 
 MESH_ENDINGS = (".obj", ".ply", ".npz")
-UNITS = {"metres": 1e3, "decimetres": 1e2, "centimetres": 1e1, "micrometres": 1e-3}
-"""Units that meshes come in by mistake, with their factors to millimetres."""
+UNITS = {"meters": 1e3, "decimeters": 1e2, "centimeters": 1e1, "micrometers": 1e-3}
+"""Units that meshes come in by mistake, with their factors to millimeters."""
 
 
 def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -79,11 +79,11 @@ def obj_text(vertices: np.ndarray, triangles: np.ndarray) -> str:
     """Content of an OBJ file, from vertices (V, 3) in mm and triangles (F, 3) counted from 0; OBJ counts from 1."""
     points = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in np.asarray(vertices).tolist()]
     faces = [f"f {a} {b} {c}" for a, b, c in (np.asarray(triangles) + 1).tolist()]
-    return "\n".join(("# millimetres", *points, *faces, ""))
+    return "\n".join(("# millimeters", *points, *faces, ""))
 
 
-def require_millimetres(size: float, smallest: float, largest: float, where: str) -> None:
-    """Require a size that is plausible in millimetres (ours).
+def require_millimeters(size: float, smallest: float, largest: float, where: str) -> None:
+    """Require a size that is plausible in millimeters (ours).
 
     A similarity alignment would hide a wrong unit; a metrical protocol would report it as an error of shape. Size and
     bounds are of the largest side, or of the diagonal; `where` is the file and row of the message.

@@ -41,7 +41,7 @@ OTHER_FIELDS = ("expression_names", "name", "source", "licence", "latent_radius"
 
 
 class FaceModel(nn.Module):
-    """Linear face model S = mean + identity_basis (sigma * a) + expression_basis e, in millimetres.
+    """Linear face model S = mean + identity_basis (sigma * a) + expression_basis e, in millimeters.
 
     The identity parameters a are whitened: over the population a ~ N(0, I). The basis is orthonormal, so the
     Euclidean distance between sigma-weighted parameters *is* the distance between shapes (methods.md, "Why
@@ -171,7 +171,7 @@ class FaceModel(nn.Module):
     def _decode(
         self, mean: Tensor, basis: Tensor, blend: Tensor, identity: Tensor, expression: Tensor | None
     ) -> Tensor:
-        # bfloat16 has 8 bits of mantissa, half a millimetre at 100 mm: geometry is decoded in float32.
+        # bfloat16 has 8 bits of mantissa, half a millimeter at 100 mm: geometry is decoded in float32.
         with torch.autocast(mean.device.type, enabled=False):
             flat = torch.addmm(mean.flatten(), identity.float() * self.identity_sigma, basis.T)
             if expression is not None:

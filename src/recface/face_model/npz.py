@@ -117,7 +117,7 @@ def validate(content: Mapping[str, np.ndarray], where: str) -> None:
             fail(field, "finite numbers", "NaN or infinity")
     extent = float(np.ptp(np.asarray(content["mean"]), axis=0).max(initial=0.0))
     if not SMALLEST_MM <= extent <= LARGEST_MM:
-        fail("mean", f"millimetres ({SMALLEST_MM:g} to {LARGEST_MM:g} from end to end)", f"{extent:.3g}")
+        fail("mean", f"millimeters ({SMALLEST_MM:g} to {LARGEST_MM:g} from end to end)", f"{extent:.3g}")
     for field in ("triangles", "landmarks68", "mirror"):
         array = np.asarray(content[field])
         if array.size and (array.min() < 0 or array.max() >= sizes["V"]):

@@ -22,7 +22,7 @@ class ResidualFaceModel(FaceModel):
 
     Attributes:
         residual_steps: (3V, K) the parameter, in units of `rate` times each mode's root mean square displacement:
-            optimisers of Adam's kind move every number by the same amount a step, in which small modes would be lost.
+            optimizers of Adam's kind move every number by the same amount a step, in which small modes would be lost.
     """
 
     _unit: Tensor

@@ -11,7 +11,7 @@ REFLECTION = np.array([-1.0, 1.0, 1.0])
 
 
 def find_mirror(vertices: np.ndarray, tolerance: float) -> np.ndarray:
-    """The mirror image (V,) of every vertex in the plane x = 0, an involution, by nearest neighbour.
+    """The mirror image (V,) of every vertex in the plane x = 0, an involution, by nearest neighbor.
 
     Raises:
         RecfaceError: The mesh is not symmetric to the tolerance, in the unit of the vertices.
@@ -31,13 +31,13 @@ def reflect(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     return shapes[..., mirror, :] * REFLECTION
 
 
-def symmetrise(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+def symmetrize(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Symmetric part of shapes: their mean with their mirror image, (..., V, 3)."""
     return 0.5 * (shapes + reflect(shapes, mirror))
 
 
 def graph_laplacian(triangles: np.ndarray, count: int) -> csr_matrix:
-    """Uniform graph Laplacian I - D^-1 A (V, V) of a mesh; rows of vertices without neighbours are zero."""
+    """Uniform graph Laplacian I - D^-1 A (V, V) of a mesh; rows of vertices without neighbors are zero."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     both = np.concatenate([edges, edges[:, ::-1]])
     adjacency = coo_matrix((np.ones(len(both)), both.T), shape=(count, count)).tocsr()
@@ -99,7 +99,7 @@ def exposed(
         turned = vertices @ np.stack([across, np.cross(view, across), view], axis=1)
         corners, points = turned[triangles], turned[candidates]
         hidden = np.flatnonzero(~seen)
-        rows = hidden[points[hidden, 1].argsort()]  # neighbours in a chunk share few triangles: fast
+        rows = hidden[points[hidden, 1].argsort()]  # neighbors in a chunk share few triangles: fast
         for chunk in np.array_split(rows, max(1, len(rows) // 64)):
             seen[chunk] = _ceiling(points[chunk], corners) < points[chunk, 2] + margin
     return seen

@@ -61,37 +61,37 @@ def choose_pairs(conditions: Mapping[str, np.ndarray], identity: np.ndarray, peo
     return pairs
 
 
-def shape_tile(face_model: FaceModel, vertices: Tensor, colour: Tensor | None = None) -> Image.Image:
-    """Draw a shape (V, 3) in mm, turned slightly: unlit in colours (V, 3) of its vertices, or grey and lit from above.
+def shape_tile(face_model: FaceModel, vertices: Tensor, color: Tensor | None = None) -> Image.Image:
+    """Draw a shape (V, 3) in mm, turned slightly: unlit in colors (V, 3) of its vertices, or gray and lit from above.
 
-    In grey, the head is darker around the face region.
+    In gray, the head is darker around the face region.
     """
     light = torch.zeros(1, 9, 3)
-    if colour is None:
-        colour = torch.where(face_model.face_mask[:, None], 0.8, 0.55).expand(-1, 3)
+    if color is None:
+        color = torch.where(face_model.face_mask[:, None], 0.8, 0.55).expand(-1, 3)
         light[0, 0], light[0, 1], light[0, 2], light[0, 3] = 0.5, 0.2, 0.22, 0.12
     else:
         light[0, 0] = 1.0
     renderer = Renderer(face_model.triangles, 2 * TILE)
     rotation = euler_to_matrix(torch.tensor([[0.0, 0.35, 0.0]]))
     place = torch.full((1,), SCALE), torch.zeros(1, 2)
-    drawn = renderer(vertices[None], rotation, *place, colour[None].contiguous(), light)
+    drawn = renderer(vertices[None], rotation, *place, color[None].contiguous(), light)
     image = torch.where(drawn.mask[0], drawn.image[0].clamp(0, 1), 1.0)
     pixels = (255 * image).byte().permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.BOX)
 
 
-def distance_colours(first: Tensor, second: Tensor, mask: Tensor) -> tuple[Tensor, float]:
-    """Colour vertices by the distance between two shapes (V, 3), the second aligned to the first on the face region.
+def distance_colors(first: Tensor, second: Tensor, mask: Tensor) -> tuple[Tensor, float]:
+    """Color vertices by the distance between two shapes (V, 3), the second aligned to the first on the face region.
 
     Returns:
-        (V, 3) colours, grey outside of the region; the mean distance in the region in mm.
+        (V, 3) colors, gray outside of the region; the mean distance in the region in mm.
     """
     distance = (align(second[None, mask], first[None, mask])[0] - first[mask]).norm(dim=-1)
-    colours = torch.full((len(mask), 3), 0.8)
+    colors = torch.full((len(mask), 3), 0.8)
     shades = matplotlib.colormaps["inferno"]((distance / FULL_MM).clamp(0, 1).numpy())[:, :3]
-    colours[mask] = torch.from_numpy(shades).float()
-    return colours, float(distance.mean())
+    colors[mask] = torch.from_numpy(shades).float()
+    return colors, float(distance.mean())
 
 
 def draw_comparison_page(
@@ -127,10 +127,10 @@ def draw_comparison_page(
             padded = torch.zeros(2, model.num_identity)
             padded[:, : parameters.shape[1]] = torch.from_numpy(parameters[[plain, under]])
             first, second = model.shape(padded)
-            colours, mean = distance_colours(first, second, model.face_mask)
+            colors, mean = distance_colors(first, second, model.face_mask)
             left = 84 + (3 + 2 * index) * TILE
             page.paste(shape_tile(model, second), (left, top))
-            page.paste(shape_tile(model, first, colours), (left + TILE, top))
+            page.paste(shape_tile(model, first, colors), (left + TILE, top))
             draw.text((left + TILE + 4, top + TILE - 15), f"{mean:.1f} mm", fill="black", font_size=11)
     page.quantize(256).save(path, optimize=True)
     return pairs

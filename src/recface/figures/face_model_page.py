@@ -35,14 +35,14 @@ def draw_faces(
 ) -> list[Image.Image]:
     """Render shapes (B, V, 3) in mm, turned by yaws in degrees, in an albedo (V, 3) or in skin; one tile each."""
     count, size = len(shapes), TILE * SUPERSAMPLE
-    colour = torch.tensor(SKIN).expand(model.num_vertices, 3) if albedo is None else albedo
+    color = torch.tensor(SKIN).expand(model.num_vertices, 3) if albedo is None else albedo
     angles = torch.zeros(count, 3)
     angles[:, 1] = torch.deg2rad(torch.tensor([float(yaw) for yaw in yaws]))
     scale = torch.full((count,), 1 / HALF_HEIGHT_MM)
     rotation = euler_to_matrix(angles)
     shift = -scale[:, None] * (rotation @ torch.tensor(CENTER_MM))[:, :2]  # turn about the head's center
-    colours, light = (each.expand(count, -1, -1).contiguous() for each in (colour, studio_light()))
-    drawn = Renderer(model.triangles, size)(shapes, rotation, scale, shift, colours, light)
+    colors, light = (each.expand(count, -1, -1).contiguous() for each in (color, studio_light()))
+    drawn = Renderer(model.triangles, size)(shapes, rotation, scale, shift, colors, light)
     pixels = torch.where(drawn.mask, drawn.image.clamp(0, 1) ** (1 / 2.2), 1.0).permute(0, 2, 3, 1)
     points = to_pixels(drawn.projected[:, model.landmarks68], size)
     tiles = []

@@ -10,7 +10,7 @@ from torchvision.utils import make_grid
 from recface.variants import Reconstruction
 
 ROWS = ("photo", "rendering on the photo", "shape alone", "confidence", "error x 4")
-GREY = 0.75
+GRAY = 0.75
 # Coefficients of 1, y, z, x, ...: soft light from the front, a little from above and the left.
 LIGHT = (0.62, 0.06, 0.16, -0.05, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -37,7 +37,7 @@ def reconstruction_picture(variant: Reconstruction, photos: Tensor) -> np.ndarra
             vertices, *camera, variant.albedo_model(coefficients.albedo).contiguous(), coefficients.light
         )
         light = photos.new_tensor(LIGHT).view(1, 9, 1).expand(len(photos), 9, 3).contiguous()
-        shape = variant.renderer(vertices, *camera, torch.full_like(vertices, GREY), light, textured.face_index)
+        shape = variant.renderer(vertices, *camera, torch.full_like(vertices, GRAY), light, textured.face_index)
         error = (textured.image - photos).abs().mean(dim=1, keepdim=True)
         rows = [
             photos,

@@ -80,7 +80,7 @@ def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
     Returns:
         basis_size: Mean square of the residual over that of the fixed part.
         basis_orthogonal: Mean square cosine between two columns of M.
-        basis_smooth: Mean square of each vertex's displacement in the residual less its neighbours' mean.
+        basis_smooth: Mean square of each vertex's displacement in the residual less its neighbors' mean.
         basis_symmetric: Mean square of the residual's part that breaks each mode's symmetry.
     """
     fixed = model.identity_basis * model.identity_sigma
@@ -95,9 +95,9 @@ def basis_terms(model: ResidualFaceModel) -> dict[str, Tensor]:
 
 
 def umbrella_laplacian(field: Tensor, triangles: Tensor) -> Tensor:
-    """Displacements (3V, K) less the mean of each vertex's neighbours (Taubin, 1995)."""
+    """Displacements (3V, K) less the mean of each vertex's neighbors (Taubin, 1995)."""
     vertices = field.reshape(-1, 3, field.shape[1])
-    # Every inner edge occurs in two triangles, once in each direction; at a border the neighbours weigh by halves.
+    # Every inner edge occurs in two triangles, once in each direction; at a border the neighbors weigh by halves.
     edges = torch.cat([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     start, end = torch.cat([edges, edges.flip(1)]).T
     sums = torch.zeros_like(vertices).index_add(0, start, vertices[end])

@@ -12,7 +12,7 @@ from torch.nn import functional
 from recface.losses.total_loss import masked_mean
 from recface.render import full_precision
 
-SMALLEST_SCALE = 1e-2  # 2.5 grey levels of 255: below the noise of a photo no confidence is justified
+SMALLEST_SCALE = 1e-2  # 2.5 gray levels of 255: below the noise of a photo no confidence is justified
 SMALLEST_NORM = 1e-6
 
 
@@ -23,7 +23,7 @@ def pixel_loss(
     """Pixel term: negative log-likelihood of a photo under Laplacian noise around its rendering.
 
     sqrt(2) |I - I'| / (s + eps) + log(s + eps), SIR [A][C] after Wu et al., CVPR 2020, eq. 2 (which has the constant
-    log sqrt 2 as well). Averaged over colours and face pixels, then over the samples that show any.
+    log sqrt 2 as well). Averaged over colors and face pixels, then over the samples that show any.
 
     For albedo mirrored in some samples, render those with it and pass the matching scale maps
     (`ConfidenceMaps.select`).

@@ -19,10 +19,10 @@ def cosface_loss(embedding: Tensor, weight: Tensor, identity: Tensor, softmax_sc
     -log( e^(s (cos_y - m)) / (e^(s (cos_y - m)) + sum_{j != y} e^(s cos_j)) ), Wang et al., *CosFace*, CVPR 2018, eq.
     4; on shape parameters: SIR [A].
 
-    SIR passes *sigma-weighted* parameters (`FaceModel.weighted`, millimetres), SFM its latents unless told otherwise.
+    SIR passes *sigma-weighted* parameters (`FaceModel.weighted`, millimeters), SFM its latents unless told otherwise.
     The face model's basis is orthonormal, so the distance between weighted parameters is the distance between shapes,
     and an angle between them is an angle between deviations from the mean face. In whitened parameters the last mode, a
-    fraction of a millimetre, counts as much as the first: a network can then tell people apart by modes nobody can see.
+    fraction of a millimeter, counts as much as the first: a network can then tell people apart by modes nobody can see.
 
     Args:
         embedding: Vectors separated by their directions (B,K): sigma-weighted shape parameters, or latents.

@@ -56,7 +56,7 @@ def masked_mean(values: Tensor, valid: Tensor, dim: int | tuple[int, ...] | None
     """Average `values` where `valid`; exactly zero, with zero gradient, over none.
 
     The result always depends on `values`, so every process of a distributed run takes part in the same reductions. Each
-    process averages over its own labelled samples.
+    process averages over its own labeled samples.
 
     Args:
         values: Any shape; finite even where not valid (replace unknown labels before any arithmetic: 0 x NaN is NaN in

@@ -28,9 +28,9 @@ class Coefficients:
         identity: Whitened shape parameters (B,K).
         expression: Expression coefficients (B,E) in (0, 1).
         rotation: Head to camera (B,3,3).
-        scale: Half images per millimetre (B,).
-        translation: In normalised image coordinates (B,2).
-        light: Spherical-harmonics coefficients per colour (B,9,3).
+        scale: Half images per millimeter (B,).
+        translation: In normalized image coordinates (B,2).
+        light: Spherical-harmonics coefficients per color (B,9,3).
         albedo: Whitened albedo parameters (B,A).
     """
 
@@ -69,7 +69,7 @@ class Trunk(nn.Module):
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Features of normalised images."""
+        """Features of normalized images."""
         return self.stages((image - self.mean) / self.std)
 
 
@@ -126,7 +126,7 @@ class Encoders(nn.Module):
             num_identity: Shape parameters K of the face model.
             num_expression: Expression coefficients E.
             num_albedo: Albedo parameters A.
-            initial_scale: Half images per millimetre of a typical aligned photo.
+            initial_scale: Half images per millimeter of a typical aligned photo.
             backbone: Any convolutional timm model; this and the next three as in `split_backbone`.
             shared: Its last shared stage, name or index.
             end: Its last stage in use; None is timm's last.

@@ -1,4 +1,4 @@
-"""Camera, light, rasteriser and a differentiable renderer that runs on the CPU and on CUDA."""
+"""Camera, light, rasterizer and a differentiable renderer that runs on the CPU and on CUDA."""
 
 from recface.render.camera import (
     euler_to_matrix,

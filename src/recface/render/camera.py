@@ -1,6 +1,6 @@
 """The scaled orthographic camera, and the only conversions between frames.
 
-Model and camera frame: right-handed, +x image right, +y up, +z towards the camera, millimetres. Normalised image
+Model and camera frame: right-handed, +x image right, +y up, +z towards the camera, millimeters. Normalized image
 coordinates: x right, y up, both in [-1, 1]; z in the same unit, larger is nearer. Pixels: origin at the top-left
 *corner*, x right, y down, so that the center of pixel (row i, column j) is (j + 0.5, i + 0.5).
 """
@@ -72,10 +72,10 @@ def project(vertices: Tensor, rotation: Tensor, scale: Tensor, translation: Tens
         vertices: (B, V, 3) in mm.
         rotation: (B, 3, 3).
         scale: (B,) half images per mm.
-        translation: (B, 2) in normalised image coordinates.
+        translation: (B, 2) in normalized image coordinates.
 
     Returns:
-        (B, V, 3) normalised x, y and depth (larger is nearer), in one unit: angles and normals are kept.
+        (B, V, 3) normalized x, y and depth (larger is nearer), in one unit: angles and normals are kept.
     """
     # Scaling nine numbers rather than 3 V of them.
     scaled = scale[:, None, None] * rotation
@@ -83,17 +83,17 @@ def project(vertices: Tensor, rotation: Tensor, scale: Tensor, translation: Tens
 
 
 @full_precision
-def to_pixels(normalised: Tensor, size: int) -> Tensor:
-    """Normalised image coordinates (..., 2 or more) to pixels of a square image with sides of `size` pixels.
+def to_pixels(normalized: Tensor, size: int) -> Tensor:
+    """Normalized image coordinates (..., 2 or more) to pixels of a square image with sides of `size` pixels.
 
     x points right and y down from the top-left corner of the image; coordinates after the second pass unchanged.
     """
-    return _stretch(normalised, (size / 2, -size / 2), (size / 2, size / 2))
+    return _stretch(normalized, (size / 2, -size / 2), (size / 2, size / 2))
 
 
 @full_precision
 def from_pixels(pixels: Tensor, size: int) -> Tensor:
-    """Pixels to normalised image coordinates: the inverse of `to_pixels`, with the same arguments."""
+    """Pixels to normalized image coordinates: the inverse of `to_pixels`, with the same arguments."""
     return _stretch(pixels, (2 / size, -2 / size), (-1.0, 1.0))
 
 

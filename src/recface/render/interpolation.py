@@ -1,4 +1,4 @@
-"""Vertex attributes at the pixels of a rasterised mesh, differentiable in the vertices too."""
+"""Vertex attributes at the pixels of a rasterized mesh, differentiable in the vertices too."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def interpolate(projected: Tensor, triangles: Tensor, face_index: Tensor, attrib
     run to run and for any number of threads.
 
     Args:
-        projected: (B, V, 3) normalised coordinates; the depth is not used.
+        projected: (B, V, 3) normalized coordinates; the depth is not used.
         triangles: (F, 3) int64.
         face_index: (B, S, S) int64 from `rasterize`.
         attributes: (B, V, C), any C: stack several to interpolate them for the price of one geometry.

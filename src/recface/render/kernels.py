@@ -100,4 +100,4 @@ def check_face_index(face_index: Tensor, batch: int, num_faces: int) -> None:
     if face_index.ndim != 3 or shape[0] != batch or shape[1] != shape[2]:
         raise RecfaceError(f"render: face_index must have shape ({batch}, size, size), not {shape}")
     if not face_index.is_cuda and face_index.numel() and int(face_index.max()) >= num_faces:
-        raise RecfaceError(f"render: face_index must name faces up to {num_faces - 1}; rasterise the same mesh")
+        raise RecfaceError(f"render: face_index must name faces up to {num_faces - 1}; rasterize the same mesh")

@@ -14,7 +14,7 @@ from recface.render.kernels import check_mesh, full_precision, over_batch
 
 @full_precision
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Unit normals: the normalised sum of the cross products of the faces round a vertex.
+    """Unit normals: the normalized sum of the cross products of the faces round a vertex.
 
     Faces wound anticlockwise as seen from outside give outward normals. Compiled kernels with exact gradients on the
     CPU, `vertex_normals_torch` elsewhere.
@@ -48,7 +48,7 @@ def vertex_normals_torch(vertices: Tensor, triangles: Tensor) -> Tensor:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _forward(triangles: ndarray, vertices: ndarray, normals: ndarray, lengths: ndarray) -> None:
-    """Fill `normals` (B, V, 3) and the `lengths` (B, V) they had before normalisation."""
+    """Fill `normals` (B, V, 3) and the `lengths` (B, V) they had before normalization."""
     for b in range(len(vertices)):
         points, sums = vertices[b], normals[b]
         sums[:] = 0.0
@@ -79,7 +79,7 @@ def _backward(
     for b in range(len(vertices)):
         points, out = vertices[b], grad_vertices[b]
         out[:] = 0.0
-        # Through the normalisation: (g - n (n . g)) / length.
+        # Through the normalization: (g - n (n . g)) / length.
         for v in range(len(points)):
             inverse = 1.0 / lengths[b, v] if lengths[b, v] > 0.0 else 0.0
             along = 0.0

@@ -14,7 +14,7 @@ from recface.render.camera import to_pixels
 from recface.render.kernels import check_mesh, over_batch
 
 BACKENDS = ("auto", "numba", "pytorch3d")
-# PyTorch3D drops triangles whose doubled area is below this, in normalised units; so do we.
+# PyTorch3D drops triangles whose doubled area is below this, in normalized units; so do we.
 DEGENERATE = 1e-8
 
 
@@ -25,7 +25,7 @@ def rasterize(projected: Tensor, triangles: Tensor, size: int, backend: str = "a
     Both sides of a face are seen. The backends agree but for pixel centers within rounding of an edge.
 
     Args:
-        projected: (B, V, 3) normalised coordinates from `camera.project`; larger z is nearer.
+        projected: (B, V, 3) normalized coordinates from `camera.project`; larger z is nearer.
         triangles: (F, 3) int64, shared by the batch.
         size: Side of the square image in pixels.
         backend: "numba" (any CPU), "pytorch3d" (CPU or CUDA), or "auto": PyTorch3D for CUDA tensors, else Numba.
@@ -59,7 +59,7 @@ def rasterize_numba(projected: Tensor, triangles: Tensor, size: int) -> Tensor:
 def _scan_convert(triangles: ndarray, min_area: float, vertices: ndarray, face_index: ndarray) -> None:
     """Fill `face_index` (B, S, S) from `vertices` (B, V, 3) in pixels, depth larger = nearer.
 
-    Pixel centers on an edge count as inside, so neighbours leave no gap; the nearer face wins, then the first.
+    Pixel centers on an edge count as inside, so neighbors leave no gap; the nearer face wins, then the first.
     """
     size = face_index.shape[1]
     depth = np.empty((size, size), dtype=vertices.dtype)
@@ -128,6 +128,6 @@ def rasterize_pytorch3d(projected: Tensor, triangles: Tensor, size: int) -> Tens
 
 
 def to_pytorch3d(projected: Tensor) -> Tensor:
-    """Normalised coordinates (B, V, 3) in PyTorch3D's: +x *left*, +y up, +z *into* the screen, 1 or more."""
+    """Normalized coordinates (B, V, 3) in PyTorch3D's: +x *left*, +y up, +z *into* the screen, 1 or more."""
     x, y, z = projected.unbind(-1)
     return torch.stack([-x, y, z.detach().amax() + 1 - z], dim=-1)

@@ -1,4 +1,4 @@
-"""Pictures of textured, lit meshes: rasterise, shade the vertices, interpolate."""
+"""Pictures of textured, lit meshes: rasterize, shade the vertices, interpolate."""
 
 from typing import NamedTuple
 
@@ -17,10 +17,10 @@ class Rendering(NamedTuple):
     """Pictures of B meshes.
 
     Attributes:
-        image: (B, 3, S, S) linear colour, not clamped, zero on the background; (B, M, 3, S, S) for M albedos.
+        image: (B, 3, S, S) linear color, not clamped, zero on the background; (B, M, 3, S, S) for M albedos.
         mask: (B, 1, S, S) bool, True on the mesh.
         face_index: (B, S, S) int64 face seen by each pixel, -1 on the background.
-        projected: (B, V, 3) normalised vertices.
+        projected: (B, V, 3) normalized vertices.
     """
 
     image: Tensor
@@ -32,7 +32,7 @@ class Rendering(NamedTuple):
 class Renderer(nn.Module):
     """Renders one topology under a scaled orthographic camera and spherical-harmonics light (ours).
 
-    Colour is computed at the vertices and interpolated. The light is of second order, hence smooth, and the face
+    Color is computed at the vertices and interpolated. The light is of second order, hence smooth, and the face
     models here have about one vertex per pixel, so shading each pixel would look the same; shading vertices needs one
     interpolation of three channels, and its cost does not grow with the image.
     """
@@ -63,11 +63,11 @@ class Renderer(nn.Module):
             vertices: (B, V, 3) in mm.
             rotation: (B, 3, 3).
             scale: (B,) half images per mm.
-            translation: (B, 2) normalised.
+            translation: (B, 2) normalized.
             albedo: (B, V, 3) linear, in [0, 1]; or (B, M, V, 3), M albedos on the same geometry and light (a face and
                 its mirror image), which share projection, visibility, normals and light.
             light: (B, 9, 3) coefficients of `sh_basis` in the *camera* frame: the head turns, the light stays.
-            face_index: (B, S, S) visibility to use instead of rasterising, for example of an earlier call.
+            face_index: (B, S, S) visibility to use instead of rasterizing, for example of an earlier call.
 
         Returns:
             A `Rendering`.
@@ -88,7 +88,7 @@ class Renderer(nn.Module):
         if albedo.ndim == 3:
             image, mask = interpolate(projected, self.triangles, face_index, albedo * shading)
         else:
-            colours = (albedo * shading[:, None]).transpose(1, 2).flatten(2)
-            image, mask = interpolate(projected, self.triangles, face_index, colours)
+            colors = (albedo * shading[:, None]).transpose(1, 2).flatten(2)
+            image, mask = interpolate(projected, self.triangles, face_index, colors)
             image = image.unflatten(1, (albedo.shape[1], 3))
         return Rendering(image, mask, face_index, projected)

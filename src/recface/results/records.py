@@ -33,7 +33,7 @@ class Entry:
     archived: bool = False  # whether results/records/ holds this very run
 
     def value(self, block: str, metric: str) -> float | None:
-        """A recorded value; None where the run has none, or none that is finite (a mean face recognises nobody)."""
+        """A recorded value; None where the run has none, or none that is finite (a mean face recognizes nobody)."""
         metrics = self.record.metrics.get(block, {})
         value = metrics.get(metric)
         if value is None and metric == TIME and block == "benchmark" and metrics:

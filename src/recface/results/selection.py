@@ -9,7 +9,7 @@ from typing import Any
 
 from recface.results.records import Entry
 from recface.results.spec import Block, Row, TableSpec
-from recface.tracking.config_hash import IGNORED, normalised, without
+from recface.tracking.config_hash import IGNORED, normalized, without
 
 
 @dataclass
@@ -185,7 +185,7 @@ def _config(found: Mapping[int, Entry]) -> dict[str, Any]:
 def config_difference(parent: Mapping[str, Any], own: Mapping[str, Any]) -> Changes:
     """Dotted keys whose values differ, with (parent's, own); what names or places a run is left out."""
     ignore = (*IGNORED, "name", "title", "tables", "parent", "experiment")
-    first, second = (flatten(normalised(without(config, ignore))) for config in (parent, own))
+    first, second = (flatten(normalized(without(config, ignore))) for config in (parent, own))
     keys = sorted(set(first) | set(second))
     return {key: (first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)}
 

@@ -19,7 +19,7 @@ from recface.data.benchmark import Benchmark
 from recface.data.benchmark.generate import draw_scan_labels
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
-from recface.face_model.mesh_files import read_mesh, require_millimetres
+from recface.face_model.mesh_files import read_mesh, require_millimeters
 from recface.text_table import read_text_table
 
 CSV = "scans.csv"
@@ -278,5 +278,5 @@ def check_mesh(
     broken = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
     if len(broken):
         raise RecfaceError(f"{path}: vertex {broken[0]} is not finite ({len(broken)} such); fill holes or leave it out")
-    require_millimetres(float(np.ptp(vertices, axis=0).max()), SMALLEST_MM, LARGEST_MM, str(path))
+    require_millimeters(float(np.ptp(vertices, axis=0).max()), SMALLEST_MM, LARGEST_MM, str(path))
     return vertices

@@ -21,7 +21,7 @@ _PLAIN = re.compile(r"[\w./@%*?:-]+( +[\w./@%*?:-]+)*", re.ASCII)
 _WORDS = {"null", "true", "false", "nan", "inf", "+inf", "-inf"}
 
 
-def normalise_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+def normalize_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """Rewrite overrides so that Hydra takes what any of W&B's command templates sends.
 
     - `--key=value`, `key=value`, `+key=value` and `++key=value` are one; `experiment` always gets its plus sign, except
@@ -34,7 +34,7 @@ def normalise_arguments(arguments: Sequence[str], environment: Mapping[str, str]
     Hydra's own options, and all other words that set no key, pass untouched.
     """
     in_sweep, resent = bool(environment.get("WANDB_SWEEP_ID")), is_resent(arguments)
-    result = [text for argument in arguments for text in _normalise(argument, in_sweep, resent)]
+    result = [text for argument in arguments for text in _normalize(argument, in_sweep, resent)]
     if in_sweep and not any(argument.startswith("logger=") for argument in result):
         result.insert(0, "logger=wandb")  # in front: argparse wants all overrides in one row
     return result
@@ -47,7 +47,7 @@ def is_resent(arguments: Sequence[str]) -> bool:
 
 
 def without_repeats(arguments: Sequence[str], base: Mapping[str, Any]) -> list[str]:
-    """Drop normalised overrides that say what `base` says anyway, so that the record names the run's own ones alone.
+    """Drop normalized overrides that say what `base` says anyway, so that the record names the run's own ones alone.
 
     `base` is the configuration composed from the experiment and the group choices among them.
     """
@@ -89,7 +89,7 @@ def quoted_if_needed(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else quoted(text)
 
 
-def _normalise(argument: str, in_sweep: bool, resent: bool) -> Iterator[str]:
+def _normalize(argument: str, in_sweep: bool, resent: bool) -> Iterator[str]:
     key, equals, value = argument.partition("=")
     name = key.lstrip("-+")
     hyphened = key.startswith("--")

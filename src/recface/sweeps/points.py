@@ -16,7 +16,7 @@ from recface.errors import RecfaceError
 from recface.run.identity import is_complete, run_folder, run_hash
 from recface.settings import Config
 from recface.settings.compose import compose_config
-from recface.settings.overrides import normalise_arguments
+from recface.settings.overrides import normalize_arguments
 from recface.sweeps.spec import Constant, Sweep, expand, grid_points
 from recface.sweeps.sweep_mistakes import is_own
 from recface.tracking.atomic import write_json
@@ -157,7 +157,7 @@ class Points(ABC):
         """Configuration of one of this project's own points; composing it takes a fifth of a second."""
         if job.key not in self._configs:
             overrides = [f"{name}={value}" for name, value in job.parameters.items()]
-            self._configs[job.key] = compose_config(*normalise_arguments(overrides, {}))
+            self._configs[job.key] = compose_config(*normalize_arguments(overrides, {}))
         return self._configs[job.key]
 
     def run_of(self, job: Job) -> tuple[Path | None, str]:

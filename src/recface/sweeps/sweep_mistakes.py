@@ -17,7 +17,7 @@ from typing import Any
 from recface.errors import RecfaceError
 from recface.settings import Config, declared
 from recface.settings.compose import APPENDABLE, CONFIGS, group_options, known_experiments, message, quick_config
-from recface.settings.overrides import normalise_arguments
+from recface.settings.overrides import normalize_arguments
 from recface.settings.run_settings import MISSING, config_mistakes
 from recface.sweeps import spec
 from recface.sweeps.spec import FORMS, LISTED, Choice, Constant, Form, Sweep, named
@@ -256,7 +256,7 @@ def _parsed(argument: str) -> list[tuple[list[str], Any]]:
     from hydra.errors import HydraException
 
     try:
-        overrides = OverridesParser.create().parse_overrides(normalise_arguments([argument], {}))
+        overrides = OverridesParser.create().parse_overrides(normalize_arguments([argument], {}))
     except HydraException as error:
         raise RecfaceError(f"cannot be read by Hydra: {message(error)}") from None
     if any(override.is_sweep_override() for override in overrides):

@@ -31,12 +31,12 @@ def without(config: Mapping[str, Any], ignore: Iterable[str]) -> dict[str, Any]:
     return copy
 
 
-def normalised(value: Any) -> Any:
+def normalized(value: Any) -> Any:
     """Give equal settings one form: 1.0 becomes 1, `1e-3` in quotes becomes 0.001, tuples become lists."""
     if isinstance(value, Mapping):
-        return {str(key): normalised(item) for key, item in value.items()}
+        return {str(key): normalized(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [normalised(item) for item in value]
+        return [normalized(item) for item in value]
     if isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)
     if isinstance(value, float):
@@ -57,7 +57,7 @@ def config_hash(cfg: Mapping[str, Any], ignore: Iterable[str] = IGNORED) -> str:
 
     `ignore` names keys that do not change a run's result; dots reach into sub-mappings.
     """
-    settings = _first_named(normalised(without(cfg, ignore)))
+    settings = _first_named(normalized(without(cfg, ignore)))
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -79,7 +79,7 @@ def conflict_curves(path: Path) -> dict[str, np.ndarray]:
 
 
 def conflict_metrics(curves: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Summarise the curves that `conflict_curves` found.
+    """Summarize the curves that `conflict_curves` found.
 
     Returns:
         gradient_cosine: mean over stage 2; conflict_share: share of the steps with a cosine below 0; recognition_loss

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 MUON_MOMENTUM = 0.9  # short training: forget old gradients sooner than the usual 0.95
-ORTHOGONALISATIONS = 4  # Newton-Schulz iterations; rough is enough
+ORTHOGONALIZATIONS = 4  # Newton-Schulz iterations; rough is enough
 
 
 def as_matrix(tensor: Tensor, channels_last: bool) -> Tensor:
@@ -23,7 +23,7 @@ def as_matrix(tensor: Tensor, channels_last: bool) -> Tensor:
 class MuonAdamW(torch.optim.Optimizer):
     """Jordan et al., *Muon* (2024), for matrices inside a network; AdamW for its heads, norms and everything else.
 
-    Muon orthogonalises the momentum of each weight matrix. Updates have the size of AdamW's (`match_rms_adamw`, Liu et
+    Muon orthogonalizes the momentum of each weight matrix. Updates have the size of AdamW's (`match_rms_adamw`, Liu et
     al., arXiv 2502.16982), so one rate serves both. `torch.optim.Muon` takes matrices only, so it is given views of the
     convolutions' weights. On the embedded benchmark a step is worth about one and a half of AdamW's.
 
@@ -51,7 +51,7 @@ class MuonAdamW(torch.optim.Optimizer):
             lr=rate,
             momentum=MUON_MOMENTUM,
             weight_decay=weight_decay,
-            ns_steps=ORTHOGONALISATIONS,
+            ns_steps=ORTHOGONALIZATIONS,
             adjust_lr_fn="match_rms_adamw",
         )
         self.adamw = torch.optim.AdamW(self.others, rate, betas, weight_decay=weight_decay, fused=True)

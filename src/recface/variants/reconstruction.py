@@ -38,7 +38,7 @@ class Reconstructed:
 
     Attributes:
         coefficients: Output of the networks.
-        landmarks: (B, 68, 2) projected landmarks, normalised.
+        landmarks: (B, 68, 2) projected landmarks, normalized.
         rows: (R,) samples that were rendered, or None while only landmarks are trained.
         image: (R, 3, S, S) rendered photos.
         mask: (R, 1, S, S) bool, where the head is visible.

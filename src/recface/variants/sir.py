@@ -1,4 +1,4 @@
-"""SIR: shape identity-aware regularisation (Jiang et al. 2022, arXiv 2104.03515)."""
+"""SIR: shape identity-aware regularization (Jiang et al. 2022, arXiv 2104.03515)."""
 
 from __future__ import annotations
 

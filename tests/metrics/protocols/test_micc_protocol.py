@@ -11,7 +11,7 @@ from recface.metrics.scan import SearchMesh, Similarity
 
 DENG, GENOVA = BENCHMARKS["micc-deng-rmse/v1"], BENCHMARKS["micc-genova-mean/v1"]
 FLAT = 0.03  # mm between a sphere of 100 mm and its triangles
-CENTRE = np.zeros(3)  # as nose tip: 95 mm round it hold the whole sphere
+CENTER = np.zeros(3)  # as nose tip: 95 mm round it hold the whole sphere
 
 
 def two_shells(sphere, radius: float, depth: float) -> np.ndarray:
@@ -28,7 +28,7 @@ def test_deng_fits_each_size_and_leaves_the_depth_of_the_shells(study, sphere, t
     depths = (1.0, 3.0)
     for size, depth in zip((64.0, 110.0), depths, strict=True):
         scan = two_shells(sphere, 80, depth)
-        study.add(size * sphere.vertices, size * DIRECTIONS, turn(scan), turn(80 * DIRECTIONS), nose_tip=turn(CENTRE))
+        study.add(size * sphere.vertices, size * DIRECTIONS, turn(scan), turn(80 * DIRECTIONS), nose_tip=turn(CENTER))
     found = DENG.evaluate(study.predictions, study.truth)
     assert found["rmse"] == pytest.approx(np.mean(depths), abs=FLAT)
     assert found["std"] == pytest.approx(np.std(depths), abs=FLAT)
@@ -39,7 +39,7 @@ def test_genova_gives_all_meshes_one_size(study, sphere, turn) -> None:
     scanned, predicted = np.array([80.0, 80.0, 85.0]), np.array([60.0, 66.0, 64.0])
     for radius, size in zip(scanned, predicted, strict=True):
         scan, landmarks = radius * few(sphere), radius * DIRECTIONS
-        study.add(size * sphere.vertices, size * DIRECTIONS, turn(scan), turn(landmarks), nose_tip=turn(CENTRE))
+        study.add(size * sphere.vertices, size * DIRECTIONS, turn(scan), turn(landmarks), nose_tip=turn(CENTER))
     found = GENOVA.evaluate(study.predictions, study.truth)
     scale = np.prod(scanned / predicted) ** (1 / 3)
     errors = np.abs(scanned - scale * predicted)
@@ -77,7 +77,7 @@ def test_only_the_sphere_round_the_nose_tip_and_the_mask_count(study, sphere, tu
 def test_bad_input_is_named_with_file_and_row(study, sphere, turn) -> None:
     study.triangles = sphere.faces
     scan, landmarks = turn(80 * few(sphere)), turn(80 * DIRECTIONS)
-    study.add(80 * sphere.vertices, 80 * DIRECTIONS, scan, landmarks, nose_tip=turn(CENTRE))
+    study.add(80 * sphere.vertices, 80 * DIRECTIONS, scan, landmarks, nose_tip=turn(CENTER))
     study.add(80 * sphere.vertices, 80 * DIRECTIONS, scan, landmarks)
     with pytest.raises(RecfaceError, match=r"scans.csv: line 3 \(id photo1\): .*1.csv: landmark nose_tip is missing"):
         DENG.evaluate(study.predictions, study.truth)

@@ -26,8 +26,8 @@ def test_the_crop_by_hand() -> None:
     landmarks = np.zeros((7, 3))
     landmarks[[0, 3]] = [[-45, 40, 0], [45, 40, 0]]
     landmarks[[1, 2]] = [[-15, 50, 0], [15, 50, 0]]  # the bridge is at (0, 50, 0), the nose 50 mm long
-    centre, radius = np.array([0, 15.0, 0]), 1.4 * (90 + 50) / 2
-    points = np.array([centre + [0, 0, radius - 0.01], centre - [0, radius + 0.01, 0]])
+    center, radius = np.array([0, 15.0, 0]), 1.4 * (90 + 50) / 2
+    points = np.array([center + [0, 0, radius - 0.01], center - [0, radius + 0.01, 0]])
     inside = now_crop(points, landmarks)
     assert inside.tolist() == [True, False]
 
@@ -101,10 +101,10 @@ def test_bad_input_is_named_with_file_and_row(study, sphere, turn) -> None:
             NOW.evaluate(replace(good, **changes), truth)
         assert "\n" not in str(caught.value)
 
-    metres = good.vertices * np.array([1, 0.001])[:, None, None]
+    meters = good.vertices * np.array([1, 0.001])[:, None, None]
     fails(
-        r"scans.csv: line 3 \(id photo1\): method.npz, photo1: a face must .* not 0.29\d+: these look like metres",
-        vertices=metres,
+        r"scans.csv: line 3 \(id photo1\): method.npz, photo1: a face must .* not 0.29\d+: these look like meters",
+        vertices=meters,
     )
     broken = good.vertices.copy()
     broken[1, 7] = np.nan
@@ -122,6 +122,6 @@ def test_bad_input_is_named_with_file_and_row(study, sphere, turn) -> None:
     table[table["name"] != "nose_base"].to_csv(study.folder / "1.csv", index=False)
     fails(r"scans.csv: line 3 \(id photo1\): .*1.csv: landmark nose_base is missing")
     np.savez(study.folder / "0.npz", vertices=np.load(study.folder / "0.npz")["vertices"] / 1000)
-    fails(r"scans.csv: line 2 \(id photo0\): .*0.npz: .*metres")
+    fails(r"scans.csv: line 2 \(id photo0\): .*0.npz: .*meters")
     truth.table.loc[0, "scan"] = None
     fails(r"scans.csv: line 2 \(id photo0\): no scan is named")

@@ -72,7 +72,7 @@ def test_the_true_face_moved_and_of_another_size_has_no_error(tmp_path, ball, di
     assert max(found.values()) < 1e-2 and found["mean"] == pytest.approx(np.mean(list(found.values())[1:]))
 
 
-def test_the_distance_of_parallel_surfaces_is_found_in_millimetres(tmp_path) -> None:
+def test_the_distance_of_parallel_surfaces_is_found_in_millimeters(tmp_path) -> None:
     """Whole spheres within a larger one: no motion brings them nearer, and what corresponds lies straight above."""
     ball, below = trimesh.creation.icosphere(3), {"nose": 0.0, "mouth": 0.1, "forehead": 0.2, "cheek": 0.3}
     keypoints = 10.0 * ball.vertices[np.random.default_rng(0).permutation(len(ball.vertices))[:KEYPOINTS]]

@@ -98,7 +98,7 @@ def test_icp_leaves_out_what_lies_over_the_rim() -> None:
     assert np.abs(everything.transform(vertices) - known(vertices)).max() > 0.1
 
 
-def test_icp_finds_the_centre_and_size_of_a_sphere() -> None:
+def test_icp_finds_the_center_and_size_of_a_sphere() -> None:
     # A sphere leaves the rotation open; the rest is known in closed form.
     sphere = trimesh.creation.icosphere(subdivisions=5, radius=60)
     points = np.array([12.0, -7, 3]) + 80 * trimesh.creation.icosphere(subdivisions=3).vertices

@@ -50,7 +50,7 @@ def test_an_obj_with_a_texture_seam_keeps_its_vertices(tmp_path) -> None:
     np.testing.assert_array_equal(scan.triangles, [[0, 1, 2], [0, 2, 3]])
 
 
-@pytest.mark.parametrize(("factor", "unit"), [(0.001, "metres"), (0.1, "centimetres"), (1000, "micrometres")])
+@pytest.mark.parametrize(("factor", "unit"), [(0.001, "meters"), (0.1, "centimeters"), (1000, "micrometers")])
 def test_another_unit_is_caught_by_size(tmp_path, head, factor, unit) -> None:
     np.savez(tmp_path / "scan.npz", vertices=factor * head.vertices)
     with pytest.raises(RecfaceError, match=rf"scan.npz: .* look like {unit}, multiply by {1 / factor:g}"):

@@ -35,7 +35,7 @@ def test_a_mesh_that_lies_on_its_points_stays() -> None:
 
 
 def test_an_affine_motion_is_found_whatever_the_stiffness() -> None:
-    """All vertices share one map then, so that differences of neighbours are none."""
+    """All vertices share one map then, so that differences of neighbors are none."""
     vertices, triangles = sheet(height=1.0)
     vertices = vertices - vertices.mean(axis=0)
     points = vertices @ np.array([[1.02, 0.03, 0.01], [0, 0.99, 0.02], [0.01, 0, 1.01]]) + [0.1, -0.05, 0.15]

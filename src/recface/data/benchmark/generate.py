@@ -162,8 +162,8 @@ def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -
     inside = torch.from_numpy(_uniform(generator, 0.08, 0.4, (count, 1, 1, 1))).to(head)
     head, mask = head + holes * inside, mask | holes
     coverage = F.avg_pool2d(mask.float(), 2).numpy()
-    colour = F.avg_pool2d(head, 2).numpy()  # already weighted by coverage: zero outside
-    photo = np.clip(colour, 0, 1) + (1 - coverage) * draw_backgrounds(count, size, generator)
+    color = F.avg_pool2d(head, 2).numpy()  # already weighted by coverage: zero outside
+    photo = np.clip(color, 0, 1) + (1 - coverage) * draw_backgrounds(count, size, generator)
     occluder, alpha, occluded = draw_occluders(count, size, generator)
     photo = photo + alpha * (occluder - photo)
     photo = photo * _uniform(generator, 0.85, 1.15, (count, 1, 1, 1)) + np.float32(0.03) * generator.standard_normal(
@@ -189,10 +189,10 @@ def enclosed_holes(mask: Tensor) -> Tensor:
 
 
 def draw_occluders(count: int, size: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw ellipses of one colour that hide part of some faces.
+    """Draw ellipses of one color that hide part of some faces.
 
     Returns:
-        colour (count, 3, 1, 1); alpha (count, 1, size, size), zero where nothing is hidden; occluded (count,) bool.
+        color (count, 3, 1, 1); alpha (count, 1, size, size), zero where nothing is hidden; occluded (count,) bool.
     """
     occluded = generator.random(count) < OCCLUDED_SHARE
     grid = (np.arange(size) + 0.5) / size * 2 - 1
@@ -207,15 +207,15 @@ def draw_occluders(count: int, size: int, generator: np.random.Generator) -> tup
 
 
 def draw_backgrounds(count: int, size: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw (count, 3, size, size) backgrounds: a muted colour with coarse and fine structure."""
+    """Draw (count, 3, size, size) backgrounds: a muted color with coarse and fine structure."""
     base = _uniform(generator, 0.1, 0.9, (count, 1, 1, 1)) + np.float32(0.12) * generator.standard_normal(
         (count, 3, 1, 1), np.float32
     )
     coarse = _noise_image(count, 3, size, generator) * _uniform(generator, 0, 0.25, (count, 1, 1, 1))
     fine = _noise_image(count, 12, size, generator) * _uniform(generator, 0, 0.12, (count, 1, 1, 1))
     photo = base + coarse + fine
-    grey = photo.mean(1, keepdims=True)
-    return np.clip(grey + 0.5 * (photo - grey), 0, 1)
+    gray = photo.mean(1, keepdims=True)
+    return np.clip(gray + 0.5 * (photo - gray), 0, 1)
 
 
 def _uniform(generator: np.random.Generator, low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:
@@ -224,6 +224,6 @@ def _uniform(generator: np.random.Generator, low: float, high: float, shape: tup
 
 
 def _noise_image(count: int, cells: int, size: int, generator: np.random.Generator) -> np.ndarray:
-    """Smooth colour noise (count, 3, size, size) with unit-order deviation."""
+    """Smooth color noise (count, 3, size, size) with unit-order deviation."""
     coarse = torch.from_numpy(generator.standard_normal((count, 3, cells, cells), np.float32))
     return F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True).numpy()

@@ -1,7 +1,7 @@
-"""Procedural albedo, by which a person can be recognised beside the shape. Ours.
+"""Procedural albedo, by which a person can be recognized beside the shape. Ours.
 
 Every person gets a skin tone, a smooth random field, brows, eyes, lips, a beard shadow and a hairline of their own,
-the same in all photos, as in life. A network can therefore recognise people by their albedo while their shape stays
+the same in all photos, as in life. A network can therefore recognize people by their albedo while their shape stays
 wrong: the failure that SIR is about.
 """
 
@@ -14,12 +14,12 @@ import numpy as np
 from recface.face_model import FaceModel
 
 SKIN_TONES = np.array([[0.86, 0.66, 0.56], [0.74, 0.52, 0.41], [0.58, 0.38, 0.28], [0.36, 0.22, 0.16]])
-HAIR_COLOURS = np.array([[0.05, 0.04, 0.04], [0.16, 0.10, 0.07], [0.35, 0.23, 0.13], [0.55, 0.53, 0.50]])
+HAIR_COLORS = np.array([[0.05, 0.04, 0.04], [0.16, 0.10, 0.07], [0.35, 0.23, 0.13], [0.55, 0.53, 0.50]])
 
 
 @dataclass(frozen=True)
 class FaceRegions:
-    """Distances in mm from every vertex of the mean shape to the parts that get a colour of their own, each (V,)."""
+    """Distances in mm from every vertex of the mean shape to the parts that get a color of their own, each (V,)."""
 
     position: np.ndarray
     brows: np.ndarray
@@ -73,39 +73,39 @@ def paint_person(regions: FaceRegions, generator: np.random.Generator) -> np.nda
     low = min(int(tone), len(SKIN_TONES) - 2)
     skin = SKIN_TONES[low] + (tone - low) * (SKIN_TONES[low + 1] - SKIN_TONES[low])
     skin = skin * (1 + 0.05 * generator.normal(size=3))
-    hair = HAIR_COLOURS[generator.choice(4, p=[0.4, 0.3, 0.2, 0.1])] * generator.uniform(0.7, 1.2)
-    colour = np.tile(skin.astype(np.float32), (len(regions.position), 1))
-    colour *= 1 + generator.uniform(0.03, 0.09) * _smooth_field(regions.position, generator)
+    hair = HAIR_COLORS[generator.choice(4, p=[0.4, 0.3, 0.2, 0.1])] * generator.uniform(0.7, 1.2)
+    color = np.tile(skin.astype(np.float32), (len(regions.position), 1))
+    color *= 1 + generator.uniform(0.03, 0.09) * _smooth_field(regions.position, generator)
     blush = generator.uniform(0, 0.25) * np.exp(-((regions.cheeks / 22) ** 2))
-    colour = _blend(colour, skin * [1.05, 0.72, 0.70], blush)
+    color = _blend(color, skin * [1.05, 0.72, 0.70], blush)
     if generator.random() < 0.3:
         shadow = generator.uniform(0.1, 0.6) * np.exp(-((regions.beard / 16) ** 2))
-        colour = _blend(colour, 0.5 * (hair + skin), shadow)
+        color = _blend(color, 0.5 * (hair + skin), shadow)
     lips = generator.uniform(0.4, 0.9) * np.exp(-((regions.lips / 3.0) ** 4))
-    colour = _blend(colour, skin * [0.95, 0.58, 0.58] * generator.uniform(0.75, 1.1), lips)
+    color = _blend(color, skin * [0.95, 0.58, 0.58] * generator.uniform(0.75, 1.1), lips)
     socket = generator.uniform(0.1, 0.4) * np.exp(-((regions.eyes / 9) ** 2))
-    colour = _blend(colour, 0.6 * skin, socket)
-    colour = _blend(colour, np.array([0.78, 0.76, 0.74]), np.exp(-((regions.eyes / 2.5) ** 4)))
+    color = _blend(color, 0.6 * skin, socket)
+    color = _blend(color, np.array([0.78, 0.76, 0.74]), np.exp(-((regions.eyes / 2.5) ** 4)))
     iris = np.array([0.10, 0.06, 0.04]) + generator.uniform(0, 0.25) * np.array([0.3, 0.6, 0.8])
-    colour = _blend(colour, iris, 1 / (1 + np.exp((regions.iris - 5.5) / 0.8)))
+    color = _blend(color, iris, 1 / (1 + np.exp((regions.iris - 5.5) / 0.8)))
     brow_width = generator.uniform(2.5, 5.5)
     brows = generator.uniform(0.35, 0.9) * np.exp(-((regions.brows / brow_width) ** 4))
-    colour = _blend(colour, hair, brows)
+    color = _blend(color, hair, brows)
     hairline = 1 / (1 + np.exp(-(regions.hair + generator.normal() * 7) / 3))
-    colour = _blend(colour, hair * (1 + 0.15 * _smooth_field(regions.position, generator)), 0.95 * hairline)
-    return np.clip(colour, 0.02, 0.98)
+    color = _blend(color, hair * (1 + 0.15 * _smooth_field(regions.position, generator)), 0.95 * hairline)
+    return np.clip(color, 0.02, 0.98)
 
 
-def _blend(colour: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return colour + weight[:, None].astype(np.float32) * (target.astype(np.float32) - colour)
+def _blend(color: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return color + weight[:, None].astype(np.float32) * (target.astype(np.float32) - color)
 
 
 def _smooth_field(position: np.ndarray, generator: np.random.Generator, waves: int = 24) -> np.ndarray:
-    """A smooth random field (V, 3) with unit-order deviation: a sum of waves 25 to 120 mm long, mostly grey."""
+    """A smooth random field (V, 3) with unit-order deviation: a sum of waves 25 to 120 mm long, mostly gray."""
     direction = generator.standard_normal((waves, 3), np.float32)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     frequency = (2 * np.pi / generator.uniform(25, 120, (waves, 1))).astype(np.float32)
-    colour = generator.standard_normal((waves, 1), np.float32)
-    colour = colour + np.float32(0.35) * generator.standard_normal((waves, 3), np.float32)
+    color = generator.standard_normal((waves, 1), np.float32)
+    color = color + np.float32(0.35) * generator.standard_normal((waves, 3), np.float32)
     phase = generator.uniform(0, 2 * np.pi, waves).astype(np.float32)
-    return np.cos(position @ (direction * frequency).T + phase) @ colour * np.float32(np.sqrt(2 / waves))
+    return np.cos(position @ (direction * frequency).T + phase) @ color * np.float32(np.sqrt(2 / waves))

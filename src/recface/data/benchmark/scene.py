@@ -25,7 +25,7 @@ class Scenes:
     scale: np.ndarray  # (N,) half images per mm
     translation: np.ndarray  # (N, 2) in half images
     light: np.ndarray  # (N, 9, 3) spherical-harmonics light
-    landmarks: np.ndarray  # (N, 68, 2) projected landmarks, normalised
+    landmarks: np.ndarray  # (N, 68, 2) projected landmarks, normalized
 
     def __len__(self) -> int:
         return len(self.scale)

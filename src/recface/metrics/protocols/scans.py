@@ -130,7 +130,7 @@ class ScanProtocol(BenchmarkProtocol):
     def of_each_scan(self, predictions: Predictions, truth: Truth, measure: Callable[[ScanRow], T]) -> list[T]:
         """`measure` of every row, those of one scan together so that each is read once.
 
-        Raises RecfaceError for missing fields, unreadable files, bad values, or another unit than millimetres.
+        Raises RecfaceError for missing fields, unreadable files, bad values, or another unit than millimeters.
         """
         from recface.metrics.scan import SearchMesh, read_landmarks, read_scan, require_points
 

@@ -181,7 +181,7 @@ class _LandmarkError(BenchmarkProtocol):
 
 @register
 class AFLW2000Original(_LandmarkError):
-    """Normalised mean error of 68 projected points on AFLW2000-3D, by the landmarks it was published with.
+    """Normalized mean error of 68 projected points on AFLW2000-3D, by the landmarks it was published with.
 
     Source: Zhu et al. 2016, 3DDFA, section 5 (methods.md, "Evaluation protocols" [C], field): mean distance over
     sqrt(w h) of the true landmarks' bounding box, as a percentage; bins of absolute yaw [0,30], (30,60], (60,90] and
@@ -196,7 +196,7 @@ class AFLW2000Original(_LandmarkError):
 
 @register
 class AFLW2000Reannotated(_LandmarkError):
-    """Normalised mean error of 68 projected points on AFLW2000-3D, by the corrected landmarks.
+    """Normalized mean error of 68 projected points on AFLW2000-3D, by the corrected landmarks.
 
     Source: as aflw2000-nme, with the landmarks of Bulat and Tzimiropoulos 2017 ("How far are we", LS3D-W);
     landmark_version "reannotated". Numbers of the two versions do not compare.

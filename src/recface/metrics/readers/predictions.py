@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recface.errors import RecfaceError, one_line
-from recface.face_model.mesh_files import read_mesh, require_millimetres
+from recface.face_model.mesh_files import read_mesh, require_millimeters
 from recface.metrics.protocols.protocol import Predictions
 from recface.metrics.protocols.scans import named
 from recface.text_table import line_of, read_text_table
@@ -223,7 +223,7 @@ def _checked(predictions: Predictions, where: str, files: list[str] | None = Non
             if name == "vertices":
                 sizes = np.linalg.norm(np.ptp(chunk.astype(np.float64), axis=1), axis=-1)
                 for row, size in enumerate(sizes.tolist(), start):
-                    require_millimetres(size, SMALLEST_MM, LARGEST_MM, f"{where}: {place(row)}")
+                    require_millimeters(size, SMALLEST_MM, LARGEST_MM, f"{where}: {place(row)}")
     weights = predictions.weights
     if weights is not None and not (np.isfinite(weights).all() and weights.min() > 0):
         raise RecfaceError(f"{where}: weights hold values that are not above 0")

@@ -179,7 +179,7 @@ def icp(
     and on edges and at the rim it makes the step that of Gauss-Newton on the true distance. Damping (Levenberg-
     Marquardt) grows until a step lowers the sum. The result is a local minimum: the start decides which.
 
-    Source: Chen and Medioni 1992, "Object modelling by registration of multiple range images" (planes); Fitzgibbon
+    Source: Chen and Medioni 1992, "Object modeling by registration of multiple range images" (planes); Fitzgibbon
     2003, "Robust registration of 2D and 3D point sets" (damping); leaving out points over the rim: Turk and Levoy 1994.
 
     Args:

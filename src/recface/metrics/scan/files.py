@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recface.errors import RecfaceError, one_line
-from recface.face_model.mesh_files import diagonal, read_mesh, require_millimetres
+from recface.face_model.mesh_files import diagonal, read_mesh, require_millimeters
 
 SMALLEST_MM, LARGEST_MM = 60.0, 3000.0
 """Diagonals of the boxes round a face crop and round a bust with shoulders, with room to spare; ours."""
@@ -35,8 +35,8 @@ def require_points(points: np.ndarray, name: str) -> np.ndarray:
 
 
 def require_face(points: np.ndarray, name: str) -> None:
-    """Raise RecfaceError where the diagonal of (N, 3) points is not that of a face, head or bust in millimetres."""
-    require_millimetres(diagonal(points), SMALLEST_MM, LARGEST_MM, name)
+    """Raise RecfaceError where the diagonal of (N, 3) points is not that of a face, head or bust in millimeters."""
+    require_millimeters(diagonal(points), SMALLEST_MM, LARGEST_MM, name)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read_scan(path: Path) -> Scan:
 
     Raises:
         RecfaceError: For a missing or unreadable file, no vertices, values that are not finite, or another unit
-            than millimetres.
+            than millimeters.
     """
     path = Path(path)
     vertices, triangles = read_mesh(path)

@@ -1,4 +1,4 @@
-"""Non-rigid ICP: a mesh is bent onto points, neighbours by nearly the same affine map."""
+"""Non-rigid ICP: a mesh is bent onto points, neighbors by nearly the same affine map."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FREE = 4
 class Stage:
     """One stiffness of the schedule."""
 
-    stiffness: float  # weight of the difference between neighbours' affine maps
+    stiffness: float  # weight of the difference between neighbors' affine maps
     weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     """(4,) of that difference's parts: those of x, y, z, and the translation."""
     tolerance: float = 1.0  # change of all affine maps, as a Frobenius norm, at which the stage ends
