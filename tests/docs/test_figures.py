@@ -17,7 +17,8 @@ spec.loader.exec_module(figures)
 @pytest.fixture
 def committed_results():
     """Skip after `make results` on another machine, whose tables are its own; prose has those of the commit."""
-    changed = subprocess.run(["git", "status", "--porcelain", "--", "results"], cwd=ROOT, capture_output=True, text=True)
+    command = ["git", "status", "--porcelain", "--", "results"]
+    changed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if changed.returncode == 0 and ".csv" in changed.stdout:
         pytest.skip("results/ holds tables of your own; the numbers in prose are those of the committed ones")
 
