@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+MINUTES ?= 60
 ICT ?= ../shared/data/ict_face/ict_face.npz
 PHOTOS ?= ../shared/data/london
 
 .DEFAULT_GOAL := help
-.PHONY: help setup results results-ict results-comparison tables smoke test coverage lint format docs bench pictures clean
+.PHONY: help setup results results-ict results-comparison tables smoke test coverage lint format docs bench fuzz pictures clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -63,6 +64,9 @@ docs: $(STAMP) ## build the site from docs/ into site/
 
 bench: $(STAMP) ## speed measurements, each against an alternative
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+fuzz: $(STAMP) ## read damaged and forged files with every reader, for an hour (MINUTES=5: for five minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 pictures: $(STAMP) ## draw docs/*.png again (both face models where the ICT one is found)
 	@$(BIN)/recface pictures $(if $(wildcard $(ICT)),--data $(dir $(patsubst %/,%,$(dir $(ICT)))))

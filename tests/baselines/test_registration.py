@@ -94,7 +94,7 @@ def test_mistakes_are_named(face_model, meshes, tmp_path):
         register_predictions(Predictions(("ann",), parameters=np.zeros((1, 3))), face_model, landmarks)
     path = tmp_path / "landmarks.txt"
     path.write_text("1, 2, x")
-    with pytest.raises(RecfaceError, match="must be a list of 68 whole numbers"):
+    with pytest.raises(RecfaceError, match="not a readable list of 68 whole numbers"):
         read_landmark_rows(path)
     path.write_text("1 2 3")
     with pytest.raises(RecfaceError, match="holds 3 numbers"):

@@ -86,7 +86,7 @@ def test_the_hash_is_of_method_face_model_and_benchmark():
         ("nothing", [], "no baseline 'nothing': known are eos"),
         ("eos", ["loss.pixel=2"], "loss.pixel=2: no baseline reads this key"),
         ("eos", ["baselines.noise=-1"], "baselines.noise must be a number >= 0, not -1"),
-        ("eos", ["seed=abc"], "seed must be a whole number >= 0, not 'abc'"),
+        ("eos", ["seed=abc"], "seed must be a whole number from 0 to 4294967295, not 'abc'"),
         ("eos", ["+experiment=sir"], "no baseline reads this key"),
     ],
 )

@@ -38,8 +38,8 @@ def test_photos_go_out_and_meshes_come_back(face_model, benchmark, cache_dir, tm
         (["baselines", "export", "a", "+nothing=1"], "recface baselines export: no configuration key 'nothing'"),
         (["baselines", "sing"], "recface baselines: no baseline 'sing'"),
         (["scans", "eos", "a.npz"], "recface scans eos: the following arguments are required: BIN"),
-        (["scans", "seed=a"], "recface scans: seed must be a whole number >= 0, not 'a'"),
-        (["scans", "seed=0,one"], "recface scans: seed must be a whole number >= 0, not 'one'"),
+        (["scans", "seed=a"], "recface scans: seed must be a whole number from 0 to 4294967295, not 'a'"),
+        (["scans", "seed=0,one"], "recface scans: seed must be a whole number from 0 to 4294967295, not 'one'"),
         (
             ["scans", "learn", "sfm.scan.people=0"],
             "recface scans learn: sfm.scan.people must be a whole number",

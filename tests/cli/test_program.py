@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT
 
 from recface.cli.program import COMMANDS, ended, main
-from recface.errors import RecfaceError
+from recface.errors import Interrupted, RecfaceError
 
 HEAVY = ("torch", "lightning", "wandb", "pandas", "optuna", "matplotlib", "scipy", "sklearn")
 SHOW = """
@@ -97,7 +97,8 @@ def test_how_a_command_ends(capsys, monkeypatch):
     assert ends(None) == (0, "") and ends(3) == (3, "")
     assert ends(RecfaceError("no file x; give another")) == (1, "recface x: no file x; give another\n")
     assert ends(RecfaceError("two\nlines")) == (1, "recface x: two lines\n")
-    assert ends(KeyboardInterrupt()) == (130, "recface x: interrupted: rerun the command to resume\n")
+    assert ends(KeyboardInterrupt()) == (130, "recface x: interrupted: run the same command again to resume\n")
+    assert ends(Interrupted(1)) == (129, "recface x: interrupted: run the same command again to resume\n")
     code, said = ends(ZeroDivisionError("division by zero"))
     assert code == 1 and said == "recface x: division by zero (ZeroDivisionError; RECFACE_DEBUG=1 shows where)\n"
     monkeypatch.setenv("RECFACE_DEBUG", "1")
@@ -125,6 +126,14 @@ def test_a_mistake_on_the_command_line_is_one_line(arguments, said, capsys):
     assert main(arguments) == 1
     printed = capsys.readouterr()
     assert printed.err.startswith(said) and printed.err.count("\n") == 1 and printed.out == ""
+
+
+def test_paths_of_every_command_may_hold_any_character():
+    sent, read = "face_model.path=runs/scans/ab/seed=0/sfm.npz", "face_model.path='runs/scans/ab/seed=0/sfm.npz'"
+    for name in ("scans", "baselines", "baselines export"):
+        arguments = {"baselines export": ["DIR"], "baselines": ["mean_face"]}.get(name, [])
+        assert COMMANDS[name].parse([*arguments, sent]).overrides == [read]
+    assert COMMANDS["sweep"].parse(["FILE", sent]).overrides == [sent]  # becomes a parameter, as in the file
 
 
 def test_the_overview_names_every_command(capsys):

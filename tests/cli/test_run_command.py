@@ -75,4 +75,4 @@ def test_hydras_own_options_work(arguments, said):
 def test_a_value_out_of_range_starts_nothing(tmp_path):
     done = recface("scale=smoke", "seed=-1", f"paths.runs={tmp_path / 'runs'}")
     assert (done.returncode, done.stdout) == (1, "") and list(tmp_path.iterdir()) == []
-    assert done.stderr == "recface run: seed must be a whole number >= 0, not -1\n"
+    assert done.stderr == "recface run: seed must be a whole number from 0 to 4294967295, not -1\n"

@@ -8,8 +8,8 @@ import trimesh
 from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS
 from recface.metrics.readers import match, read_predictions, read_truth
-from recface.metrics.readers.predictions import Region, with_region
-from recface.metrics.readers.truth import read_pairs
+from recface.metrics.readers.pairs import read_pairs
+from recface.metrics.readers.region import Region, with_region
 
 
 @pytest.fixture

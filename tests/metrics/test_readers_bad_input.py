@@ -8,7 +8,8 @@ from recface.errors import RecfaceError
 from recface.metrics.protocols import BENCHMARKS, Predictions
 from recface.metrics.protocols.shapes import LANDMARK_COLUMNS
 from recface.metrics.readers import match, read_predictions, read_truth
-from recface.metrics.readers.predictions import Region, read_shapes, with_region
+from recface.metrics.readers.predictions import read_shapes
+from recface.metrics.readers.region import Region, with_region
 
 SHAPES = (np.random.default_rng(0).normal(size=(3, 50, 3)) * 40).astype(np.float32)
 IDS = np.array(["ann", "bob", "zoe"])

@@ -106,9 +106,9 @@ def test_an_interrupted_run_says_so(tmp_path, cache_dir, benchmark, start):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130 and errors == "recface run: interrupted: rerun the command to resume\n"
+    assert process.returncode == 130 and errors == "recface run: interrupted: run the same command again to resume\n"
     record = json.loads(next(tmp_path.glob("sir/*/seed=0/run.json")).read_text())
-    assert record["state"] == "failed" and record["reason"] == "interrupted"
+    assert record["state"] == "interrupted" and record["reason"] == "interrupted"
 
 
 @pytest.mark.slow
@@ -174,7 +174,7 @@ def test_mistakes_end_in_one_line_and_a_failed_record(overrides, said, tmp_path,
         run_experiment(settings(tmp_path, cache_dir, "+experiment=baseline", *overrides))
     assert "\n" not in str(caught.value)
     record = json.loads(next(tmp_path.glob("runs/baseline/*/seed=0/run.json")).read_text())
-    assert record["state"] == "failed" and record["reason"] == str(caught.value)
+    assert record["state"] == "interrupted" and record["reason"] == str(caught.value)
 
 
 @pytest.mark.slow

@@ -1,12 +1,16 @@
 """Hashes of configurations: committed records are found again by those that made them."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 from tests.conftest import ROOT
 
 from recface.results.records import find_records
-from recface.run.identity import IGNORED, run_hash
+from recface.run.identity import IGNORED, is_complete, photos_digest, run_hash
 from recface.settings.compose import compose_config, known_experiments
 from recface.tracking.config_hash import IGNORED as NEVER_HASHED
+from recface.tracking.record import RunRecord
 from recface.versions import VERSIONS
 
 RECORDS = {
@@ -36,3 +40,42 @@ def test_what_no_result_depends_on_is_not_hashed():
         assert run_hash(compose_config("+experiment=sir", override)) == run_hash(base), override
     for override in ("sir.prior=0.1", "scale.stage2_steps=9", "data.seed=1", "trainer.threads=2"):
         assert run_hash(compose_config("+experiment=sir", override)) != run_hash(base), override
+
+
+def test_the_content_of_inputs_is_hashed_and_not_their_place(tmp_path):
+    def hashed(folder, weights) -> str:
+        source = f"+data.sources.mine={{kind: manifest, path: {folder}, share: 0.1}}"
+        return run_hash(
+            compose_config("+experiment=sir", source, f"model.weights={weights}", f"paths.cache={tmp_path}/c")
+        )
+
+    one, other, weights = tmp_path / "one", tmp_path / "other", tmp_path / "w.pt"
+    (one / "images").mkdir(parents=True)
+    (one / "faces.csv").write_text("file,identity\na.png,anna\n")
+    (one / "images" / "a.png").write_bytes(b"a photo")
+    weights.write_bytes(b"weights")
+    first = hashed(one, weights)
+    shutil.copytree(one, other)
+    assert hashed(other, weights) == first
+    (other / "images" / "a.png").write_bytes(b"another photo")
+    (other / "images" / "b.png").write_bytes(b"nobody names it")
+    changed = hashed(other, weights)
+    assert changed != first
+    (other / "faces.csv").write_text("file,identity\na.png,bert\n")
+    assert hashed(other, weights) not in (first, changed)
+    weights.write_bytes(b"other weights")
+    assert hashed(one, weights) != first
+    assert hashed(tmp_path / "nowhere", weights) == hashed(tmp_path / "neither", weights)  # the run will say so
+
+
+def test_a_run_whose_photographs_changed_is_not_complete(tmp_path):
+    (tmp_path / "faces.csv").write_text("file\na.png\n")
+    (tmp_path / "a.png").write_bytes(b"a photo")
+    config = compose_config("+experiment=sir", f"data.photos={tmp_path}", f"paths.cache={tmp_path}/cache")
+    seen = photos_digest(tmp_path, tmp_path / "cache")
+    record = RunRecord("sir", "0", 0, state="finished", versions=VERSIONS, metrics={"photos": {}}, photos_digest=seen)
+    assert is_complete(config, record)
+    (tmp_path / "a.png").write_bytes(b"another")
+    assert not is_complete(config, record)
+    assert not is_complete(config, replace(record, metrics={}))
+    assert is_complete(config, replace(record, photos_digest=None))  # of a time that noted none

@@ -14,7 +14,7 @@ from recface.data.photos import LANDMARK_COLUMNS, canonical_landmarks, load_phot
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.face_model import load
-from recface.face_model.mesh_files import read_mesh
+from recface.files.meshes import read_mesh
 from recface.metrics.protocols.scans import SEVEN_OF_68
 from recface.metrics.readers.predictions import read_predictions
 from recface.render.camera import to_pixels
@@ -45,7 +45,7 @@ def photos(benchmark, tmp_path_factory):
 def out(run, photos, tmp_path_factory):
     """The folder that `recface reconstruct` wrote."""
     out = tmp_path_factory.mktemp("out")
-    assert main(["reconstruct", str(run), str(photos), str(out), "--meshes"]) == 0
+    assert main(["reconstruct", str(run), str(photos), str(out), "--meshes", "--framed"]) == 0
     return out
 
 
@@ -86,7 +86,7 @@ def test_landmarks_lie_in_the_pixels_of_the_file_that_the_photo_came_from(benchm
     np.testing.assert_allclose(found.in_pixels(found.landmarks), marks, atol=1e-6)
     # Rendered landmarks are close to where the framing puts them, so that the crop shows the same face.
     assert np.abs(found.images.astype(float) - source.images[:2]).mean() < 45
-    framed = load_photos(pd.DataFrame({"file": ["0.png"]}), _square(tmp_path), np.zeros((68, 2)), size, "photos")
+    framed = load_photos(pd.DataFrame({"file": ["0.png"]}), _square(tmp_path), np.zeros((68, 2)), size, "photos", True)
     corners = np.array([[[-1.0, 1.0], [1.0, -1.0], [0.0, 0.0]]])
     np.testing.assert_allclose(framed.in_pixels(corners), [[[0, 0], [90, 90], [45, 45]]])
 
@@ -123,16 +123,18 @@ def test_mistakes_are_one_line(run, photos, tmp_path, cache_dir, capsys):
         assert error.startswith("recface reconstruct: ") and says in error and error.count("\n") == 1
     Image.new("RGB", (40, 30)).save(empty / "wide.png")
     bench, variant = open_run(run, cache_dir)
-    with pytest.raises(RecfaceError, match=r"wide\.png: 40 x 30 pixels, and no landmarks"):
+    with pytest.raises(RecfaceError, match=r"wide\.png: no landmarks to frame it by"):
         open_faces(empty, bench)
+    with pytest.raises(RecfaceError, match=r"wide\.png: 40 x 30 pixels; a framed photo is square"):
+        open_faces(empty, bench, framed=True)
     with pytest.raises(RecfaceError, match="must be a new or empty folder"):
         reconstruct_photos(
-            bench, variant, load_photos(pd.DataFrame({"file": ["p0.png"]}), photos, None, 32, "p"), empty
+            bench, variant, load_photos(pd.DataFrame({"file": ["p0.png"]}), photos, None, 32, "p", True), empty
         )
-    none = load_photos(pd.DataFrame({"file": []}), photos, np.zeros((68, 2)), 32, "photos")
+    none = load_photos(pd.DataFrame({"file": []}), photos, np.zeros((68, 2)), 32, "photos", True)
     with pytest.raises(RecfaceError, match="no photo in the table"):
         reconstruct_photos(bench, variant, none, tmp_path / "out")
-    twice = load_photos(pd.DataFrame({"file": ["p0.png", "p0.png"]}), photos, np.zeros((68, 2)), 32, "photos")
+    twice = load_photos(pd.DataFrame({"file": ["p0.png", "p0.png"]}), photos, np.zeros((68, 2)), 32, "photos", True)
     with pytest.raises(RecfaceError, match=r"p0\.png is there twice"):
         reconstruct_photos(bench, variant, twice, tmp_path / "out")
 
@@ -153,7 +155,7 @@ def test_only_finished_networks_reconstruct(run, tmp_path):
         {key: value[:1] if value.ndim else value for key, value in state.items()},
     ):
         torch.save(changed, copy / "checkpoints" / "final.pt")  # a part of a network would predict at random
-        with pytest.raises(RecfaceError, match=r"final\.pt: the weights are those of another network"):
+        with pytest.raises(RecfaceError, match=r"final\.pt: .*: the weights are those of another network"):
             open_run(copy)
     record = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps(record | {"state": "failed"}))

@@ -1,13 +1,18 @@
+import string
 import subprocess
 import sys
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as some
 from tests.conftest import ROOT
 
 from recface.settings.overrides import (
+    _QUOTED,
     hydra_value,
     normalize_arguments,
     own_overrides,
+    quoted,
     without_repeats,
 )
 
@@ -85,6 +90,49 @@ def test_hydra_reads_a_value_back(value):
 
     found = OverridesParser.create().parse_override(f"key={hydra_value(value)}").value()
     assert getattr(found, "text", found) == value
+
+
+PATHS = ["face_model.path", "data.photos", "data.sources.mine.path", "model.weights", "paths.runs", "paths.cache"]
+PATHS += ["sfm.scan.path"]
+TEXTS = some.text(some.characters(exclude_categories=["C", "Z"], include_characters=" \t"), min_size=1)
+TRICKY = some.text(f"{string.punctuation} 01aeé_", min_size=1, max_size=8)
+
+
+def read_back(*arguments, environment=None):
+    """The values that Hydra's own parser reads from the last argument."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    override = OverridesParser.create().parse_override(normalize_arguments(arguments, environment or {})[-1])
+    parser = OverridesParser.create()
+    texts = [f"k={text}" for text in override.sweep_string_iterator()] if override.is_sweep_override() else None
+    found = [parser.parse_override(text).value() for text in texts] if texts else [override.value()]
+    return [getattr(value, "text", value) for value in found]
+
+
+@given(some.one_of(TEXTS, TRICKY), some.sampled_from(PATHS), some.sampled_from([{}, SWEEP]))
+def test_any_text_is_a_path(text, key, environment):
+    assert read_back(f"{key}={quoted(text)}", environment=environment) == [text]
+    assume(not _QUOTED.fullmatch(text) and text.lower() != "null" and text != "None")
+    for sent in (f"{key}={text}", f"--{key}={text}", f"++{key}={text}"):
+        assert read_back(sent, environment=environment) == [text]
+    again = normalize(*normalize(f"{key}={text}"))
+    assert again == normalize(f"{key}={text}")
+
+
+def test_several_paths_are_separated_by_commas_with_m_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_back("data.photos=a=1,b c") == ["a=1,b c"]
+    assert read_back("-m", "data.photos=a=1,b c") == ["a=1", "b c"]
+    assert read_back("--multirun", "data.photos='a,b',null") == ["a,b", None]
+    assert read_back("-m", "data.photos=choice(a,b)") == ["a", "b"]
+    (tmp_path / "a,b").mkdir()
+    assert read_back("-m", "data.photos=a,b") == ["a,b"]
+    assert read_back("-m", "data.photos=" + "a" * 300 + ",b") == ["a" * 300, "b"]
+
+
+@pytest.mark.parametrize("value", ["null", "None"])
+def test_no_path_stays_none(value):
+    assert read_back(f"--model.weights={value}", environment=SWEEP) == [None]
 
 
 def test_repeats_are_dropped_and_differences_kept():

@@ -3,12 +3,21 @@
 import json
 import os
 import signal
+import sys
 import time
 
+import pytest
 from tests.sweeps.toy import ROOT
 
+from recface.run.identity import run_folder
+from recface.settings.compose import compose_config
+from recface.sweeps.display import summary
 from recface.sweeps.points import Claim, Grid, is_claimed
+from recface.sweeps.runner import Runner
+from recface.sweeps.search import Search
 from recface.sweeps.spec import Sweep
+from recface.tracking import RunRecord, write_record
+from recface.versions import VERSIONS
 
 
 def records(toy):
@@ -104,7 +113,7 @@ def test_the_second_of_two_takes_over_when_the_first_dies(toy):
     assert len(toy.order("begin")) == 1
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=60)
-    assert first.returncode == 130
+    assert first.returncode == 143
     toy.wait(lambda: len(toy.order("begin")) == 2)
     (toy.folder / "go").touch()
     output, _ = second.communicate(timeout=60)
@@ -186,11 +195,6 @@ def test_a_claim_is_exclusive_until_it_is_released(tmp_path):
 
 def test_own_runs_are_done_if_their_record_says_so(tmp_path, monkeypatch):
     """The record of the run counts: finished by hand it is not run again, deleted or outdated it is."""
-    from recface.run.identity import run_folder
-    from recface.settings.compose import compose_config
-    from recface.tracking import RunRecord, write_record
-    from recface.versions import VERSIONS
-
     parameters = {"+experiment": {"values": ["sir", "no_kl"]}, "paths.runs": {"value": str(tmp_path)}}
     monkeypatch.setattr("recface.sweeps.points.is_own", lambda program: True)
     spec = Sweep(name="s", program="src/run.py", method="grid", parameters=parameters)
@@ -211,3 +215,81 @@ def test_own_runs_are_done_if_their_record_says_so(tmp_path, monkeypatch):
 
     assert next_points(VERSIONS) == ["experiment=sir"]
     assert next_points({**VERSIONS, "protocol": 0}) == ["experiment=sir", "experiment=no_kl"]
+
+
+BEFORE, AFTER = "2026-01-01T00:00:00+00:00", "2026-01-03T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("state", "updated", "code", "expected"),
+    [
+        ("finished", BEFORE, 0, "finished"),  # it returned at once
+        ("finished", AFTER, -11, "finished"),  # a library crashed on the way out
+        ("interrupted", AFTER, 0, "stopped"),
+        ("interrupted", AFTER, 143, "stopped"),
+        ("running", AFTER, 0, "stopped"),
+        ("running", AFTER, -9, "stopped"),
+        ("failed", AFTER, 1, "failed"),
+        ("failed", AFTER, 0, "failed"),
+        ("interrupted", BEFORE, 1, "failed"),  # the record is of an earlier attempt; this one made a mistake
+        ("interrupted", BEFORE, 143, "stopped"),
+        (None, None, 0, "failed"),
+        (None, None, 1, "failed"),
+        (None, None, 129, "stopped"),
+        ("damaged", None, 1, "failed"),
+    ],
+)
+def test_the_record_says_how_an_own_run_went_and_not_its_exit_code(
+    tmp_path, monkeypatch, state, updated, code, expected
+):
+    monkeypatch.setattr("recface.sweeps.points.is_own", lambda program: True)
+    spec = Sweep(name="s", program="p", method="grid", parameters={"paths.runs": {"value": str(tmp_path)}})
+    grid = Grid(spec)
+    job = grid.jobs[0]
+    job.began = "2026-01-02T00:00:00+00:00"
+    folder = run_folder(grid.config(job))
+    folder.mkdir(parents=True)
+    if state == "damaged":
+        (folder / "run.json").write_text("{")
+        assert grid.settled(job) == ""  # the run will say it; the sweep goes on
+    elif state:
+        record = RunRecord("baseline", folder.parent.name, 0, state=state, versions=VERSIONS, updated=updated)
+        write_record(folder / "run.json", record)
+    assert grid.state_after(job, code) == expected
+    assert grid.state_after(job, code, stopping=True) == ("finished" if expected == "finished" else "pruned")
+    grid.own = False
+    assert grid.state_after(job, code) == ("finished" if code == 0 else "failed")
+
+
+LEFT = """
+import sys
+from recface.run.identity import run_folder
+from recface.settings.compose import compose_config
+from recface.settings.overrides import normalize_arguments
+from recface.tracking import RunFolder, new_record
+from recface.versions import VERSIONS
+config = compose_config(*normalize_arguments(sys.argv[1:], {}))
+folder = RunFolder.open(run_folder(config))
+again = folder.record is not None
+folder.start(new_record(config["name"], folder.path.parent.name, 0, config, versions=VERSIONS))
+if again:
+    folder.finish({"validation": {"geometry_auc": 1.0}})
+"""
+
+
+@pytest.mark.parametrize("method", ["grid", "random"])
+def test_a_run_that_leaves_its_record_running_is_stopped_and_run_by_the_next_call(tmp_path, monkeypatch, method):
+    """Its exit code is 0 both times. The first call must not try again for ever."""
+    monkeypatch.setattr("recface.sweeps.points.is_own", lambda program: True)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    parameters = {"paths.runs": {"value": str(tmp_path / "runs=1")}, "seed": {"value": 0}}
+    program, command = tmp_path / "program.py", [sys.executable, "${program}", "scale=smoke", "${args}"]
+    program.write_text(LEFT)
+    spec = Sweep(name="s", program=str(program), method=method, parameters=parameters, command=command, run_cap=1)
+    kind = Grid if method == "grid" else Search
+    states = []
+    for _ in range(2):
+        points = kind(spec)
+        left = Runner(points).run()
+        states.append((left, points.jobs[0].state, "1 stopped: run the same command" in summary(points.jobs, 1.0)))
+    assert states == [(1, "stopped", True), (0, "finished", False)]

@@ -51,10 +51,10 @@ def test_interrupt_stops_the_children(toy):
     toy.wait(lambda: len(toy.order("begin")) == 2)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "rerun the command to resume" in output
+    assert process.returncode == 143
+    assert "recface sweep: interrupted: run the same command again to resume" in output
     records = [json.loads(path.read_text()) for path in toy.folder.glob("runs/hold/*/seed=*/run.json")]
-    assert [record["reason"] for record in records] == ["interrupted"] * 2
+    assert [(record["state"], record["reason"]) for record in records] == [("interrupted", "interrupted")] * 2
 
 
 def test_dry_run_prints_the_commands_and_runs_nothing(toy):

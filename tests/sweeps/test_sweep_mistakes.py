@@ -52,8 +52,8 @@ def at_root(monkeypatch, request):
         (SIR + "  +loss.pixel:\n    value: 1\n", 6, "write loss.pixel, without a plus sign"),
         (SIR + "  loss.pixel:\n    values:\n    - 1\n    - -2\n", 9, "loss.pixel must be a number >= 0, not -2"),
         (SIR + "  loss.pixel:\n    value: much\n", 7, "loss.pixel must be a number >= 0, not 'much'"),
-        (SIR + "  seed:\n    values: [0, 0.5]\n", 7, "seed must be a whole number >= 0, not 0.5"),
-        (SIR + "  seed:\n    values: [0, -1]\n", 7, "seed must be a whole number >= 0, not -1"),
+        (SIR + "  seed:\n    values: [0, 0.5]\n", 7, "seed must be a whole number from 0 to 4294967295, not 0.5"),
+        (SIR + "  seed:\n    values: [0, -1]\n", 7, "seed must be a whole number from 0 to 4294967295, not -1"),
         (SIR + "  model.confidence:\n    value: 3\n", 7, "model.confidence must be true or false, not 3"),
         (SIR + "  variant:\n    value: sirr\n", 7, "variant must be one of baseline, sfm, sir"),
         (SIR + "  scale:\n    value: huge\n", 7, "no scale configuration 'huge'; known are small, smoke"),
@@ -163,7 +163,9 @@ def test_overrides_are_read_as_hydra_reads_them(tmp_path):
         "scale=smoke",
     ]
     assert checked_sweep(path, [*given, "+data.sources.mine={kind: manifest, share: 1.0, path: faces.csv}"])
-    with pytest.raises(RecfaceError, match="override: parameter seed must be a whole number >= 0, not 'x'"):
+    with pytest.raises(
+        RecfaceError, match="override: parameter seed must be a whole number from 0 to 4294967295, not 'x'"
+    ):
         checked_sweep(path, ["seed=x"])
 
 

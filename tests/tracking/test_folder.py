@@ -2,8 +2,9 @@ import json
 
 import pytest
 from filelock import FileLock
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from recface.errors import RecfaceError
+from recface.errors import Interrupted, RecfaceError
 from recface.tracking import RunFolder, RunRecord, read_record
 
 
@@ -31,21 +32,24 @@ def test_life_of_a_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("error", "state", "reason"),
     [
-        (RecfaceError("loss pixel is NaN at step 7"), "loss pixel is NaN at step 7"),
-        (ValueError("two\nlines"), "ValueError: two lines"),
-        (KeyboardInterrupt(), "interrupted"),
-        (SystemExit(-1), "interrupted"),
-        (MemoryError(), "MemoryError"),
+        (RecfaceError("loss pixel is NaN at step 7"), "failed", "loss pixel is NaN at step 7"),
+        (ValueError("two\nlines"), "failed", "ValueError: two lines"),
+        (MemoryError(), "failed", "MemoryError"),
+        (SystemExit(3), "failed", "SystemExit: 3"),
+        (KeyboardInterrupt(), "interrupted", "interrupted"),
+        (SystemExit(-1), "interrupted", "interrupted"),  # of a SLURM job that is queued again
+        (SIGTERMException(), "interrupted", "interrupted"),
+        (Interrupted(15), "interrupted", "interrupted by SIGTERM"),
     ],
 )
-def test_failure_is_written_down_and_goes_on(tmp_path, error, reason):
+def test_what_stops_a_run_is_written_down_and_goes_on(tmp_path, error, state, reason):
     folder = RunFolder.open(tmp_path)
     with pytest.raises(type(error)), folder.running(record()):
         raise error
     failed = read_record(tmp_path)
-    assert (failed.state, failed.reason) == ("failed", reason)
+    assert (failed.state, failed.reason) == (state, reason)
 
 
 def test_resumed_run_keeps_its_first_start_and_forgets_the_failure(tmp_path):

@@ -4,12 +4,10 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 
-import numpy as np
 import pytest
 
 from recface.errors import RecfaceError
 from recface.tracking import RunRecord, git_state, new_record, package_versions, read_record, write_record
-from recface.tracking.atomic import plain, read_arrays, replacing, write_arrays, write_bytes
 
 
 def test_record_survives_the_disk(tmp_path):
@@ -52,72 +50,6 @@ def test_git_state_sees_a_change_but_not_in_results(tmp_path):
 
 def test_package_versions_leaves_out_what_is_not_installed():
     assert package_versions(("numpy", "no-such-package")) == {"numpy": version("numpy")}
-
-
-def test_plain_turns_numpy_into_json():
-    value = {"a": np.float32(0.5), "b": np.array([1, 2]), "c": float("nan"), 3: (np.bool_(True), None)}
-    assert plain(value) == {"a": 0.5, "b": [1, 2], "c": None, "3": [True, None]}
-
-
-def test_write_bytes_leaves_equal_files_alone(tmp_path):
-    path = tmp_path / "deep" / "file"
-    assert write_bytes(path, b"1")
-    before = path.stat().st_ino
-    assert not write_bytes(path, b"1")
-    assert path.stat().st_ino == before
-    assert write_bytes(path, b"2")
-    assert path.read_bytes() == b"2"
-
-
-@pytest.mark.parametrize("content", [b"", b"a download that was cut", "array", "damaged"])
-def test_what_is_no_npz_is_said_in_one_line(tmp_path, content):
-    path = tmp_path / "a.npz"
-    if content == "array":
-        with path.open("wb") as file:
-            np.save(file, np.arange(3))
-    elif content == "damaged":
-        np.savez_compressed(path, zeros=np.zeros(10_000))
-        data = bytearray(path.read_bytes())
-        data[60:120] = bytes(60)
-        path.write_bytes(data)
-    else:
-        path.write_bytes(content)
-    with pytest.raises(RecfaceError, match=r"a\.npz: not a readable npz \(.*\); make it again$") as caught:
-        read_arrays(path, remedy="make it again")
-    assert "\n" not in str(caught.value)
-
-
-def test_arrays_are_read_by_the_beginning_of_their_names(tmp_path):
-    write_arrays(tmp_path / "a.npz", {"test_a": np.arange(3), "test_b": np.ones(2), "other": np.zeros(1)})
-    assert set(read_arrays(tmp_path / "a.npz")) == {"test_a", "test_b", "other"}
-    assert set(read_arrays(tmp_path / "a.npz", "test_b", "oth")) == {"test_b", "other"}
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    write_arrays(tmp_path / "a.npz", {"allow": np.arange(3)})
-    with pytest.raises(OSError, match="disk full"), replacing(tmp_path / "a.npz") as file:
-        file.write(b"half")
-        raise OSError("disk full")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
-    with np.load(tmp_path / "a.npz") as stored:
-        np.testing.assert_array_equal(stored["allow"], np.arange(3))
-
-
-def test_arrays_are_kept_until_the_next_are_whole(tmp_path):
-    class Unwritable:
-        def __array__(self, *options, **more):
-            raise KeyboardInterrupt
-
-    path = tmp_path / "predictions.npz"
-    write_arrays(path, {"old": np.arange(5)})
-    with pytest.raises(KeyboardInterrupt):
-        write_arrays(path, {"first": np.zeros(10), "second": Unwritable()})
-    with np.load(path) as stored:
-        assert stored.files == ["old"] and stored["old"].tolist() == [0, 1, 2, 3, 4]
-    write_arrays(path, {"new": np.ones(2)})
-    with np.load(path) as stored:
-        assert stored.files == ["new"]
-    assert [file.name for file in tmp_path.iterdir()] == ["predictions.npz"]
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.transform import Rotation
 
-from recface.errors import RecfaceError, one_line
+from recface.errors import RecfaceError, named
 from recface.face_model import FaceModel
+from recface.files.atomic import require_empty, write_bytes
+from recface.files.guard import guarded
 from recface.metrics.protocols.protocol import Predictions
-from recface.metrics.protocols.scans import named
 from recface.metrics.readers.predictions import write_predictions
 from recface.metrics.scan import SearchMesh, Similarity, procrustes, thin
-from recface.tracking.atomic import require_empty, write_bytes
 
 NO_LANDMARK = -1
 ITERATIONS, STILL_MM = 40, 0.01
@@ -190,10 +190,8 @@ def read_landmark_rows(path: Path) -> np.ndarray:
     Raises:
         RecfaceError: The file cannot be read, or has other content.
     """
-    try:
+    with guarded(path, "list of 68 whole numbers", limit=100_000):
         rows = np.array(path.read_text().replace(",", " ").split(), np.int64)
-    except (OSError, ValueError, OverflowError) as error:
-        raise RecfaceError(f"{path}: must be a list of 68 whole numbers ({one_line(error, 80)})") from None
     if len(rows) != 68:
         raise RecfaceError(f"{path}: holds {len(rows)} numbers; give the vertices of 68 landmarks, -1 for missing ones")
     return rows

@@ -15,6 +15,7 @@ from recface.data.workbench import open_workbench
 from recface.face_model import FaceModel, save
 from recface.face_model.albedo import AlbedoModel
 from recface.face_model.npz import LEARNED_FILE
+from recface.files.atomic import write_arrays
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.metrics.influence import kept_influences
 from recface.run.evaluation import Predictor, Timed, evaluate_photos, evaluate_run, open_photos
@@ -22,7 +23,6 @@ from recface.run.identity import is_complete
 from recface.settings import Config
 from recface.settings.overrides import own_overrides
 from recface.tracking import RunFolder, new_record, run_path
-from recface.tracking.atomic import write_arrays
 from recface.tracking.config_hash import without
 from recface.versions import BASELINES_VERSION, BENCHMARK_VERSION, PROTOCOL_VERSION
 

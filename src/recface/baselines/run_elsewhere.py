@@ -20,12 +20,12 @@ from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
-from recface.face_model.mesh_files import obj_text
 from recface.face_model.npz import save
+from recface.files.atomic import require_empty, write_bytes
+from recface.files.meshes import obj_text
 from recface.metrics.protocols.protocol import Predictions
 from recface.metrics.readers.predictions import read_predictions
 from recface.render.camera import from_pixels, to_pixels
-from recface.tracking.atomic import require_empty, write_bytes
 
 EXPORTED = ("validation", "test", "control_shape", "control_albedo")
 """Splits of the embedded benchmark that are evaluated."""

@@ -104,8 +104,7 @@ def _values(action: argparse.Action) -> Iterator[str]:
 
 def _overrides(word: str) -> Iterator[str]:
     """`+experiment=NAME,NAME`, `group=option`, and the keys of the configuration."""
-    import yaml
-
+    from recface.files.documents import read_yaml
     from recface.settings.compose import CONFIGS
 
     key, equals, value = word.partition("=")
@@ -113,11 +112,11 @@ def _overrides(word: str) -> Iterator[str]:
         listed = value.rpartition(",")[:2]
         yield from (f"{key}={''.join(listed)}{name}" for name in _stems(key.lstrip("+")))
         return
-    content = yaml.safe_load((CONFIGS / "run.yaml").read_text())
+    content, _ = read_yaml(CONFIGS / "run.yaml")
     groups = [str(name) for entry in content.pop("defaults") if isinstance(entry, dict) for name in entry]
     yield from ("+experiment=", "hydra/launcher=", *(f"{name}=" for name in content))
     for group in groups:
-        keys = {name for path in (CONFIGS / group).glob("*.yaml") for name in yaml.safe_load(path.read_text()) or ()}
+        keys = {name for path in (CONFIGS / group).glob("*.yaml") for name in read_yaml(path)[0] or ()}
         yield from (f"{group}=", *(f"{group}.{name}=" for name in keys))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from recface.errors import RecfaceError
+from recface.settings.overrides import normalize_arguments
 
 Body = Callable[[argparse.Namespace], int | None]
 Argument = tuple[tuple[str, ...], dict[str, Any]]
@@ -34,6 +35,7 @@ class Command:
         body: Does the work; returns the exit code, None for 0. Its docstring is the command's help.
         arguments: Positionals and options.
         overrides: Help of the key=value overrides; None where the command takes none.
+        sweep: Whether the overrides are a sweep's parameters, which are read as its file is.
         one_of: Options of which exactly one is needed.
         hydra: Whether Hydra parses the command line; `arguments` then serve help and completion alone.
         one_thread: Whether BLAS and OpenMP keep to one thread: small matrices, where more threads only wait for one
@@ -44,6 +46,7 @@ class Command:
     body: Body
     arguments: tuple[Argument, ...] = ()
     overrides: str | None = None
+    sweep: bool = False
     one_of: tuple[Argument, ...] = ()
     hydra: bool = False
     one_thread: bool = False
@@ -86,9 +89,13 @@ class Command:
         if self.hydra:
             return argparse.Namespace(arguments=list(arguments))
         options = self.parser().parse_intermixed_args(arguments)
-        for text in getattr(options, "overrides", []):
-            if "=" not in text:
-                raise RecfaceError(f"unexpected '{text}': overrides are key=value; see `recface {self.name} --help`")
+        if self.overrides is not None:
+            if wrong := [text for text in options.overrides if "=" not in text]:
+                raise RecfaceError(
+                    f"unexpected '{wrong[0]}': overrides are key=value; see `recface {self.name} --help`"
+                )
+            if not self.sweep:
+                options.overrides = normalize_arguments(options.overrides, {})
         return options
 
 

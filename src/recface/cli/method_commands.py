@@ -78,8 +78,8 @@ def register(options: argparse.Namespace) -> None:
     """
     from recface.baselines.registration import doubtful, read_landmark_rows, register_predictions, write_registered
     from recface.face_model import get
+    from recface.files.atomic import require_empty
     from recface.metrics.readers.predictions import read_predictions
-    from recface.tracking.atomic import require_empty
 
     config, rows = _checked_config(options.overrides), read_landmark_rows(options.landmarks)
     found = read_predictions(options.meshes)
@@ -175,20 +175,21 @@ def export_eos(options: argparse.Namespace) -> None:
     path("photos", "PHOTOS", "folder of photos, or their CSV"),
     path("out", "OUT", "new folder to write to"),
     flag("--meshes", "write the neutral shapes as OBJ, and as arrays"),
+    flag("--framed", "photos without landmarks are cropped to the suite's framing already"),
     path("--cache", "DIR", "folder of cached data (that of the run)"),
 )
 def reconstruct(options: argparse.Namespace) -> None:
     """Reconstruct photos of your own with a trained network.
 
-    PHOTOS is a folder with faces.csv (columns x1, y1, ..., x68, y68 in pixels frame the faces), such a CSV, or a
-    folder of square photos that are framed already. Photos are taken as they are stored: a camera's note on their
-    orientation is not applied. OUT gets arrays that `recface evaluate` reads, a picture of the first photos and, with
-    --meshes, each photo's neutral shape as OBJ.
+    PHOTOS is a folder with faces.csv (columns x1, y1, ..., x68, y68 in pixels frame the faces), such a CSV, or, with
+    --framed, a folder of square photos that are framed already. Photos are turned upright by the camera's note on
+    their orientation; landmarks are those of the upright picture. OUT gets arrays that `recface evaluate` reads, a
+    picture of the first photos and, with --meshes, each photo's neutral shape as OBJ.
     """
     from recface.run.reconstruct import open_faces, open_run, reconstruct_photos
 
     bench, variant = open_run(options.run, options.cache)
-    photos = open_faces(options.photos, bench)
+    photos = open_faces(options.photos, bench, options.framed)
     with progress("photos") as show:
         folder = reconstruct_photos(bench, variant, photos, options.out, options.meshes, show)
     print(folder)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 # Each of these modules declares commands.
 from recface.cli import completion, method_commands, results_commands, run_command, sweep_command  # noqa: F401
 from recface.cli.declaration import COMMANDS, Command
-from recface.errors import RecfaceError
+from recface.errors import Interrupted, RecfaceError
+
+PATIENCE_SECONDS = 5.0
+"""A signal that comes again within this time does not disturb the tidying up that it asked for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,19 +82,21 @@ def ended(name: str, body: Callable[[], int | None]) -> int:
         body: Does the work; returns an exit code, None for 0.
 
     Returns:
-        The body's exit code; 1 after a mistake, 130 after an interrupt, 141, as a shell has it, where the reader closed
-        the pipe early, as `| head -1` does. Exceptions keep their traceback only with RECFACE_DEBUG=1.
+        The body's exit code; 1 after a mistake, and as a shell has it: 130 after Ctrl-C, 143 after `kill`, 129 where
+        the terminal was closed, 141 where the reader closed the pipe early, as `| head -1` does. Exceptions keep their
+        traceback only with RECFACE_DEBUG=1.
     """
     try:
-        code = body() or 0
-        sys.stdout.flush()
+        with interruptible():
+            code = body() or 0
+            sys.stdout.flush()
     except BrokenPipeError:
         # The interpreter would try to write the rest once more when it ends, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted: rerun the command to resume", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, Interrupted) as error:
+        print(f"{name}: interrupted: run the same command again to resume", file=sys.stderr)
+        return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
     except (Exception, run_command.TaskError) as error:
         cause = (error.__cause__ or error) if isinstance(error, run_command.TaskError) else error
         if os.environ.get("RECFACE_DEBUG"):
@@ -95,6 +104,31 @@ def ended(name: str, body: Callable[[], int | None]) -> int:
         print(f"{name}: {explain(cause)}", file=sys.stderr)
         return 1
     return code
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise `Interrupted`, except where they are handled already or, as by nohup, ignored."""
+    process, last = os.getpid(), float("-inf")
+
+    def interrupt(number: int, _: object) -> None:
+        nonlocal last
+        if os.getpid() != process:  # forked from here, and only told to end
+            os._exit(128 + number)
+        before, last = last, time.monotonic()
+        if last - before > PATIENCE_SECONDS:
+            raise Interrupted(number)
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGHUP) if main_thread else ()  # others cannot set handlers
+    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def explain(error: BaseException) -> str:

@@ -83,9 +83,9 @@ def evaluate(options: argparse.Namespace) -> None:
 
     docs/protocols.md says what predictions and manifests hold.
     """
+    from recface.files.atomic import write_json
     from recface.results.evaluate import evaluate as measure
     from recface.results.evaluate import listing, markdown
-    from recface.tracking.atomic import write_json
 
     if options.list:
         print(markdown() if options.markdown else listing(), end="\n" * (not options.markdown))
@@ -99,10 +99,10 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def _recompute(options: argparse.Namespace) -> None:
+    from recface.files.atomic import write_json
     from recface.results.evaluate import SCHEMA, split_model
     from recface.results.recompute import compare_runs
     from recface.results.records import find_records
-    from recface.tracking.atomic import write_json
 
     entries = find_records(options.runs, options.records)
     if not entries:

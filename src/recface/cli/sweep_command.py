@@ -82,7 +82,7 @@ def checked_spec(options: argparse.Namespace) -> Sweep:
 _FILE = path("file", "FILE", "W&B sweep YAML: method grid, random or bayes")
 _CAP = argument("--run-cap", type=int, metavar="N", help="most points, in place of the file's run_cap")
 _KEYS = "replaces a parameter of the sweep, or is added to it; values separated by commas"
-_sweep = partial(command, overrides=_KEYS, one_thread=True)
+_sweep = partial(command, overrides=_KEYS, sweep=True, one_thread=True)
 
 
 @_sweep(
@@ -114,9 +114,6 @@ def run(options: argparse.Namespace) -> int:
         for line in dry_run(spec):
             print(line)
         return 0
-    # `kill` and a closed terminal stop the children as Ctrl-C does.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         # Started with `&` by a script. The runs would inherit that, and could not be stopped early.
         signal.signal(signal.SIGINT, lambda *_: None)

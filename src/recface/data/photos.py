@@ -10,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from recface.errors import RecfaceError, one_line
+from recface.errors import RecfaceError
 from recface.face_model import FaceModel
+from recface.files.images import read_image
+from recface.files.tables import line_of, read_table
 
 LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
+YES = ("true", "yes", "1")
+FRAMED = "add x1,y1 to x68,y68; or, if it is cropped to the suite's framing already, say so (column framed: true)"
 HALF_WIDTH_MM = 90.0
 """Half of the crop's width, at the mean face's size."""
 
@@ -36,7 +40,7 @@ class Photos:
         return np.stack([place.real, -place.imag], -1)
 
 
-def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str) -> Photos:
+def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str, framed: bool = False) -> Photos:
     """Read a table and its photos.
 
     Args:
@@ -44,23 +48,22 @@ def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str) -
         canonical: (68, 2) landmark positions that crops are aligned to.
         size: Width and height S of the crops.
         name: Name of the photos in messages.
+        framed: Whether photos without landmarks are cropped to the suite's framing already.
 
     Returns:
-        The photos: cropped by their landmarks; those without landmarks must be framed already and are only resized.
+        The photos: upright, cropped by their landmarks; framed ones without landmarks are only resized.
 
     Raises:
-        RecfaceError: The table or its column 'file' is missing; or a row's photo is unreadable, is neither square nor
-            has landmarks, or has landmarks that are incomplete, not numbers, or outside of the photo.
+        RecfaceError: The table or its column 'file' is missing; or a row's photo is unreadable, has landmarks that are
+            incomplete, not numbers, or outside of the photo, or has none and is not said to be framed.
     """
     table_path = table_of_photos(path, name)
-    try:  # by pandas' own parser: tables of training photos have millions of rows
-        table = pd.read_csv(table_path, dtype={"file": str, "identity": str, "expression": str}, index_col=False)
-    except (OSError, ValueError) as error:
-        raise RecfaceError(f"{name}: {table_path}: not a readable CSV ({one_line(error, 100)})") from None
-    if "file" not in table:
-        raise RecfaceError(f"{name}: {table_path} has no column 'file' (it has {', '.join(table)[:80]})")
+    try:
+        table = read_table(table_path, ("file",), "a table of photos")
+    except RecfaceError as error:
+        raise RecfaceError(f"{name}: {error}") from None
     folder = table_path.parent / "images"
-    return load_photos(table, folder if folder.is_dir() else table_path.parent, canonical, size, name)
+    return load_photos(table, folder if folder.is_dir() else table_path.parent, canonical, size, name, framed)
 
 
 def table_of_photos(path: str | Path, name: str) -> Path:
@@ -76,25 +79,32 @@ def table_of_photos(path: str | Path, name: str) -> Path:
     return table_path
 
 
-def load_photos(table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: int, name: str) -> Photos:
+def load_photos(
+    table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: int, name: str, framed: bool = False
+) -> Photos:
     """`read_photos` for a table in memory whose files lie in a folder."""
     pixels = _landmarks(table, name)
     images = np.empty((len(table), 3, size, size), np.uint8)
     landmarks = np.full((len(table), 68, 2), np.nan)
     turn, shift = np.zeros(len(table), complex), np.zeros(len(table), complex)
-    for row, file in enumerate(table["file"]):
+    said = table["framed"].str.lower().isin(YES) if "framed" in table else np.full(len(table), framed)
+    for row, (file, ready) in enumerate(zip(table["file"], said, strict=True)):
         path = folder / str(file)
-        where = f"{name}, row {row + 2}: {path}"
-        photo = _open_photo(path, where)
+        where = f"{name}: line {line_of(table, row)}: {path}"
+        try:
+            photo = read_image(path)
+        except RecfaceError as error:
+            raise RecfaceError(f"{name}: line {line_of(table, row)}: {error}; correct or remove the row") from None
         if pixels is not None and np.isfinite(pixels[row]).all():
             turn[row], shift[row] = _place(photo, pixels[row], canonical, where)
             images[row], landmarks[row] = crop_photo(photo, pixels[row], canonical, size)
-        elif photo.width == photo.height:
+        elif ready and photo.width == photo.height:
             turn[row], shift[row] = 2 / photo.width, -1 + 1j
             images[row] = np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+        elif ready:
+            raise RecfaceError(f"{where}: {photo.width} x {photo.height} pixels; a framed photo is square")
         else:
-            size_now = f"{photo.width} x {photo.height} pixels"
-            raise RecfaceError(f"{where}: {size_now}, and no landmarks to frame it by; add them, or crop to a square")
+            raise RecfaceError(f"{where}: no landmarks to frame it by; {FRAMED}")
     return Photos(table, images, None if pixels is None else landmarks, turn, shift)
 
 
@@ -106,16 +116,19 @@ def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray | None:
     if len(present) < len(LANDMARK_COLUMNS):
         missing = next(column for column in LANDMARK_COLUMNS if column not in table)
         raise RecfaceError(f"{name}: no column {missing} beside {present[0]}; give x1,y1 to x68,y68 or none of them")
-    numbers = table[LANDMARK_COLUMNS].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    filled = table[LANDMARK_COLUMNS].notna().to_numpy()
+    cells = table[LANDMARK_COLUMNS]
+    numbers = cells.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    filled = (cells != "").to_numpy() & cells.notna().to_numpy()
     if (wrong := filled & ~np.isfinite(numbers)).any():
         row, column = np.argwhere(wrong)[0]
-        cell = table[LANDMARK_COLUMNS[column]].iloc[row]
-        raise RecfaceError(f"{name}, row {row + 2}: {LANDMARK_COLUMNS[column]} must be a number, not {cell!r}")
+        cell = cells.iloc[row, column]
+        raise RecfaceError(
+            f"{name}: line {line_of(table, row)}: {LANDMARK_COLUMNS[column]} must be a number, not {cell!r}"
+        )
     if (part := filled.any(axis=1) & ~filled.all(axis=1)).any():
         row = int(part.argmax())
         count = f"{filled[row].sum()} of {len(LANDMARK_COLUMNS)} cells"
-        raise RecfaceError(f"{name}, row {row + 2}: {count} of landmarks are filled; fill all or none")
+        raise RecfaceError(f"{name}: line {line_of(table, row)}: {count} of landmarks are filled; fill all or none")
     return numbers.reshape(-1, 68, 2)
 
 
@@ -128,17 +141,6 @@ def _place(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: 
     if not (0 <= middle.real <= photo.width and 0 <= -middle.imag <= photo.height):
         raise RecfaceError(f"{where}: the landmarks lie outside of the photo, {photo.width} x {photo.height} pixels")
     return turn, shift
-
-
-def _open_photo(path: Path, where: str) -> Image.Image:
-    try:
-        with Image.open(path) as photo:
-            if photo.mode.startswith(("I", "F")):  # conversion would clip it to white
-                raise RecfaceError(f"{where}: more than 8 bits a channel; convert it to 8 bits")
-            return photo.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
-        raise RecfaceError(f"{where}: {what}; correct or remove the row") from None
 
 
 def canonical_landmarks(model: FaceModel) -> np.ndarray:

@@ -122,25 +122,28 @@ def embedded_source(benchmark: Benchmark, split: str) -> Source:
     return Source(split, images, **{key: labels[key] for key in shown}, extra=extra)
 
 
-def manifest_source(path: str | Path, canonical: np.ndarray, size: int, name: str = "manifest") -> Source:
+def manifest_source(
+    path: str | Path, canonical: np.ndarray, size: int, name: str = "manifest", framed: bool = False
+) -> Source:
     """Read a folder of photos with its table: the door for real data.
 
     The table has a column `file` (relative to the table's folder or to `images/` in it) and, as known, `identity` (any
-    string; empty = unknown), `expression`, and 68 landmarks as x1, y1, ..., x68, y68 in pixels (empty = unknown).
-    Photos with landmarks are cropped to the suite's framing; photos without must be framed already and are only
-    resized.
+    string; empty = unknown), `expression`, and 68 landmarks as x1, y1, ..., x68, y68 in pixels of the upright picture
+    (empty = unknown). Photos with landmarks are cropped to the suite's framing. Photos without are only resized, and
+    must be framed already: `framed`, or the table's own column `framed`, says so.
 
     Arguments as for `read_photos`. `extra` holds the table's columns expression and file.
 
     Raises:
         RecfaceError: As `read_photos`, or there are no labels.
     """
-    photos = read_photos(path, canonical, size, f"data source '{name}'")
+    photos = read_photos(path, canonical, size, f"data source '{name}'", framed)
     table = photos.table
     identity = None
-    if "identity" in table and table["identity"].notna().any():
-        identity = pd.factorize(table["identity"], sort=True)[0].astype(np.int64)  # unknown is -1, our NO_IDENTITY
-    extra = {key: table[key].fillna("").to_numpy(str) for key in ("file", "expression") if key in table}
+    if "identity" in table and (table["identity"] != "").any():
+        known = table["identity"].where(table["identity"] != "")
+        identity = pd.factorize(known, sort=True)[0].astype(np.int64)  # unknown is -1, our NO_IDENTITY
+    extra = {key: table[key].to_numpy(str) for key in ("file", "expression") if key in table}
     return Source(name, photos.images, identity, photos.landmarks, extra=extra)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +37,17 @@ class Workbench:
         return sum(source.num_identities for source in self.sources.values())
 
 
-def open_workbench(config: Config) -> Workbench:
-    """Load or build the face model, the benchmark and the training sources."""
+def open_workbench(config: Config, watch: Callable[[int, int], None] = lambda done, total: None) -> Workbench:
+    """Load or build the face model, the benchmark and the training sources.
+
+    `watch` is called with the photos that are generated, and their number.
+    """
     cache = Path(config["paths"]["cache"])
     face_model = get(config["face_model"]["name"], config["face_model"]["path"], cache)
     sizes = {key: value for key, value in config["scale"].items() if key in BenchmarkConfig.__dataclass_fields__}
     data = config["data"]
     benchmark = get_benchmark(
-        face_model, BenchmarkConfig(seed=data["seed"], albedo_modes=data["albedo_modes"], **sizes), cache
+        face_model, BenchmarkConfig(seed=data["seed"], albedo_modes=data["albedo_modes"], **sizes), cache, watch
     )
     sources = {name: _open_source(name, settings, benchmark, face_model) for name, settings in data["sources"].items()}
     return Workbench(config, face_model, benchmark, sources)
@@ -54,7 +58,7 @@ def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: 
     if settings["kind"] == "embedded":
         return build(benchmark, settings["split"])
     size = benchmark.images("landmark").shape[-1]
-    return build(settings["path"], canonical_landmarks(face_model), size, name)
+    return build(settings["path"], canonical_landmarks(face_model), size, name, settings.get("framed", False))
 
 
 def stage_sources(bench: Workbench, stage: int) -> list[str]:

@@ -50,9 +50,19 @@ def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None 
         return built
     folder = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     target = folder / "face_model" / f"{name}-v{builder.VERSION}-{builder.sources(path)}.npz"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_suffix(".lock")):
-            if not target.exists():  # another process may have built it while this one waited
-                save(builder.build(path), target)
-    return load(target)
+    if (kept := _kept(target, name)) is not None:  # without a lock: the cache may be one that we only read
+        return kept
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_suffix(".lock")):
+        if (kept := _kept(target, name)) is None:  # else another process built it while this one waited
+            save(builder.build(path), target)
+    return kept or load(target)
+
+
+def _kept(target: Path, name: str) -> FaceModel | None:
+    """A model from the cache; None where it is missing, damaged, or another one."""
+    try:
+        model = load(target)
+    except RecfaceError:
+        return None
+    return model if model.name == name else None

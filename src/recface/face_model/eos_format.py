@@ -9,7 +9,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
-from recface.tracking.atomic import replacing
+from recface.files.atomic import replacing
 
 
 def to_eos(model: FaceModel, landmarks_only: bool = False, linear_expressions: bool = False) -> Any:

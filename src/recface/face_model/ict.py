@@ -17,14 +17,22 @@ from recface.errors import RecfaceError
 from recface.face_model.linear import export_basis
 from recface.face_model.model import FLIP68, FaceModel, file_checksum
 from recface.face_model.surface import face_region, find_mirror
-from recface.tracking.atomic import read_arrays
+from recface.files.arrays import read_arrays
 
 VERSION = 4
 FILE = "ict_face.npz"
 MM_PER_CM = 10.0
 MIRROR_TOLERANCE_MM = 0.1  # measured: 0.052
 EYE_RINGS, MOUTH_RINGS = 4, 2
-_FIELDS = ("neutral_cm", "triangles", "identity_cm", "expression_cm", "expression_names", "landmarks68")
+_FIELDS = {
+    "neutral_cm": ((9409, 3), "f"),
+    "triangles": ((18460, 3), "iu"),
+    "identity_cm": ((100, 9409, 3), "f"),
+    "expression_cm": ((55, 9409, 3), "f"),
+    "expression_names": ((55,), "U"),
+    "landmarks68": ((68,), "iu"),
+}
+"""Shapes and NumPy kinds of the file's arrays."""
 
 
 def locate(path: str | Path | None) -> Path:
@@ -48,12 +56,20 @@ def read_source(path: str | Path | None) -> dict[str, np.ndarray]:
     """Read the source arrays, in float64 and centimeters as stored.
 
     Raises:
-        RecfaceError: The file is missing or lacks a field.
+        RecfaceError: The file is missing or damaged, lacks a field, or a field has another form.
     """
     file, remedy = locate(path), f"give face model 'ict' the {FILE} of ICT-FaceKit"
     source = read_arrays(file, *_FIELDS, remedy=remedy)
     if missing := [field for field in _FIELDS if field not in source]:
         raise RecfaceError(f"{file} lacks {', '.join(missing)}: {remedy}")
+    for field, (shape, kinds) in _FIELDS.items():
+        array = source[field]
+        if array.shape != shape or array.dtype.kind not in kinds:
+            raise RecfaceError(f"{file}: {field} is {array.dtype} {array.shape}, expected {shape}: {remedy}")
+        if kinds == "f" and not np.isfinite(array).all():
+            raise RecfaceError(f"{file}: {field} holds NaN or infinity: {remedy}")
+        if kinds == "iu" and not 0 <= array.min() <= array.max() < len(source["neutral_cm"]):
+            raise RecfaceError(f"{file}: {field} names vertices that are not there: {remedy}")
     return {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in source.items()}
 
 

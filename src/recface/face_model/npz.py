@@ -8,7 +8,9 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
-from recface.tracking.atomic import read_arrays, write_arrays
+from recface.files.arrays import read_arrays
+from recface.files.atomic import write_arrays
+from recface.files.guard import plain_name
 
 SCHEMA_VERSION = 1
 # Field -> (dimensions, NumPy kinds allowed). A letter is a free size that must agree between fields.
@@ -61,6 +63,7 @@ def load(path: str | Path) -> FaceModel:
         raise RecfaceError(f"face model file {path} does not exist: set face_model.path to an .npz in our schema")
     content = read_arrays(path, remedy=_REMEDY)
     validate(content, str(path))
+    plain_name(str(content["name"]), f"{path}: field 'name'")  # caches are named after it
     fields: dict[str, Any] = {field: content[field] for field in SCHEMA}
     for text in ("name", "source", "licence"):
         fields[text] = str(fields[text])

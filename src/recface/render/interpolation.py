@@ -3,14 +3,13 @@
 from typing import Any
 
 import torch
-from numba import njit
 from numpy import ndarray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from recface.errors import RecfaceError
 from recface.render.camera import to_pixels
-from recface.render.kernels import check_face_index, check_mesh, full_precision, over_batch
+from recface.render.kernels import check_face_index, check_mesh, compiled, full_precision, over_batch
 
 
 @full_precision
@@ -73,7 +72,7 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _barycentric(
     points: ndarray, corners: ndarray, row: int, column: int
 ) -> tuple[float, float, float, float, float, float]:
@@ -88,7 +87,7 @@ def _barycentric(
     return w0x * dx + w0y * dy, w1x * dx + w1y * dy, w0x, w0y, w1x, w1y
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _forward(triangles: ndarray, pixels: ndarray, face_index: ndarray, attributes: ndarray, values: ndarray) -> None:
     """Fill `values` (B, C, S, S)."""
     batch, channels, size, _ = values.shape
@@ -108,7 +107,7 @@ def _forward(triangles: ndarray, pixels: ndarray, face_index: ndarray, attribute
                     values[b, c, row, column] = value
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _backward(
     triangles: ndarray,
     pixels: ndarray,

@@ -3,10 +3,13 @@
 import functools
 import itertools
 import os
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import numba
 import torch
 from torch import Tensor
 
@@ -48,6 +51,24 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def compiled(**options: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Compile a kernel with Numba, and keep the machine code: beside the source, in the home, or in a temporary folder.
+
+    Numba knows the first two places, and gives up where neither can be written, as in a container with read-only code.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        make = functools.partial(numba.njit, nogil=True, cache=True, error_model="numpy", **options)
+        try:
+            return make()(function)
+        except RuntimeError:
+            folder = str(Path(tempfile.gettempdir()) / f"recface-numba-{os.getuid()}")
+            setattr(numba.config, "CACHE_DIR", folder)  # noqa: B010  # numba declares no types
+            return make()(function)
+
+    return decorate
 
 
 def full_precision(function: Callable[P, T]) -> Callable[P, T]:

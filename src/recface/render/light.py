@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy import ndarray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from recface.errors import RecfaceError
-from recface.render.kernels import full_precision, over_batch
+from recface.render.kernels import compiled, full_precision, over_batch
 
 # Factors of 1; y, z, x; xy, yz, 3 z^2 - 1, xz, x^2 - y^2.
 SH_SCALE = (1.0, sqrt(3), sqrt(3), sqrt(3), sqrt(15), sqrt(15), sqrt(5) / 2, sqrt(15), sqrt(15) / 2)
@@ -64,7 +63,7 @@ def irradiance_torch(normals: Tensor, light: Tensor) -> Tensor:
     return sh_basis(normals) @ light
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _forward(normals: ndarray, light: ndarray, values: ndarray) -> None:
     """Fill `values` (B, N, 3); `light` (B, 9, 3) already holds the factors of the basis."""
     for b in range(len(normals)):
@@ -78,7 +77,7 @@ def _forward(normals: ndarray, light: ndarray, values: ndarray) -> None:
                 values[b, n, c] = linear + square
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _backward(normals: ndarray, light: ndarray, grad: ndarray, grad_normals: ndarray, grad_light: ndarray) -> None:
     """Fill `grad_normals` (B, N, 3) and `grad_light` (B, 9, 3) from `grad` (B, N, 3)."""
     for b in range(len(normals)):

@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy import ndarray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from recface.render.kernels import check_mesh, full_precision, over_batch
+from recface.render.kernels import check_mesh, compiled, full_precision, over_batch
 
 
 @full_precision
@@ -46,7 +45,7 @@ def vertex_normals_torch(vertices: Tensor, triangles: Tensor) -> Tensor:
     return summed / length.masked_fill(length == 0, torch.inf)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _forward(triangles: ndarray, vertices: ndarray, normals: ndarray, lengths: ndarray) -> None:
     """Fill `normals` (B, V, 3) and the `lengths` (B, V) they had before normalization."""
     for b in range(len(vertices)):
@@ -70,7 +69,7 @@ def _forward(triangles: ndarray, vertices: ndarray, normals: ndarray, lengths: n
                 sums[v, 0], sums[v, 1], sums[v, 2] = x / length, y / length, z / length
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _backward(
     triangles: ndarray, vertices: ndarray, normals: ndarray, lengths: ndarray, grad: ndarray, grad_vertices: ndarray
 ) -> None:

@@ -5,13 +5,12 @@ On the CPU by z-buffer scan conversion, on CUDA by PyTorch3D, which is also the 
 
 import numpy as np
 import torch
-from numba import njit
 from numpy import ndarray
 from torch import Tensor
 
 from recface.errors import RecfaceError
 from recface.render.camera import to_pixels
-from recface.render.kernels import check_mesh, over_batch
+from recface.render.kernels import check_mesh, compiled, over_batch
 
 BACKENDS = ("auto", "numba", "pytorch3d")
 # PyTorch3D drops triangles whose doubled area is below this, in normalized units; so do we.
@@ -55,7 +54,7 @@ def rasterize_numba(projected: Tensor, triangles: Tensor, size: int) -> Tensor:
     return face_index.to(projected.device)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _scan_convert(triangles: ndarray, min_area: float, vertices: ndarray, face_index: ndarray) -> None:
     """Fill `face_index` (B, S, S) from `vertices` (B, V, 3) in pixels, depth larger = nearer.
 
@@ -99,7 +98,7 @@ def _scan_convert(triangles: ndarray, min_area: float, vertices: ndarray, face_i
                         index[row, column] = f
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _first_cells(vertices: ndarray, cells: ndarray, size: int) -> None:
     """Fill `cells` (V, 2) with the first column and row whose center is not before the vertex, within 0..size."""
     for v in range(len(vertices)):

@@ -10,6 +10,7 @@ from typing import Any
 
 from recface.baselines.cards import read_cards
 from recface.errors import RecfaceError
+from recface.files.atomic import write_bytes
 from recface.results.drawing import draw
 from recface.results.markdown import to_markdown
 from recface.results.pages import to_index, to_published
@@ -19,7 +20,6 @@ from recface.results.spec import TableSpec, read_specs
 from recface.results.table import build
 from recface.results.writers import to_csv, to_differences_csv, to_long_csv, to_tex
 from recface.tracking import archive
-from recface.tracking.atomic import write_bytes
 from recface.versions import BASELINES_VERSION, SCAN_VERSION, SHAPE_MODEL_VERSION, VERSIONS
 
 CURRENT = {**VERSIONS, "baselines": BASELINES_VERSION, "scan": SCAN_VERSION, "shape_model": SHAPE_MODEL_VERSION}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recface.errors import RecfaceError
+from recface.files.arrays import read_arrays
 from recface.metrics.protocols import (
     BENCHMARKS,
     CONDITION_PROTOCOLS,
@@ -23,11 +24,10 @@ from recface.metrics.protocols import (
     Predictions,
     Truth,
 )
-from recface.tracking.atomic import read_arrays
 from recface.tracking.record import RunRecord, read_record
 
 if TYPE_CHECKING:
-    from recface.metrics.readers.predictions import Region
+    from recface.metrics.readers.region import Region
 
 SCHEMA = "recface-evaluation/1"
 COLUMNS = {"benchmark": PROTOCOLS, "conditions": CONDITION_PROTOCOLS, "photos": PHOTO_PROTOCOLS}
@@ -60,7 +60,7 @@ def evaluate(
         RecfaceError: Bad input.
     """
     from recface.metrics.readers import match, read_predictions, read_truth
-    from recface.metrics.readers.predictions import read_region, with_region
+    from recface.metrics.readers.region import read_region, with_region
 
     protocol = find_protocol(protocol_id)
     region = read_region(*split_model(face_model)) if face_model else None
@@ -152,7 +152,7 @@ def read_run(folder: Path, protocol: BenchmarkProtocol, region: Region | None) -
     Raises:
         RecfaceError: There is no predictions.npz, it lacks the part, or the face model cannot be had.
     """
-    from recface.metrics.readers.predictions import read_region
+    from recface.metrics.readers.region import read_region
 
     record, path = read_record(folder), folder / "predictions.npz"
     if not path.is_file():

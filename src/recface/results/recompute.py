@@ -10,12 +10,12 @@ from functools import cache
 import numpy as np
 
 from recface.errors import RecfaceError
+from recface.files.arrays import read_arrays
 from recface.metrics.protocols import BENCHMARKS
 from recface.metrics.readers import match
-from recface.metrics.readers.predictions import Region, read_region, with_region
+from recface.metrics.readers.region import Region, read_region, with_region
 from recface.results.evaluate import COLUMNS, PARTS, has_own_model, run_model, run_predictions
 from recface.results.records import Entry
-from recface.tracking.atomic import read_arrays
 
 TWICE = {"truth_rank1": "rank1"}
 """Metrics that older records hold under a second name."""

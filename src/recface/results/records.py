@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from recface.errors import RecfaceError, one_line
+from recface.files.arrays import read_arrays
+from recface.files.atomic import write_bytes
 from recface.tracking.archive import PREDICTIONS_FILE, RECORD_FILE, record_stem
-from recface.tracking.atomic import read_arrays, write_bytes
 from recface.tracking.record import RunRecord, read_record
 
 TIME, TIME_PROTOCOL = "image_cpu_seconds", "cpu-seconds-per-image/v1"
@@ -66,25 +67,35 @@ class Entry:
         for name in sorted(arrays):
             people, metrics = arrays.get(f"{name}_people"), arrays.get(f"{name}_metrics")
             if people is not None and metrics is not None:
+                if arrays[name].shape != (len(metrics), len(people)) or arrays[name].dtype.kind != "f":
+                    raise RecfaceError(f"{self.predictions}: {name} has another shape than its metrics and people")
                 rows = zip(metrics.tolist(), arrays[name], strict=True)
                 found |= {metric: (row, people) for metric, row in rows if np.isfinite(row).all()}
         return found
+
+    def checked(self) -> Entry:
+        """This entry; where its predictions are damaged, one of a failed run that says so."""
+        try:
+            _ = self._influences  # kept: tables need them
+        except RecfaceError as error:
+            return replace(self, record=_damaged(self.record, error), predictions=None)
+        return self
 
 
 def find_records(runs: str | Path, records: str | Path) -> list[Entry]:
     """Find every record; one in runs/ wins over the archived one of the same experiment, hash and seed.
 
+    A damaged one becomes that of a failed run, whose reason says what is wrong, and one line on stderr names it: it
+    costs its own row alone.
+
     Only `runs/<experiment>/<hash>/seed=<n>/run.json` counts, so that runs kept deeper (smoke runs) stay apart. A run
     that is not finished does not hide its finished, archived form. Either folder may be absent. Entries are sorted by
     experiment, hash and seed.
-
-    Raises:
-        RecfaceError: A record cannot be read.
     """
     archived = {path.stem: path for path in sorted(Path(records).glob("*.json"))}
     found: list[Entry] = []
     for path in sorted(Path(runs).glob("*/*/seed=*/run.json")):
-        record = read_record(path)
+        record = _read(path)
         copy = archived.get(record_stem(record))
         if copy is not None and record.state != "finished":
             continue
@@ -92,8 +103,30 @@ def find_records(runs: str | Path, records: str | Path) -> list[Entry]:
         archived.pop(record_stem(record), None)
     for path in archived.values():
         predictions = path.with_suffix(".npz")
-        found.append(Entry(read_record(path), path, predictions if predictions.is_file() else None, True))
-    return sorted(found, key=lambda entry: (entry.record.experiment, entry.record.hash, entry.record.seed))
+        found.append(Entry(_read(path), path, predictions if predictions.is_file() else None, True))
+    return sorted(
+        (entry.checked() for entry in found),
+        key=lambda entry: (entry.record.experiment, entry.record.hash, entry.record.seed),
+    )
+
+
+def _read(path: Path) -> RunRecord:
+    """A record; in place of a damaged one, that of a failed run named as its file is."""
+    try:
+        return read_record(path)
+    except RecfaceError as error:
+        if path.name == "run.json":
+            experiment, digest, seed = path.parts[-4:-1]
+        else:
+            experiment, digest, seed = (path.stem.rsplit("-", 2) + ["", ""])[:3]
+        number = int(digits) if (digits := seed.removeprefix("seed").lstrip("=")).isdecimal() else 0
+        return _damaged(RunRecord(experiment, digest, number), error)
+
+
+def _damaged(record: RunRecord, error: RecfaceError) -> RunRecord:
+    """A record that tables take for a failed run's; one line says why."""
+    print(f"left out: {error}", file=sys.stderr)
+    return replace(record, state="failed", reason=str(error))
 
 
 def _run_entry(record: RunRecord, path: Path, copy: Path | None) -> Entry:

@@ -105,7 +105,12 @@ def select_block(
         current: Version keys of the code; without them the newest record of the block decides what is current.
     """
     result = BlockRuns()
-    matching = [e for e in entries if all(lookup(e.record.config, k) == v for k, v in block.select.items())]
+    # A damaged record has lost its configuration; it may have been one of this block.
+    matching = [
+        e
+        for e in entries
+        if not e.record.config or all(lookup(e.record.config, k) == v for k, v in block.select.items())
+    ]
     for experiment in experiments:
         groups: dict[str, list[Entry]] = {}
         for entry in matching:

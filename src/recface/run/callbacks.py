@@ -12,9 +12,9 @@ from torch import Tensor
 
 from recface.data import Batch
 from recface.figures.reconstruction_picture import ROWS, reconstruction_picture
+from recface.files.checkpoints import save_state
 from recface.run.logger import RunLogger
 from recface.tracking import RunFolder
-from recface.variants.trainer import save_state
 
 
 class Follow(lightning.Callback):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import lightning
-import numpy as np
 import torch
 
 from recface.data.photos import table_of_photos
@@ -13,19 +12,20 @@ from recface.data.workbench import Workbench, open_workbench
 from recface.errors import RecfaceError
 from recface.face_model import save
 from recface.face_model.npz import LEARNED_FILE
+from recface.files.arrays import read_arrays
+from recface.files.atomic import write_arrays
+from recface.files.checkpoints import load_state, require_same
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.run.evaluation import Network, Timed, evaluate_photos, evaluate_run, open_photos
-from recface.run.identity import is_complete, is_trained, run_hash
+from recface.run.identity import is_complete, is_trained, photos_digest, run_hash
 from recface.run.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.run.stages import shared_stage1, total_steps, train_stage2
 from recface.scan_stage.stage import shared_scan_model
 from recface.settings import Config
 from recface.settings.run_settings import check_config
 from recface.tracking import RunFolder, new_record, run_path
-from recface.tracking.atomic import write_arrays
 from recface.variants import Reconstruction, build_variant
 from recface.variants.conflict import conflict_curves, conflict_metrics
-from recface.variants.trainer import load_state
 from recface.versions import VERSIONS
 
 PREDICTING = ("encoders.", "confidence.", "face_model.")
@@ -78,7 +78,7 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     """Both stages, all metrics, and the record."""
     clock = {"begin": time.monotonic()}
     folder.progress(0, 1, phase="data")
-    bench = open_workbench(config)
+    bench = open_workbench(config, lambda done, total: folder.progress(done, total, phase="data"))
     folder.update(data_manifest=bench.benchmark.manifest_hash)
     clock["data"] = time.monotonic()
     folder.stage("stage1")
@@ -117,9 +117,8 @@ def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
     scans = shared_scan_model(bench, folder) if "sfm" in bench.config else None
     variant = build_variant(bench, stage=2, face_model=scans.face_model if scans else None)
     state = {key: value for key, value in load_state(path).items() if key.startswith(PREDICTING)}
-    wanted = {key: value.shape for key, value in variant.trained_state().items() if key.startswith(PREDICTING)}
-    if {key: value.shape for key, value in state.items()} != wanted:
-        raise RecfaceError(f"{path}: the weights are those of another network; rerun the experiment")
+    wanted = {key: value for key, value in variant.trained_state().items() if key.startswith(PREDICTING)}
+    require_same(state, wanted, path)
     variant.load_state_dict(state, strict=False)
     return variant
 
@@ -131,8 +130,8 @@ def _add_photos(config: Config, folder: RunFolder) -> None:
     source = open_photos(bench, config["data"]["photos"])
     values, predictions = evaluate_photos(network, bench, source, network.face_model)
     path = folder.path / "predictions.npz"
-    with np.load(path) as stored:
-        write_arrays(path, dict(stored) | predictions)
+    write_arrays(path, read_arrays(path) | predictions)
+    folder.update(photos_digest=photos_digest(config["data"]["photos"], config["paths"]["cache"]))
     record = folder.record
     assert record is not None  # it was finished
     protocols = record.protocols | {"photos": {key: PHOTO_PROTOCOLS[key].id for key in values}}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from recface.errors import RecfaceError
+from recface.files.digests import MISSING, file_digest, files_digest
+from recface.files.tables import read_table
 from recface.settings import Config
 from recface.tracking.config_hash import IGNORED as NEVER_HASHED
 from recface.tracking.config_hash import config_hash, run_path, without
@@ -20,22 +21,49 @@ STAGE1_READS = ("face_model", "data", "model", "loss", "optimizer", "trainer", "
 STAGE1_IGNORED = (*IGNORED, "scale.stage2_steps", "optimizer.stage2_rate")
 
 
-def face_model_digest(config: Mapping[str, Any]) -> str | None:
-    """Hash of the face model's file, which stands in for its path in the run's hash.
-
-    A missing file is no error yet: the run will fail and its record will say why.
-    """
-    path = config["face_model"]["path"]
-    if path is None:
-        return None
-    if not Path(path).is_file():
-        return "missing"
-    return _file_digest(path, Path(path).stat().st_mtime_ns)
+def input_paths(config: Mapping[str, Any]) -> list[str]:
+    """Dotted keys of the paths of a run's inputs, beside the face model's; their content is hashed instead."""
+    sources = config["data"]["sources"]
+    found = [f"data.sources.{name}.path" for name, source in sources.items() if source["kind"] == "manifest"]
+    found += ["model.weights"] if config["model"]["weights"] else []
+    return found + (["sfm.scan.path"] if _reads_scans(config) else [])
 
 
-@functools.lru_cache
-def _file_digest(path: str, changed: int) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+def input_digests(config: Mapping[str, Any], stage: int = 2) -> dict[str, str | None]:
+    """Hashes over the content of a run's input files, which stand in for their paths in the run's hash."""
+    cache, path = config["paths"]["cache"], config["face_model"]["path"]
+    found = {"face_model_digest": None if path is None else file_digest(path)}
+    if weights := config["model"]["weights"]:
+        found["weights_digest"] = file_digest(weights)
+    for name, source in config["data"]["sources"].items():
+        if source["kind"] == "manifest":
+            found[f"source_digest.{name}"] = photos_digest(source["path"], cache)
+    if stage == 2 and _reads_scans(config):
+        found["scans_digest"] = table_digest(Path(config["sfm"]["scan"]["path"] or "", "scans.csv"), cache)
+    return found
+
+
+def _reads_scans(config: Mapping[str, Any]) -> bool:
+    return config.get("sfm") is not None and config["sfm"]["scan"]["source"] == "folder"
+
+
+def photos_digest(path: str | Path, cache: str | Path) -> str:
+    """Hash over a table of photos and the content of every photo that it names; "missing" where there is none."""
+    path = Path(path)
+    table = path / "faces.csv" if path.is_dir() else path
+    return table_digest(table, cache, table.parent / "images")
+
+
+def table_digest(table: Path, cache: str | Path, folder: Path | None = None) -> str:
+    """Hash over a table with a column `file` and the content of the files, in `folder` or beside the table."""
+    if not table.is_file():
+        return MISSING
+    try:
+        names = read_table(table, ("file",))["file"]
+    except RecfaceError:
+        return file_digest(table)  # the run will say what is wrong
+    place = folder if folder is not None and folder.is_dir() else table.parent
+    return files_digest([table, *(place / name for name in names)], cache)
 
 
 def stage1_config(config: Mapping[str, Any]) -> Config:
@@ -46,7 +74,7 @@ def stage1_config(config: Mapping[str, Any]) -> Config:
 def run_hash(config: Mapping[str, Any], stage: int = 2) -> str:
     """Hash over everything that determines a run's result, or that of stage 1."""
     own = without(config, IGNORED) if stage == 2 else stage1_config(config)
-    return config_hash(own | {"face_model_digest": face_model_digest(config)})
+    return config_hash(without(own, input_paths(config)) | input_digests(config, stage))
 
 
 def run_folder(config: Mapping[str, Any]) -> Path:
@@ -60,5 +88,8 @@ def is_trained(record: RunRecord | None, versions: Mapping[str, int] = VERSIONS)
 
 
 def is_complete(config: Mapping[str, Any], record: RunRecord | None, versions: Mapping[str, int] = VERSIONS) -> bool:
-    """Whether a rerun would have nothing to do."""
-    return is_trained(record, versions) and (not config["data"]["photos"] or "photos" in record.metrics)
+    """Whether a rerun would have nothing to do: it has been trained, and seen the photographs as they are now."""
+    photos = config["data"]["photos"]
+    if not is_trained(record, versions) or (photos and "photos" not in record.metrics):
+        return False
+    return not photos or record.photos_digest in (None, photos_digest(photos, config["paths"]["cache"]))

@@ -20,10 +20,11 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from recface.errors import RecfaceError, one_line
+from recface.files.atomic import write_bytes
+from recface.files.guard import plain_name
 from recface.settings import Config
 from recface.tracking import RunFolder, record_stem
 from recface.tracking.archive import stage_record
-from recface.tracking.atomic import write_bytes
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -32,6 +33,7 @@ X_AXIS = "trainer/global_step"
 FINISH_SECONDS = "120"
 """How long the end of a run waits for uploads unless WANDB_FINISH_TIMEOUT says; what is left stays on disk."""
 ID_FILE = "wandb-id"
+MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 
 
 class RunLogger(WandbLogger):
@@ -119,6 +121,18 @@ def has_key(base_url: str) -> bool:
     return named or get_netrc_auth(base_url) is not None
 
 
+def wandb_mode() -> str | None:
+    """The environment's WANDB_MODE; None where it is unset or empty.
+
+    Raises:
+        RecfaceError: It is none of W&B's words.
+    """
+    mode = os.environ.get("WANDB_MODE") or None
+    if mode is not None and mode not in MODES:
+        raise RecfaceError(f"WANDB_MODE must be one of {', '.join(MODES)}, not {mode!r}")
+    return mode
+
+
 def in_wandb_sweep() -> bool:
     """Whether `wandb agent` started this process, and its server waits for a result."""
     return bool(os.environ.get("WANDB_SWEEP_ID"))
@@ -133,7 +147,7 @@ def open_logger(config: Config, folder: RunFolder) -> Iterator[RunLogger | None]
     Raises:
         RecfaceError: W&B refuses the run, for example for a wrong key.
     """
-    if config["logger"]["name"] == "none":
+    if config["logger"]["name"] == "none" or wandb_mode() == "disabled":
         yield None
         return
 
@@ -145,7 +159,7 @@ def open_logger(config: Config, folder: RunFolder) -> Iterator[RunLogger | None]
         exit_code = 0
         (folder.path / ID_FILE).unlink(missing_ok=True)  # a rerun is another W&B run
     except BaseException:
-        if folder.record is not None and folder.record.state == "failed":
+        if folder.record is not None and folder.record.state in ("failed", "interrupted"):
             logger.publish(folder)
         raise
     finally:
@@ -158,7 +172,7 @@ def _start(config: Config, folder: RunFolder) -> Run:
     import wandb
 
     settings, base_url = config["logger"], wandb.setup().settings.base_url
-    mode: Any = os.environ.get("WANDB_MODE")
+    mode: Any = wandb_mode()
     if mode is None and not has_key(base_url):
         print("W&B: no WANDB_API_KEY, so this run is kept offline", file=sys.stderr)
         mode = "offline"
@@ -192,4 +206,4 @@ def _run_id(folder: RunFolder) -> str:
     path = folder.path / ID_FILE
     if not path.is_file():
         write_bytes(path, secrets.token_hex(4).encode())
-    return path.read_text()
+    return plain_name(path.read_text(), f"{path}: the id of the W&B run")

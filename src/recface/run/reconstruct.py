@@ -17,14 +17,14 @@ from recface.data.sources import Source
 from recface.data.workbench import Workbench, open_workbench
 from recface.errors import RecfaceError
 from recface.face_model import save
-from recface.face_model.mesh_files import obj_text
 from recface.figures.reconstruction_picture import reconstruction_picture
+from recface.files.atomic import require_empty, write_bytes
+from recface.files.meshes import obj_text
 from recface.metrics.protocols.scans import SEVEN_OF_68
 from recface.metrics.readers.predictions import write_predictions
 from recface.run.evaluation import CHUNK, Network
 from recface.run.experiment import set_up_torch, trained_variant
 from recface.tracking import RunFolder, read_record
-from recface.tracking.atomic import require_empty, write_bytes
 from recface.variants import Reconstruction
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -51,19 +51,19 @@ def open_run(path: Path, cache: Path | None = None) -> tuple[Workbench, Reconstr
     return bench, trained_variant(bench, folder)
 
 
-def open_faces(path: Path, bench: Workbench) -> Photos:
-    """Open photos: a table as of training sources, or a folder of photos that are framed already.
+def open_faces(path: Path, bench: Workbench, framed: bool = False) -> Photos:
+    """Open photos: a table as of training sources, or a folder of photos; those without landmarks must be `framed`.
 
     Raises:
         RecfaceError: No photo there, or as `read_photos`.
     """
     canonical, size = canonical_landmarks(bench.face_model), bench.config["scale"]["image_size"]
     if path.is_file() or (path / "faces.csv").is_file():
-        return read_photos(path, canonical, size, "photos")
+        return read_photos(path, canonical, size, "photos", framed)
     files = sorted(file.name for file in path.glob("*") if file.suffix.lower() in ENDINGS)
     if not files:
         raise RecfaceError(f"photos: {path}: no faces.csv and no photo ({', '.join(ENDINGS)}) there")
-    return load_photos(pd.DataFrame({"file": files}), path, canonical, size, "photos")
+    return load_photos(pd.DataFrame({"file": files}), path, canonical, size, "photos", framed)
 
 
 def reconstruct_photos(

@@ -14,6 +14,7 @@ from recface.data.sources import embedded_source
 from recface.data.workbench import Workbench, build_data, stage_sources
 from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
+from recface.files.checkpoints import State, load_state, require_keys, require_same, save_state
 from recface.run.callbacks import Checkpoint, Details, Follow, Validate
 from recface.run.evaluation import Network, evaluate_validation
 from recface.run.identity import is_trained, run_hash, stage1_config
@@ -23,9 +24,11 @@ from recface.settings import Config
 from recface.tracking import RunFolder, new_record, run_path
 from recface.variants import Reconstruction, build_variant
 from recface.variants.conflict import ConflictLog
-from recface.variants.trainer import State, fit_quietly, load_state, quiet_trainer, save_state
+from recface.variants.trainer import fit_quietly, quiet_trainer
 from recface.versions import VERSIONS
 
+SHARED = ("encoders.", "confidence.")
+"""Beginnings of the state that all variants take over from stage 1."""
 SHAPE_HEAD = "encoders.shape.head"
 PICTURED = 6  # validation photos that a logger shows
 
@@ -44,7 +47,10 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Fo
     last = folder.path / "checkpoints" / f"stage{stage}-last.ckpt"
     steps = bench.config["scale"][f"stage{stage}_steps"]
     if last.exists():
-        variant.resume(load_state(last))
+        checkpoint = load_state(last)
+        require_keys(checkpoint, ("step", "state", "optimizer", "schedule"), last)
+        require_same(checkpoint["state"], variant.trained_state(), last)
+        variant.resume(checkpoint)
     if stage == 2 and settings["conflict"]:
         variant.conflict = ConflictLog(folder.path / "conflict.jsonl", settings["conflict"], variant.first_step)
     callbacks: list[lightning.Callback] = [follow, Checkpoint(last)]
@@ -127,7 +133,10 @@ def train_stage2(
     if scans is not None:
         stage1 = in_other_latents(stage1, bench.face_model, scans.face_model)
         variant.use_scans(scans)
-    variant.load_state_dict(stage1, strict=False)
+    own = {name: value for name, value in variant.trained_state().items() if name.startswith(SHARED)}
+    shared = {name: value for name, value in stage1.items() if name.startswith(SHARED)}
+    require_same(shared, own, "the shared stage 1")
+    variant.load_state_dict(shared, strict=False)  # the variant's own centers and bases begin fresh
     variant.freeze_trunk_for_perceptual()
     follow = Follow(run, run, bench.config["scale"]["stage1_steps"], total_steps(bench.config))
     fit(variant, bench, run, follow, logger)

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from recface.face_model import FaceModel, save
 from recface.face_model.linear import export_basis
 from recface.face_model.npz import LEARNED_FILE
+from recface.files.atomic import write_arrays
+from recface.files.checkpoints import load_state, require_keys, require_same, save_state
 from recface.losses import center_loss, cosface_loss, prior_loss, weighted_sum
 from recface.losses.basis import orthogonality_loss, smoothness_loss, sphere_loss, symmetry_loss, vertex_loss
 from recface.scan_stage.principal import SPARE, Principal, ScanStart, principal_scores, two_part_start
 from recface.scan_stage.scans import ScanBatches, ScanSet, check_scans
 from recface.settings import Config
 from recface.tracking import RunFolder
-from recface.tracking.atomic import write_arrays
-from recface.variants.trainer import fit_quietly, load_state, quiet_trainer, save_state
+from recface.variants.trainer import fit_quietly, quiet_trainer
 
 LATENTS_FILE = "latents.npz"
 CHECKPOINT_STEPS = 100
@@ -205,7 +206,10 @@ def fit_scans(decoder: ScanDecoder, batches: ScanBatches, folder: RunFolder, fol
     """Train the auto-decoder, from the last checkpoint of a killed run where there is one."""
     last = folder.path / "checkpoints" / "scans-last.ckpt"
     if last.exists():
-        decoder.resume(load_state(last))
+        checkpoint = load_state(last)
+        require_keys(checkpoint, ("step", "state", "optimizers"), last)
+        require_same(checkpoint["state"], decoder.state_dict(), last)
+        decoder.resume(checkpoint)
     batches.start = decoder.step
     trainer = quiet_trainer(
         folder.path,

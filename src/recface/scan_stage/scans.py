@@ -19,8 +19,9 @@ from recface.data.benchmark import Benchmark
 from recface.data.benchmark.generate import draw_scan_labels
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
-from recface.face_model.mesh_files import read_mesh, require_millimeters
-from recface.text_table import read_text_table
+from recface.files.arrays import read_array
+from recface.files.meshes import read_mesh, require_millimeters
+from recface.files.tables import read_table
 
 CSV = "scans.csv"
 COLUMNS = ("file", "identity")
@@ -216,7 +217,7 @@ def scan_table(folder: str | Path | None) -> tuple[pd.DataFrame, str]:
     if folder is None:
         raise RecfaceError("sfm.scan.path: source 'folder' needs the folder with scans.csv; set sfm.scan.path")
     folder = Path(folder)
-    table = read_text_table(folder / CSV, COLUMNS, "a folder of scans")
+    table = read_table(folder / CSV, COLUMNS, "a folder of scans")
     digest = hashlib.sha256()
     for name, identity in zip(table["file"], table["identity"], strict=True):
         if not (path := folder / name).is_file():
@@ -245,7 +246,7 @@ def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> Ma
         if not packed.exists():
             _pack([Path(str(folder)) / name for name in table["file"]], model, packed)
     return MappedScans(
-        np.load(packed, mmap_mode="r"), np.unique(table["identity"].to_numpy(str), return_inverse=True)[1]
+        read_array(packed, "remove it"), np.unique(table["identity"].to_numpy(str), return_inverse=True)[1]
     )
 
 

@@ -12,6 +12,7 @@ from recface.data.benchmark import Benchmark
 from recface.data.workbench import Workbench, open_workbench
 from recface.face_model import FaceModel, get, load
 from recface.face_model.npz import LEARNED_FILE
+from recface.files.arrays import read_arrays
 from recface.scan_stage.decoder import LATENTS_FILE, train_scan_model
 from recface.scan_stage.principal import Principal
 from recface.scan_stage.scans import ScanSet, benchmark_scans, draw_scans, folder_scans, scan_table
@@ -94,8 +95,8 @@ def scan_model(
                 begin = time.monotonic()
                 train_scan_model(settings, face_model, scans, seed, folder, follow or folder, principal)
                 folder.finish({}, timings={"scans_seconds": time.monotonic() - begin})
-    with np.load(folder.path / LATENTS_FILE) as stored:
-        arrays = {name: stored[name] for name in ("identity", "latents", "expression")}
+    stored = read_arrays(folder.path / LATENTS_FILE, remedy="remove the folder and run again")
+    arrays = {name: stored[name] for name in ("identity", "latents", "expression")}
     return ScanModel(load(folder.path / LEARNED_FILE), **arrays, scans=scans, path=folder.path)
 
 

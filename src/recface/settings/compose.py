@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from recface.errors import RecfaceError
+from recface.files.documents import read_yaml
 from recface.settings import Config
 from recface.settings.overrides import ADDED
 
@@ -79,7 +80,7 @@ def compose_config(*overrides: str, missing: bool = False) -> Config:
 def _layers(experiment: str, groups: list[Any] | None = None) -> list[Config]:
     """The files of an experiment and of those it builds on, the root's first; `groups` gets their other defaults."""
     files = [folder / "experiment" / f"{experiment}.yaml" for folder in config_folders()]
-    content = yaml.safe_load(next(file for file in files if file.is_file()).read_text())
+    content, _ = read_yaml(next(file for file in files if file.is_file()))
     defaults, known = content.pop("defaults", []), known_experiments()
     if groups is not None:
         groups += [entry for entry in defaults if entry not in known]

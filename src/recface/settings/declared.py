@@ -6,16 +6,15 @@ Pydantic models check it; their errors are one line that names file, line, key, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from recface.errors import RecfaceError, one_line
+from recface.errors import RecfaceError
+from recface.files.documents import Lines, read_yaml
 
 
 class Settings(BaseModel):
@@ -51,8 +50,6 @@ Several = Annotated[int, number("a whole number >= 2", lambda value: value >= 2,
 """A whole number >= 2."""
 Whole = Annotated[int, number("a whole number >= 0", lambda value: value >= 0, whole=True)]
 """A whole number >= 0."""
-Place = tuple[str, ...]
-"""Keys and indices, from the outermost to the innermost."""
 Mistake = tuple[tuple[Any, ...], str]
 """Where a mistake is (keys and indices), and what the value must be."""
 Declared = TypeVar("Declared", bound=Settings)
@@ -94,49 +91,6 @@ def _describe(error: ErrorDetails) -> str:
     if error["type"] in _MESSAGES:
         return _MESSAGES[error["type"]].format(**error.get("ctx", {}), value=error["input"])
     return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Where things are in a YAML file: path of keys and list indices to the line it begins on."""
-
-    numbers: Mapping[Place, int] = field(default_factory=dict)
-
-    def of(self, *path: Any) -> int:
-        """Line of a path; that of the nearest part above it where it is not in the file itself."""
-        names = tuple(str(part) for part in path)
-        while names and names not in self.numbers:
-            names = names[:-1]
-        return self.numbers.get(names, 1)
-
-
-def read_yaml(path: str | Path) -> tuple[Any, Lines]:
-    """Read a YAML file with the line of every key.
-
-    Raises:
-        RecfaceError: It cannot be read, is malformed, or gives a key twice.
-    """
-    numbers: dict[Place, int] = {}
-
-    def walk(node: yaml.Node | None, place: Place) -> None:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                inner, line = (*place, str(key.value)), key.start_mark.line + 1
-                if inner in numbers:
-                    raise RecfaceError(f"{path}: line {line}: {inner[-1]} is given twice")
-                numbers[inner] = line
-                walk(value, inner)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                numbers[(*place, str(index))] = item.start_mark.line + 1
-                walk(item, (*place, str(index)))
-
-    try:
-        text = Path(path).read_text()
-        walk(yaml.compose(text, Loader=yaml.SafeLoader), ())
-        return yaml.safe_load(text), Lines(numbers)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecfaceError(f"{path}: cannot be read: {one_line(error)}") from None
 
 
 def validated(model: type[Declared], content: Any, where: str, lines: Lines) -> Declared:

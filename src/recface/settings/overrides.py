@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,10 @@ MACHINE = ("paths", "logger")
 _HYDRA = ("cfg", "info", "package", "config-path", "config-name", "config-dir", "experimental-rerun")
 _LITERALS = {"None": "null", "True": "true", "False": "false"}
 _PLAIN = re.compile(r"[\w./@%*?:-]+( +[\w./@%*?:-]+)*", re.ASCII)
+_PATH = re.compile(
+    r"face_model\.path|data\.photos|data\.sources\.[^.]+\.path|model\.weights|paths\.(runs|cache)|sfm\.scan\.path"
+)
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _WORDS = {"null", "true", "false", "nan", "inf", "+inf", "-inf"}
 
 
@@ -26,6 +31,8 @@ def normalize_arguments(arguments: Sequence[str], environment: Mapping[str, str]
 
     - `--key=value`, `key=value`, `+key=value` and `++key=value` are one; `experiment` always gets its plus sign, except
       in the bare form, which stays the mistake it is.
+    - Paths are quoted where Hydra needs it: they may hold any character. With `-m` commas separate several of them,
+      unless there is such a file as a whole.
     - `None`, `True` and `False` are spelled as YAML does; nested dicts, as Python prints them, become dotted keys.
     - A resumed sweep run re-sends its whole configuration (`is_resent`): W&B's own keys and those of the machine go.
     - Under `wandb agent` (it sets WANDB_SWEEP_ID) `logger=wandb` is added where no logger is chosen: a sweep whose runs
@@ -34,7 +41,8 @@ def normalize_arguments(arguments: Sequence[str], environment: Mapping[str, str]
     Hydra's own options, and all other words that set no key, pass untouched.
     """
     in_sweep, resent = bool(environment.get("WANDB_SWEEP_ID")), is_resent(arguments)
-    result = [text for argument in arguments for text in _normalize(argument, in_sweep, resent)]
+    several = not {"-m", "--multirun"}.isdisjoint(arguments)
+    result = [text for argument in arguments for text in _normalize(argument, in_sweep, resent, several)]
     if in_sweep and not any(argument.startswith("logger=") for argument in result):
         result.insert(0, "logger=wandb")  # in front: argparse wants all overrides in one row
     return result
@@ -44,6 +52,11 @@ def is_resent(arguments: Sequence[str]) -> bool:
     """Whether a whole configuration was sent, as for a resumed sweep run: `name` and `paths` are no sweep's keys."""
     keys = {argument.partition("=")[0].lstrip("-+") for argument in arguments}
     return {"name", "variant", "paths"} <= keys
+
+
+def is_path(key: str) -> bool:
+    """Whether a key's value is the path of a file or a folder."""
+    return bool(_PATH.fullmatch(key.lstrip("+")))
 
 
 def without_repeats(arguments: Sequence[str], base: Mapping[str, Any]) -> list[str]:
@@ -89,7 +102,7 @@ def quoted_if_needed(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else quoted(text)
 
 
-def _normalize(argument: str, in_sweep: bool, resent: bool) -> Iterator[str]:
+def _normalize(argument: str, in_sweep: bool, resent: bool, several: bool) -> Iterator[str]:
     key, equals, value = argument.partition("=")
     name = key.lstrip("-+")
     hyphened = key.startswith("--")
@@ -104,6 +117,9 @@ def _normalize(argument: str, in_sweep: bool, resent: bool) -> Iterator[str]:
     if name == "experiment":
         yield f"{'+' if plus or hyphened else ''}experiment={value}"
         return
+    if is_path(name):
+        yield f"{_sign(name, plus)}{name}={_path_value(value, several)}"
+        return
     literal = _literal(value)
     if isinstance(literal, dict) and literal:
         for leaf, item in _leaves(name, literal):
@@ -117,6 +133,18 @@ def _normalize(argument: str, in_sweep: bool, resent: bool) -> Iterator[str]:
     elif in_sweep and value and value[0] not in "[{'\"$" and "(" not in value:
         value = quoted_if_needed(value)  # every argument is one value, so a comma in it separates nothing
     yield f"{_sign(name, plus)}{name}={value}"
+
+
+def _path_value(value: str, several: bool) -> str:
+    """A path, or several separated by commas, as Hydra reads them."""
+    if several and "," in value and not os.path.exists(value):  # a list may be longer than any path
+        if re.match(r"(choice|shuffle|sort|tag)\(", value):  # Hydra's own lists
+            return value
+        parts = re.findall(rf"(?:{_QUOTED.pattern}|[^,])+", value, re.DOTALL)
+        return ",".join(_path_value(part.strip(), False) for part in parts)
+    if not value or value.lower() == "null" or _QUOTED.fullmatch(value):
+        return value
+    return _LITERALS[value] if value == "None" else hydra_value(value)
 
 
 def _sign(name: str, plus: int) -> str:

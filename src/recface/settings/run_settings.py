@@ -10,11 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from recface.errors import RecfaceError
+from recface.files.guard import NAME
 from recface.settings.declared import Count, NonNegative, Positive, Settings, Several, Share, Whole, mistakes, number
 
+Seed = Annotated[int, number("a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32, whole=True)]
+"""What NumPy takes for a seed."""
 MISSING = "???"
 """Hydra's value of a key that the user must give."""
 
@@ -22,12 +25,6 @@ Precision = Literal[
     "64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", "64", "32", "16", "bf16", 64, 32, 16
 ]
 """Lightning's; transformer-engine needs hardware that nobody has tried."""
-
-
-def _devices(value: Any) -> Any:
-    if value != "auto" and not (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        raise ValueError(f"must be a whole number >= 1, or auto, not {value!r}")
-    return value
 
 
 def _known_variant(name: str) -> str:
@@ -38,6 +35,13 @@ def _known_variant(name: str) -> str:
         raise ValueError(f"must be one of {known}, or package.module:Class, not {name!r}")
     if colon and importlib.util.find_spec(module.partition(".")[0]) is None:
         raise ValueError(f"must be importable: no module {module!r}; is its folder in PYTHONPATH?")
+    return name
+
+
+def _plain(name: str) -> str:
+    """Takes what can be the name of a folder."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"must be a plain name, since it names folders, not {name!r}")
     return name
 
 
@@ -55,6 +59,7 @@ class SourceSettings(Settings):
     share: Positive
     split: str | None = None
     path: str | None = None
+    framed: bool = False
 
     @model_validator(mode="after")
     def _names_its_photos(self) -> SourceSettings:
@@ -68,8 +73,8 @@ class SourceSettings(Settings):
 class DataSettings(Settings):
     """Group `data`."""
 
-    seed: Whole
-    albedo_modes: Count
+    seed: Seed
+    albedo_modes: Annotated[int, number("a whole number from 1 to 399", lambda value: 1 <= value < 400, whole=True)]
     augment: NonNegative
     workers: Whole
     photos: str | None
@@ -118,9 +123,9 @@ class TrainerSettings(Settings):
     """Group `trainer`."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
-    devices: Annotated[Any, BeforeValidator(_devices)]
+    devices: Annotated[int, number("1: a run trains on one device", lambda value: value == 1, whole=True)]
     precision: Precision
-    threads: Count
+    threads: Annotated[int, number("a whole number from 1 to 1024", lambda value: 1 <= value <= 1024, whole=True)]
     epoch_steps: Count
     conflict: Whole
     validation: bool = Field(alias="validate")
@@ -244,12 +249,12 @@ class SFMModelSettings(Settings):
 class RunSettings(Settings):
     """A run's resolved configuration, but for the sections of variants that are not declared here."""
 
-    name: str
+    name: Annotated[str, AfterValidator(_plain)]
     parent: str | None
     title: str | None
     tables: list[str]
     variant: Annotated[str, AfterValidator(_known_variant)]
-    seed: Whole
+    seed: Seed
     paths: PathSettings
     face_model: FaceModelSettings
     data: DataSettings

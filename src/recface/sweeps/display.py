@@ -52,7 +52,7 @@ def summary(jobs: Sequence[Job], elapsed: float) -> str:
     share = sum(1.0 if job.state == "failed" else job.fraction for job in jobs) / max(1, len(jobs))
     parts = [f"{ended}/{len(jobs)} points", f"{share:.0%}", f"{duration(elapsed)} gone"]
     parts.append(f"{duration(remaining(jobs, elapsed))} left")
-    words = {"pruned": "stopped early", "failed": "failed"}
+    words = {"pruned": "stopped early", "failed": "failed", "stopped": "stopped: run the same command again to resume"}
     return ", ".join(parts + [f"{states[state]} {word}" for state, word in words.items() if states[state]])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -13,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.files.atomic import write_json
+from recface.files.documents import read_json
 from recface.run.identity import is_complete, run_folder, run_hash
 from recface.settings import Config
 from recface.settings.compose import compose_config
 from recface.settings.overrides import normalize_arguments
-from recface.sweeps.spec import Constant, Sweep, expand, grid_points
+from recface.sweeps.spec import Constant, Sweep, expand, grid_points, installed_program
 from recface.sweeps.sweep_mistakes import is_own
-from recface.tracking.atomic import write_json
-from recface.tracking.record import now, read_record
+from recface.tracking.record import RunRecord, now, read_record
 
 ENDED = ("finished", "failed", "pruned")
 
@@ -76,7 +78,7 @@ class Job:
     """One point as it is run.
 
     Its state is "waiting", "running", "elsewhere" (another process runs it), "finished", "failed", "pruned" (stopped
-    early as hopeless) or "stopped".
+    early as hopeless) or "stopped", which the next call runs again.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Job:
     reason: str = ""  # of its failure, in one line
     progress: dict[str, Any] = field(default_factory=dict)  # as `RunFolder.progress` writes it
     started: float = 0.0  # monotonic seconds
+    began: str = ""  # the same, as records write times
     seconds: float = 0.0
     here: bool = False  # whether this process ran it
     claim: Claim | None = None  # held while this process runs it
@@ -156,9 +159,38 @@ class Points(ABC):
     def config(self, job: Job) -> Config:
         """Configuration of one of this project's own points; composing it takes a fifth of a second."""
         if job.key not in self._configs:
-            overrides = [f"{name}={value}" for name, value in job.parameters.items()]
-            self._configs[job.key] = compose_config(*normalize_arguments(overrides, {}))
+            program = (installed_program(self.sweep.program) or [self.sweep.program])[-1]
+            sent = [f"{name}={value}" for name, value in job.parameters.items()]
+            if program in job.command:  # a template may add overrides of its own
+                sent = [text for text in job.command[job.command.index(program) + 1 :] if "=" in text]
+            overrides = [text for text in normalize_arguments(sent, {}) if text[0] != "-"]
+            self._configs[job.key] = compose_config(*overrides)
         return self._configs[job.key]
+
+    def record(self, job: Job) -> RunRecord | None:
+        """Record of one of this project's own points; None where there is none or a damaged one, as the run says."""
+        with contextlib.suppress(RecfaceError):
+            return read_record(job.run or run_folder(self.config(job)))
+        return None
+
+    def state_after(self, job: Job, code: int, stopping: bool = False) -> str:
+        """State of a point whose process has ended.
+
+        Of this project's own runs the record says it; a program of others has but its exit code.
+
+        Args:
+            job: The point.
+            code: Exit code of its process, negative where a signal ended it.
+            stopping: Whether the process was told to stop, as hopeless.
+        """
+        record = self.record(job) if self.own else None
+        if is_complete(self.config(job), record) if self.own else code == 0:
+            return "finished"
+        if stopping:
+            return "pruned"
+        # A record from before this attempt says nothing about how it went.
+        left = record is not None and str(record.updated) >= job.began and record.state in ("running", "interrupted")
+        return "stopped" if self.own and (left or code < 0 or code > 128) else "failed"
 
     def run_of(self, job: Job) -> tuple[Path | None, str]:
         """Folder of a point's run and the hash of its configuration; (None, "") where only the run itself can know."""
@@ -177,7 +209,7 @@ class Points(ABC):
         state = written.get("state", "")
         run, digest = self.run_of(job)
         if self.own and run is not None:
-            if is_complete(self.config(job), read_record(run) if (run / "run.json").is_file() else None):
+            if is_complete(self.config(job), self.record(job)):
                 return "finished"
             if state == "finished" or digest != written.get("digest"):
                 return ""  # the run is gone or outdated, or configs/ has changed since
@@ -294,9 +326,8 @@ def digest_of(*values: Any) -> str:
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """Contents of a small JSON file; {} where it does not exist or is half written."""
+    """Contents of a small JSON file; {} where it does not exist or is damaged: the run will say the same again."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json(path)
+    except RecfaceError:
         return {}
-    return content if isinstance(content, dict) else {}

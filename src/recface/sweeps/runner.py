@@ -12,9 +12,9 @@ from collections.abc import Callable
 from recface.errors import RecfaceError
 from recface.sweeps.points import ENDED, Job, Points, read_progress
 from recface.tracking.folder import PROGRESS_VARIABLE
-from recface.tracking.record import read_record
+from recface.tracking.record import now, read_record
 
-GRACE_SECONDS = 15.0
+GRACE_SECONDS = 8.0
 
 
 class Runner:
@@ -37,7 +37,7 @@ class Runner:
         self._told: set[int] = set()
 
     def run(self) -> int:
-        """Run everything; returns the number of failed jobs. A KeyboardInterrupt stops the children first."""
+        """Run everything; returns the number of jobs that failed or were stopped. An interrupt stops the children."""
         running: list[Job] = []
         try:
             while True:
@@ -46,7 +46,8 @@ class Runner:
                 while len(running) < self.workers and (job := self.points.claim()) is not None:
                     running.append(job)
                     self._start(job)
-                for job in [job for job in self.points.jobs if job.state in ENDED and id(job) not in self._told]:
+                over = [job for job in self.points.jobs if job.state in (*ENDED, "stopped")]
+                for job in [job for job in over if id(job) not in self._told]:
                     self._told.add(id(job))
                     self.after(job)
                 self.tick()
@@ -56,7 +57,7 @@ class Runner:
                     time.sleep(0.5 if not running or any(job.progress for job in running) else 0.1)
         finally:
             self._stop(running)
-        return sum(job.state == "failed" for job in self.points.jobs)
+        return sum(job.state in ("failed", "stopped") for job in self.points.jobs)
 
     def _start(self, job: Job) -> None:
         job.log.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,7 @@ class Runner:
         threads = str(max(1, cores() // self.workers))
         variables = {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
         variables[PROGRESS_VARIABLE] = str(job.progress_path.resolve())
+        job.began = now()
         with open(job.log, "wb") as log:
             try:
                 # A session of its own, so that Ctrl-C reaches it once, from here. It inherits the claim on its point.
@@ -97,7 +99,7 @@ class Runner:
             elif time.monotonic() - self._stopping.get(id(job), time.monotonic()) > GRACE_SECONDS:
                 _signal(process, signal.SIGKILL)
             return False
-        self._end(job, "finished" if code == 0 else "pruned" if id(job) in self._stopping else "failed", code)
+        self._end(job, self.points.state_after(job, code, id(job) in self._stopping), code)
         return True
 
     def _stop(self, running: list[Job]) -> None:
@@ -114,26 +116,29 @@ class Runner:
                 _signal(process, signal.SIGKILL)
                 process.wait()
             job.progress = read_progress(job.progress_path) or job.progress
-            self._end(job, "finished" if process.returncode == 0 else "stopped", process.returncode)
+            ended_well = self.points.state_after(job, process.returncode) == "finished"
+            self._end(job, "finished" if ended_well else "stopped", process.returncode)
 
     def _end(self, job: Job, state: str, code: int) -> None:
         job.state = state
-        if state == "failed":
+        if state in ("failed", "stopped"):
             job.reason = failure(job, code)
         self.points.end(job)
         job.progress_path.unlink(missing_ok=True)
 
 
 def failure(job: Job, code: int) -> str:
-    """Why a job failed, in one line: the reason in its record, else the last line it wrote."""
+    """Why a job failed or stopped, in one line: the reason in its record, else the last line it wrote."""
     if job.run is not None:
         with contextlib.suppress(RecfaceError):
             record = read_record(job.run)
-            if record.state == "failed" and record.reason:
+            if record.state in ("failed", "interrupted") and record.reason:
                 return record.reason
     lines = [line.strip() for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
     if code < 0:
         return f"ended by signal {-code}" + (f" after: {lines[-1]}" if lines else "")
+    if code == 0:
+        return "exit code 0, but no complete record of the run"
     return lines[-1] if lines else f"exit code {code}, no output"
 
 

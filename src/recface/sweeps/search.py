@@ -8,7 +8,6 @@ training loss, `loss/total`, which is to fall; do not rely on that in a sweep ov
 from __future__ import annotations
 
 import bisect
-import contextlib
 import itertools
 import json
 import math
@@ -25,6 +24,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from recface.errors import RecfaceError
+from recface.files.documents import read_json_lines
 from recface.sweeps.points import Claim, Job, Points, digest_of
 from recface.sweeps.spec import (
     Choice,
@@ -154,14 +154,11 @@ def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
     There is one for each line of the run's metrics.jsonl, NaN where it noted that it was no number.
     """
     path = run / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
     rows: dict[Any, dict[str, Any]] = {}
-    for number, line in enumerate(lines):
-        with contextlib.suppress(ValueError):  # the last line, half written
-            row = json.loads(line)
-            step = row.get("step", number)
-            # A run that was killed resumes from its last checkpoint, and repeats the lines after it.
-            rows = {before: kept for before, kept in rows.items() if before < step} | {step: row}
+    for number, row in enumerate(read_json_lines(path) if path.exists() else []):
+        step = row.get("step", number)
+        # A run that was killed resumes from its last checkpoint, and repeats the lines after it.
+        rows = {before: kept for before, kept in rows.items() if before < step} | {step: row}
     signs = {FALLBACK: -1 if goal == "maximize" else 1, metric: 1}
     found = [(name, row[name]) for row in rows.values() if (name := metric if metric in row else FALLBACK) in row]
     return [math.nan if value is None else signs[name] * float(value) for name, value in found]
@@ -260,7 +257,7 @@ class Search(Points):
         """Claim a point that has been begun, but that no process works on."""
         for trial in self._refresh():
             job = self._jobs[trial.number]
-            if trial.state == TrialState.RUNNING and job.claim is None:
+            if trial.state == TrialState.RUNNING and job.claim is None and job.state != "stopped":
                 job.claim = Claim.take(self.lock_path(job))
                 if job.claim is not None:
                     return job

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,6 +121,10 @@ FORMS: dict[str, type[Form]] = {
     "log_normal": Normal,
 }
 """Supported distributions; W&B has more, such as beta."""
+MOST_POINTS = 10_000
+"""Of a sweep: what no cluster gets through, and a file can ask for in a line."""
+UNREADABLE = ("args_no_boolean_flags", "args_json", "args_no_equals")
+"""Macros whose arguments Hydra cannot read: they leave false out, or are no key=value."""
 LISTED = ("constant", "categorical", "int_uniform")
 """Distributions with a finite list of values, as a grid needs."""
 
@@ -234,6 +239,15 @@ def choices_of(sweep: Sweep, name: str) -> list[Any]:
     return list(distinct.values())
 
 
+def grid_size(forms: Mapping[str, Form]) -> int:
+    """Number of points of a grid, equal values counted again; no range is written out."""
+    return math.prod(map(_count, forms.values()))
+
+
+def _count(form: Form) -> int:
+    return form.max - form.min + 1 if isinstance(form, WholeInterval) else len(list(named(form)))
+
+
 def point_name(parameters: Mapping[str, Any], names: Sequence[str]) -> str:
     """Name of a point by some of its parameters, with characters that file names can hold."""
     text = ",".join(f"{name.lstrip('+')}={parameters[name]}" for name in names)
@@ -281,7 +295,7 @@ def installed_program(program: str) -> list[str] | None:
 def dry_run(sweep: Sweep) -> Iterator[str]:
     """The command of each point; for points that are drawn as the sweep goes, one command with their distributions."""
     if sweep.method == "grid":
-        yield from (" ".join(expand(sweep, point.parameters)) for point in grid_points(sweep))
+        yield from (shlex.join(expand(sweep, point.parameters)) for point in grid_points(sweep))
         return
     yield f"# {sweep.run_cap} points, method {sweep.method}, each with values drawn from {{...}}:"
     yield " ".join(expand(sweep, {name: _in_words(form) for name, form in sorted(sweep.parameters.items())}))

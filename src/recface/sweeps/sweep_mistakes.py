@@ -10,14 +10,16 @@ import contextlib
 import difflib
 import functools
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
+from recface.files.documents import Lines, read_yaml
 from recface.settings import Config, declared
 from recface.settings.compose import APPENDABLE, CONFIGS, group_options, known_experiments, message, quick_config
-from recface.settings.overrides import normalize_arguments
+from recface.settings.overrides import is_path, normalize_arguments
 from recface.settings.run_settings import MISSING, config_mistakes
 from recface.sweeps import spec
 from recface.sweeps.spec import FORMS, LISTED, Choice, Constant, Form, Sweep, named
@@ -36,7 +38,7 @@ def checked_sweep(path: str | Path, overrides: Sequence[str] = (), run_cap: int 
         RecfaceError: All mistakes of form and, for src/run.py, of keys and values, in one line with their lines.
     """
     file = SweepFile(Path(path), overrides, run_cap)
-    if file.forms and is_own(str(file.content.get("program", ""))):
+    if file.forms and file.own and not file.is_endless:
         _check_parameters(file)
     if file.mistakes:
         texts = [f"line {line}: {text}" if line else f"override: {text}" for line, text in sorted(file.mistakes)]
@@ -46,7 +48,8 @@ def checked_sweep(path: str | Path, overrides: Sequence[str] = (), run_cap: int 
 
 def is_own(program: str) -> bool:
     """Whether a sweep's program is this project's src/run.py, so that its parameters can be checked."""
-    return spec.installed_program(program) is not None or Path(program).resolve() == CONFIGS.parent / "src" / "run.py"
+    own = CONFIGS.parent / "src" / "run.py"
+    return spec.installed_program(program) is not None or os.path.realpath(program.replace("\0", "")) == str(own)
 
 
 def options_of(group: str) -> list[str] | None:
@@ -61,6 +64,8 @@ class SweepFile:
         content: All of it, overrides in force.
         forms: Those of its parameters that are right in form.
         mistakes: Line and text of all that are known so far; at first those of form.
+        own: Whether its program is this project's.
+        is_endless: Whether it has more points than could be run; its values are not worth a look then.
     """
 
     def __init__(self, path: Path, overrides: Sequence[str], run_cap: int | None) -> None:
@@ -68,11 +73,12 @@ class SweepFile:
             known = ", ".join(sorted(map(str, path.parent.glob("*.yaml")))) or "none there"
             raise RecfaceError(f"{path}: no such sweep file; known are {known}")
         self.path, self.mistakes = path, set[tuple[int, str]]()
-        self.content, self.lines = declared.read_yaml(path)
+        self.content, self.lines = read_yaml(path)
         if not isinstance(self.content, dict):
             raise RecfaceError(f"{path}: must be a mapping of keys to values, not {type(self.content).__name__}")
         if run_cap is not None:
             self.content["run_cap"] = run_cap
+        self.own = is_own(str(self.content.get("program", "")))
         self.forms: dict[str, Form] = {}
         checked = dict(self.content)
         if isinstance(self.content.get("parameters"), dict):
@@ -91,6 +97,8 @@ class SweepFile:
             known = f"; known are {', '.join(Sweep.model_fields)}" if text == "is an unknown key" else ""
             self.tell(f"{'.'.join(map(str, place))} {text}{known}", *place)
         self._check_method()
+        self._check_command()
+        self.is_endless = self._check_size()
 
     def tell(self, text: str, *place: Any) -> None:
         """Note a mistake at a path of keys; one in an override has line 0."""
@@ -113,6 +121,31 @@ class SweepFile:
             if method == "grid" and form.distribution not in LISTED:
                 self.tell_of(name, f" has distribution {form.distribution}, but method grid needs a list of values")
 
+    def _check_command(self) -> None:
+        """Find macros that are unknown, or that this project's program cannot take."""
+        command = self.content.get("command")
+        for index, part in enumerate(command if isinstance(command, list) else ()):
+            if self.own and part in [f"${{{name}}}" for name in spec.UNREADABLE]:
+                self.tell(f"{self.content['program']} cannot read {part}: use ${{args_no_hyphens}}", "command", index)
+            try:
+                spec.expand(Sweep(name=self.path.stem, program="", method="grid", parameters={}, command=[part]), {})
+            except RecfaceError as error:
+                self.tell(str(error), "command", index)
+
+    def _check_size(self) -> bool:
+        """Find that there are more points than could be run, without writing them out."""
+        cap, grid = self.content.get("run_cap"), self.content.get("method") == "grid"
+        size = spec.grid_size(self.forms) if grid else cap if isinstance(cap, int) else 0
+        if size <= spec.MOST_POINTS:
+            return False
+        text = f"asks for {size:,} points, more than {spec.MOST_POINTS:,}"
+        if grid:
+            largest = max(self.forms, key=lambda name: spec.grid_size({name: self.forms[name]}))
+            self.tell_of(largest, f": the grid {text}: give fewer values, or use method random with run_cap")
+        else:
+            self.tell(f"run_cap {text}: give fewer", "run_cap")
+        return True
+
     def _override(self, parameters: dict[str, Any], overrides: Sequence[str]) -> None:
         places = {}
         for override in overrides:
@@ -122,10 +155,11 @@ class SweepFile:
             name = next((name for name in parameters if name.lstrip("+") == key.lstrip("+")), key)
             # Hydra's own rule: commas in brackets or quotes belong to the value.
             several = "," in value and not any(character in value for character in "[]{}()'\"")
+            several = several and not (is_path(key) and os.path.exists(value))
             parameters[name] = {"values": value.split(",")} if several else {"value": value}
             places["parameters", name] = 0
         numbers = {place: line for place, line in self.lines.numbers.items() if place[:2] not in places}
-        self.lines = declared.Lines(numbers | places)
+        self.lines = Lines(numbers | places)
 
 
 def form_mistakes(form: Any) -> list[declared.Mistake]:
@@ -159,7 +193,7 @@ def _check_parameters(file: SweepFile) -> None:
         options = options_of(name.lstrip("+"))
         if options is not None:
             _check_group(file, name, options)
-            chosen[name.lstrip("+")] = [value for _, value in named(form) if value in options]
+            chosen[name.lstrip("+")] = list(dict.fromkeys(value for _, value in named(form) if value in options))
         elif not name.lstrip("+").startswith("hydra."):
             keys.append(name)
     # The keys of an unknown experiment are unknown too: let through what any experiment has.

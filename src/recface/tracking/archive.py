@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from recface.errors import RecfaceError
-from recface.tracking.atomic import read_arrays, write_bytes
+from recface.files.arrays import read_arrays
+from recface.files.atomic import write_bytes
 from recface.tracking.record import RunRecord, read_record
 
 LIMIT_BYTES = 256_000

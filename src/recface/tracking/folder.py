@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -13,8 +12,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from recface.errors import RecfaceError, one_line
-from recface.tracking.atomic import plain, write_json
+from recface.errors import Interrupted, RecfaceError, one_line
+from recface.files.atomic import append_json_line, plain, sweep_up, write_json
 from recface.tracking.record import RunRecord, now, read_record, write_record
 
 PROGRESS_VARIABLE = "RECFACE_PROGRESS"
@@ -81,6 +80,7 @@ class RunFolder:
         """
         try:
             with FileLock(self.path / ".lock", timeout=timeout):
+                sweep_up(self.path)
                 self.reload()
                 yield
         except Timeout:
@@ -93,7 +93,7 @@ class RunFolder:
         try:
             yield self
         except BaseException as error:
-            self.fail(reason_of(error))
+            self.fail(reason_of(error), "interrupted" if is_interrupt(error) else "failed")
             raise
 
     def start(self, record: RunRecord) -> None:
@@ -114,8 +114,7 @@ class RunFolder:
 
     def log_metrics(self, row: Mapping[str, Any]) -> None:
         """Append a row to metrics.jsonl and flush it, so that a killed run loses no row."""
-        with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(plain(row), allow_nan=False) + "\n")
+        append_json_line(self.path / "metrics.jsonl", row)
 
     def progress(self, step: int, total: int, phase: str = "", loss: float | None = None) -> None:
         """Report progress to progress.json and the file named by RECFACE_PROGRESS, at most every two seconds.
@@ -150,9 +149,9 @@ class RunFolder:
         self._save()
         return self.record
 
-    def fail(self, reason: str) -> None:
-        """Close the run with the reason why it failed, kept to one line."""
-        self.record = replace(self._started(), state="failed", reason=one_line(reason))
+    def fail(self, reason: str, state: str = "failed") -> None:
+        """Close the run as failed or "interrupted", with the reason, kept to one line."""
+        self.record = replace(self._started(), state=state, reason=one_line(reason))
         self._save()
 
     def _started(self) -> RunRecord:
@@ -168,10 +167,16 @@ class RunFolder:
 
 def reason_of(error: BaseException) -> str:
     """Reason for the end of a run, in words for its record."""
-    name = type(error).__name__
-    # Lightning's exception is not imported here; SystemExit is how a SLURM job leaves to be queued again.
-    if name in ("KeyboardInterrupt", "SIGTERMException", "SystemExit"):
-        return "interrupted"
+    if is_interrupt(error):
+        return str(error) if isinstance(error, Interrupted) else "interrupted"
     if isinstance(error, RecfaceError):
         return str(error)
+    name = type(error).__name__
     return f"{name}: {error}" if str(error) else name
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether a signal ended the run, and not a mistake: it resumes when it is run again."""
+    # Lightning's exception is not imported here; with exit code -1 a SLURM job leaves to be queued again.
+    queued = isinstance(error, SystemExit) and error.code == -1
+    return queued or isinstance(error, (KeyboardInterrupt, Interrupted)) or type(error).__name__ == "SIGTERMException"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.tracking.atomic import write_json
+from recface.files.atomic import write_json
+from recface.files.documents import read_json
+from recface.files.guard import plain_name
 
 SCHEMA = "recface-run/1"
-STATES = ("running", "finished", "failed")
+STATES = ("running", "finished", "failed", "interrupted")
+LARGEST_NUMBER = 2**63
 
 RENAMED: dict[str, str] = {
     "config.peer": "config.baselines",
@@ -40,13 +42,14 @@ class RunRecord:
         seed: Random seed of the run.
         parent: Experiment that this one differs from, None for a root.
         stage: Name of the stage that runs, or that ran last.
-        state: "running", "finished" or "failed".
-        reason: Why it failed, in one line.
+        state: "running", "finished", "failed", or "interrupted": a signal stopped it, and it resumes when run again.
+        reason: Why it failed or by what it was interrupted, in one line.
         config: The resolved config, plain.
         overrides: Command-line overrides; of two configs of one experiment, tables take the one with fewer.
         git: `{"commit", "dirty"}`.
         packages: Package name to version.
         data_manifest: Hash over the data the run saw.
+        photos_digest: Hash over the photographs that its metrics of the block "photos" are of.
         versions: Versions of the code behind the results (`recface.versions`): benchmark, variant, protocol.
         metrics: Block to metric to value; blocks are "validation", "benchmark", "conditions", "photos" and so on.
         protocols: Metric to protocol id; or block to metric to id where blocks measure one metric differently.
@@ -68,6 +71,7 @@ class RunRecord:
     git: dict[str, Any] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
     data_manifest: str | None = None
+    photos_digest: str | None = None
     versions: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     protocols: dict[str, Any] = field(default_factory=dict)
@@ -177,7 +181,8 @@ def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 _FIELDS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (str, "string", ("experiment", "hash", "stage", "state")),
     (int, "whole number", ("seed",)),
-    (dict, "mapping", ("config", "versions", "metrics", "protocols", "timings")),
+    (dict, "mapping", ("config", "git", "packages", "versions", "metrics", "protocols", "timings")),
+    (list, "list", ("overrides",)),
 )
 
 
@@ -189,26 +194,39 @@ def read_record(path: str | Path) -> RunRecord:
     """
     path = Path(path)
     path = path / "run.json" if path.is_dir() else path
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise RecfaceError(f"{path}: no run record here; run the experiment") from None
-    except (OSError, ValueError) as error:
-        raise RecfaceError(f"{path}: not a readable run record ({error}); remove it and rerun") from None
-    if not isinstance(content, dict):
-        raise RecfaceError(f"{path}: a run record must be a JSON object, not a {type(content).__name__}")
+    if not path.exists():
+        raise RecfaceError(f"{path}: no run record here; run the experiment")
+    content = read_json(path, "run record", "remove it and rerun")
     if missing := [name for name in ("experiment", "hash", "seed", "state") if name not in content]:
         raise RecfaceError(f"{path}: the run record lacks {', '.join(missing)}; remove it and rerun")
     for kind, described, names in _FIELDS:
         for name in names:
             if name in content and (not isinstance(content[name], kind) or isinstance(content[name], bool)):
                 raise RecfaceError(f"{path}: {name} of the run record must be a {described}, not {content[name]!r}")
+    for name in ("experiment", "hash"):  # they become names of files and folders
+        plain_name(content[name], f"{path}: {name} of the run record")
+    if wrong := _not_numbers(content):
+        raise RecfaceError(f"{path}: {wrong} of the run record must be a number or null; remove it and rerun")
     if content["state"] not in STATES:
         raise RecfaceError(f"{path}: state of the run record must be one of {', '.join(STATES)}: {content['state']!r}")
     for old, new in RENAMED.items():
         _rename(content, old, new)
     known = {item.name for item in dataclasses.fields(RunRecord)}
     return RunRecord(**{name: value for name, value in content.items() if name in known})
+
+
+def _not_numbers(content: dict[str, Any]) -> str | None:
+    """The first of metrics and timings that is no number: "metrics.benchmark.nme"."""
+    values = {f"timings.{name}": value for name, value in content.get("timings", {}).items()}
+    for block, inner in content.get("metrics", {}).items():
+        if not isinstance(inner, dict):
+            return f"metrics.{block}"
+        values |= {f"metrics.{block}.{name}": value for name, value in inner.items()}
+
+    def fits(value: Any) -> bool:
+        return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGEST_NUMBER)
+
+    return next((name for name, value in values.items() if not fits(value)), None)
 
 
 def _rename(content: dict[str, Any], old: str, new: str) -> None:

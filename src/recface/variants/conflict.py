@@ -15,6 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recface.errors import RecfaceError
+from recface.files.atomic import append_json_line, write_bytes
+from recface.files.documents import read_json_lines
+
 RECOGNITION = ("separation",)
 RECONSTRUCTION = ("landmark", "pixel", "perceptual")
 FIELDS = ("step", "recognition", "reconstruction", "cosine")
@@ -44,7 +48,7 @@ class ConflictLog:
     def __init__(self, path: Path, every: int, first_step: int = 0) -> None:
         self.path, self.every = path, every
         kept = [line for line in read_lines(path) if line["step"] < first_step]
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_bytes(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def look(
         self, step: int, terms: Mapping[str, Tensor], weights: Mapping[str, float], parameters: Iterable[nn.Parameter]
@@ -62,13 +66,20 @@ class ConflictLog:
         cosine = gradient_cosine(recognition, reconstruction, parameters)
         # The separation term itself, so that its weight does not show in the curve.
         values = (step, float(terms[RECOGNITION[0]].detach()), float(reconstruction.detach()), cosine)
-        with self.path.open("a") as file:
-            file.write(json.dumps(dict(zip(FIELDS, values, strict=True))) + "\n")
+        append_json_line(self.path, dict(zip(FIELDS, values, strict=True)))
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
-    """Lines of a `ConflictLog`; [] where there is none."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    """Lines of a `ConflictLog`; [] where there is none.
+
+    Raises:
+        RecfaceError: A line is damaged.
+    """
+    lines = read_json_lines(path) if path.is_file() else []
+    for number, line in enumerate(lines, 1):
+        if not all(isinstance(line.get(name, ""), (int, float, type(None))) for name in FIELDS):  # null is NaN
+            raise RecfaceError(f"{path}: line {number}: needs the numbers {', '.join(FIELDS)}; remove the line")
+    return lines
 
 
 def conflict_curves(path: Path) -> dict[str, np.ndarray]:

@@ -1,29 +1,15 @@
-"""Shared by every stage's training: states on disk, and a quiet Lightning trainer."""
+"""A Lightning trainer that every stage's training shares: it prints and writes nothing of its own."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
-
-from recface.tracking.atomic import replacing
-
-State = dict[str, torch.Tensor]
-
-
-def save_state(state: dict[str, Any], path: Path) -> None:
-    """Write a plain dict, loadable with weights_only=True, atomically."""
-    with replacing(path) as file:
-        torch.save(state, file.name)  # writing into a Python file, an interrupt would surface as a RuntimeError
-
-
-def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+from lightning.pytorch.callbacks import LambdaCallback
 
 
 def quiet_trainer(folder: Path, **settings: Any) -> lightning.Trainer:
@@ -41,7 +27,10 @@ def quiet_trainer(folder: Path, **settings: Any) -> lightning.Trainer:
 
 
 def fit_quietly(trainer: lightning.Trainer, module: lightning.LightningModule, data: Any) -> None:
-    """Train; Ctrl-C raises KeyboardInterrupt, which Lightning turns into exit(1)."""
+    """Train; Ctrl-C raises KeyboardInterrupt, which Lightning turns into exit(1), and an ignored SIGTERM stays so."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:  # Lightning would end training all the same
+        ignore = LambdaCallback(on_train_start=lambda *_: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+        trainer.callbacks.append(ignore)  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice about loader workers and bars does not apply here
         try:

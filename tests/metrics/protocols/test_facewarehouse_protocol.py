@@ -66,5 +66,5 @@ def test_bad_input_is_named_with_file_and_row(meshes) -> None:
     with pytest.raises(RecfaceError, match="only 0 vertices correspond"):
         PROTOCOL.evaluate(predictions, truth)
     (truth.folder / "to.npy").write_text("no array")
-    with pytest.raises(RecfaceError, match=r"to.npy: not readable"):
+    with pytest.raises(RecfaceError, match=r"to.npy: not a readable npy"):
         PROTOCOL.evaluate(predictions, truth)

@@ -89,11 +89,11 @@ def test_landmarks_come_in_the_order_of_the_names(tmp_path) -> None:
             "name,x,y,z\nnose_tip,1,2,3\n",
             r"a.csv: landmark nose_base is missing; the protocol needs nose_tip",
         ),
-        ("name,x,y,z\nnose_tip,1,2,3\nnose_base,4,,6\n", r"a.csv, row 3: landmark nose_base is not finite"),
-        ("name,x,y,z\nnose_tip,1,2,3\nnose_base,4,five,6\n", r"a.csv, row 3: landmark nose_base is not finite"),
-        ("name,x,y,z\nnose_tip,1,2,3\nnose_tip,4,5,6\n", r"a.csv, row 3: landmark nose_tip is there twice"),
-        ("name,x,y\nnose_tip,1,2\n", r"a.csv: no column 'z'"),
-        ("", r"a.csv: not readable .*expected landmarks in a CSV with columns name,x,y,z"),
+        ("name,x,y,z\nnose_tip,1,2,3\nnose_base,4,,6\n", r"a.csv: line 3: y is empty"),
+        ("name,x,y,z\nnose_tip,1,2,3\nnose_base,4,five,6\n", r"a.csv: line 3: landmark nose_base is not finite"),
+        ("name,x,y,z\nnose_tip,1,2,3\nnose_tip,4,5,6\n", r"a.csv: line 3: landmark nose_tip is there twice"),
+        ("name,x,y\nnose_tip,1,2\n", r"a.csv: no column z"),
+        ("", r"a.csv: no column name; a file of landmarks needs name, x, y, z"),
     ],
 )
 def test_wrong_landmarks_are_named(tmp_path, text, message) -> None:
@@ -129,8 +129,8 @@ def test_wrong_regions_are_named(tmp_path) -> None:
     (tmp_path / "e.txt").write_text("nose\n")
     (tmp_path / "f.npy").touch()
     for name, message in (
-        ("f.npy", "f.npy: not readable"),
-        ("e.txt", "e.txt: not readable"),
+        ("f.npy", "f.npy: not a readable npy"),
+        ("e.txt", "e.txt: not a readable list"),
         ("none.npy", "none.npy: no such file"),
     ):
         with pytest.raises(RecfaceError, match=message):

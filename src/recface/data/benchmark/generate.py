@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,11 +22,16 @@ from torch import Tensor
 from recface.data.benchmark.paint import FaceRegions, face_regions, paint_person
 from recface.data.benchmark.scene import draw_expressions, draw_scenes
 from recface.data.benchmark.store import PHOTO_SPLITS, Benchmark, BenchmarkConfig
+from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel, fit_albedo_model
+from recface.files.atomic import write_arrays
+from recface.files.checkpoints import load_state, save_state
+from recface.files.documents import read_json
 from recface.render import Renderer, euler_to_matrix
-from recface.tracking.atomic import write_arrays
 from recface.versions import BENCHMARK_VERSION
+
+Watch = Callable[[int, int], None]
 
 OCCLUDED_SHARE = 0.15
 ALBEDO_SAMPLES = 400
@@ -35,41 +41,73 @@ GENERATION_THREADS = 2  # fixed, so that the photos do not depend on the machine
 SCAN_MAX_EXPRESSION = 0.5  # scans are taken of calmer faces than photos
 
 
-def get_benchmark(model: FaceModel, config: BenchmarkConfig, cache_dir: Path) -> Benchmark:
+def get_benchmark(
+    model: FaceModel, config: BenchmarkConfig, cache_dir: Path, watch: Watch = lambda done, total: None
+) -> Benchmark:
     """The benchmark of a configuration, from the cache, which keeps it under a hash of all that determines it.
 
-    The first call generates it from the face model.
+    The first call generates it from the face model, and so does one that finds it damaged; `watch` is called with the
+    photos done and their number.
     """
     key = json.dumps([BENCHMARK_VERSION, model.checksum, asdict(config)], sort_keys=True)
     folder = cache_dir / "benchmark" / f"{model.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    if (found := _open(folder, model, config)) is not None:  # without a lock: the cache may be one that we only read
+        return found
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "meta.json").exists():
-            unfinished = folder.with_suffix(".part")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            unfinished.mkdir()
-            threads = torch.get_num_threads()
-            torch.set_num_threads(GENERATION_THREADS)
-            try:
-                _write(unfinished, model, config)
-            finally:
-                torch.set_num_threads(threads)
+        if (found := _open(folder, model, config)) is not None:
+            return found
+        unfinished = folder.with_suffix(".part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.mkdir()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(GENERATION_THREADS)
+        try:
+            _write(unfinished, model, config, watch)
             unfinished.rename(folder)
-    meta = json.loads((folder / "meta.json").read_text())
-    state = torch.load(folder / "albedo_model.pt", weights_only=True)
-    return Benchmark(folder, meta["manifest_hash"], AlbedoModel(**state))
+        finally:
+            torch.set_num_threads(threads)
+            shutil.rmtree(unfinished, ignore_errors=True)  # as after a full disk
+    if (found := _open(folder, model, config)) is None:
+        raise RecfaceError(f"{folder}: the benchmark just written cannot be read; is the disk full?")
+    return found
 
 
-def _write(folder: Path, model: FaceModel, config: BenchmarkConfig) -> None:
+def _open(folder: Path, model: FaceModel, config: BenchmarkConfig) -> Benchmark | None:
+    """A benchmark on disk; None where it is missing, damaged, or another one."""
+    try:
+        meta = read_json(folder / "meta.json")
+        if [meta.get("face_model"), meta.get("config")] != [model.checksum, asdict(config)]:
+            return None
+        albedo = AlbedoModel(**load_state(folder / "albedo_model.pt"))
+        found = Benchmark(folder, str(meta["manifest_hash"]), albedo)
+        for split in PHOTO_SPLITS:
+            rows, size = int(np.prod(config.people_and_photos(split))), config.image_size
+            if found.images(split).shape != (rows, 3, size, size):
+                return None
+            if any(len(values) != rows for values in found.labels(split).values()):
+                return None
+        found.labels("scan")
+    except (RecfaceError, KeyError, TypeError, AttributeError):
+        return None
+    return found
+
+
+def _write(folder: Path, model: FaceModel, config: BenchmarkConfig, watch: Watch) -> None:
     """Generate everything into a folder; meta.json comes last."""
     digest = hashlib.sha256()
     regions, renderer = face_regions(model), Renderer(model.triangles, 2 * config.image_size)
-    total = sum(np.prod(config.people_and_photos(split)) for split in PHOTO_SPLITS)
+    total = int(sum(np.prod(config.people_and_photos(split)) for split in PHOTO_SPLITS))
     with Progress() as progress:
-        progress.add_task("embedded benchmark: photos", total=int(total))
+        task = progress.add_task("embedded benchmark: photos", total=total)
+
+        def advance(photos: int) -> None:
+            progress.advance(task, photos)
+            watch(int(progress.tasks[0].completed), total)
+
         for split in PHOTO_SPLITS:
-            images, labels = _photo_split(model, renderer, regions, config, split, progress)
+            images, labels = _photo_split(model, renderer, regions, config, split, advance)
             np.save(folder / f"{split}_images.npy", images)
             write_arrays(folder / f"{split}_labels.npz", labels)
             digest.update(images.tobytes() + b"".join(labels[key].tobytes() for key in sorted(labels)))
@@ -78,13 +116,18 @@ def _write(folder: Path, model: FaceModel, config: BenchmarkConfig) -> None:
     digest.update(b"".join(scans[key].tobytes() for key in sorted(scans)))
     generator = _generator(config, "albedo")  # of people outside all splits
     albedos = np.stack([paint_person(regions, generator).astype(np.float32) for _ in range(ALBEDO_SAMPLES)])
-    torch.save(fit_albedo_model(albedos, config.albedo_modes).state_dict(), folder / "albedo_model.pt")
+    save_state(fit_albedo_model(albedos, config.albedo_modes).state_dict(), folder / "albedo_model.pt")
     meta = {"version": BENCHMARK_VERSION, "face_model": model.checksum, "manifest_hash": digest.hexdigest()[:16]}
     (folder / "meta.json").write_text(json.dumps(meta | {"config": asdict(config)}, indent=2))
 
 
 def _photo_split(
-    model: FaceModel, renderer: Renderer, regions: FaceRegions, config: BenchmarkConfig, split: str, progress: Progress
+    model: FaceModel,
+    renderer: Renderer,
+    regions: FaceRegions,
+    config: BenchmarkConfig,
+    split: str,
+    advance: Callable[[int], None],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Draw the people and scenes of one split, render them at twice the photos' size, and photograph them."""
     generator = _generator(config, split)
@@ -114,7 +157,7 @@ def _photo_split(
         photos, hidden = compose_photos(rendering.image, rendering.mask, generator)
         images.append(photos)
         occluded.append(hidden)
-        progress.advance(progress.task_ids[0], len(photos))
+        advance(len(photos))
     labels = {key: value.astype(np.float32) for key, value in vars(scenes).items()}
     labels |= {"identity": person, "albedo": albedo, "occluded": np.concatenate(occluded)}
     return np.concatenate(images), labels

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from recface.face_model.albedo import AlbedoModel
+from recface.files.arrays import read_array, read_arrays
 
+REBUILT = "remove its folder, and the next run makes it again"
 PHOTO_SPLITS = ("identity", "landmark", "validation", "test", "control_shape", "control_albedo")
 
 
@@ -58,9 +60,8 @@ class Benchmark:
 
     def images(self, split: str) -> np.ndarray:
         """Photos of a split, (N, 3, S, S) uint8, memory-mapped."""
-        return np.load(self.path / f"{split}_images.npy", mmap_mode="r")
+        return read_array(self.path / f"{split}_images.npy", REBUILT)
 
     def labels(self, split: str) -> dict[str, np.ndarray]:
         """All labels of a split's photos (or of the scans); every array has N rows."""
-        with np.load(self.path / f"{split}_labels.npz") as stored:
-            return dict(stored)
+        return read_arrays(self.path / f"{split}_labels.npz", remedy=REBUILT)

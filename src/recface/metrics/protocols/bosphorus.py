@@ -62,7 +62,7 @@ class BosphorusSIR(_BosphorusSIR):
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
         """Read one reference a person, and measure every photo."""
-        from recface.metrics.scan import read_array
+        from recface.metrics.scan import read_numbers
 
         parameters, people, weights = self.read(predictions, truth)
         who, first = np.unique(people, return_index=True)
@@ -72,7 +72,7 @@ class BosphorusSIR(_BosphorusSIR):
             raise RecfaceError(f"{row_name(truth, row)}: {files[row]} is a second reference of one person; give one")
 
         def read(row: int) -> np.ndarray:
-            values = read_array(truth.folder / files[row])
+            values = read_numbers(truth.folder / files[row])
             if values.shape != weights.shape or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
                 raise RecfaceError(
                     f"{files[row]}: reference of shape {values.shape}, expected {len(weights)} finite parameters"

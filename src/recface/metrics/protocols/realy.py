@@ -17,7 +17,7 @@ def region_error(row: ScanRow, region: str) -> float:
     The points are rows of the scan, or a scan file of the region alone, as REALY gives them. The scale is that of the
     whole face.
     """
-    from recface.face_model.mesh_files import MESH_ENDINGS
+    from recface.files.meshes import MESH_ENDINGS
     from recface.metrics.scan import read_rows, read_scan
 
     path = required_path(row.truth, row.row, region)
@@ -112,7 +112,7 @@ class REALYCorresponding(ScanProtocol):
 
     def _row(self, predictions: Predictions, truth: Truth, row: int) -> list[float]:
         """Errors of the four regions of one prediction, mm."""
-        from recface.face_model.mesh_files import read_mesh
+        from recface.files.meshes import read_mesh
         from recface.metrics.scan import SearchMesh, require_points
         from recface.metrics.scan.alignment import corresponding_error, merged, overall_alignment, regional_alignment
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, named
+from recface.files.tables import line_of
 from recface.metrics.protocols.protocol import BenchmarkProtocol, Predictions, Truth, register
-from recface.text_table import line_of
 
 if TYPE_CHECKING:
     from recface.metrics.scan import Scan, SearchMesh, Similarity
@@ -30,15 +29,6 @@ SEVEN = (
 """The seven landmarks of NoW in its order; right is the subject's."""
 SEVEN_OF_68 = (36, 39, 42, 45, 33, 48, 54)
 """Which of iBUG's 68 they are, from 0."""
-
-
-@contextmanager
-def named(where: str) -> Iterator[None]:
-    """Puts a place before the message of a mistake."""
-    try:
-        yield
-    except RecfaceError as error:
-        raise RecfaceError(f"{where}: {error}") from None
 
 
 def row_name(truth: Truth, row: int) -> str:
@@ -202,13 +192,13 @@ class FaceWarehouse(BenchmarkProtocol):
         import torch
 
         from recface.metrics.functional.errors import per_vertex_error
-        from recface.metrics.scan import read_array, read_rows, read_scan
+        from recface.metrics.scan import read_numbers, read_rows, read_scan
 
         def error(row: int) -> float:
             target = read_scan(required_path(truth, row, "scan")).vertices
             vertices, path = predicted_vertices(predictions, row), path_of(truth, row, "correspondence")
             with named(predictions.name(row)):
-                vertices = corresponding(vertices, None if path is None else read_array(path), len(target))
+                vertices = corresponding(vertices, None if path is None else read_numbers(path), len(target))
             counts = np.isfinite(vertices).all(axis=1)
             if (mask := path_of(truth, row, "mask")) is not None:
                 counts &= np.isin(np.arange(len(target)), read_rows(mask, len(target)))

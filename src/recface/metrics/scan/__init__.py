@@ -4,8 +4,8 @@ from recface.metrics.scan.alignment import Fit, Similarity, icp, procrustes, sph
 from recface.metrics.scan.distance import Nearest, SearchMesh, scan_to_mesh
 from recface.metrics.scan.files import (
     Scan,
-    read_array,
     read_landmarks,
+    read_numbers,
     read_rows,
     read_scan,
     require_face,
@@ -20,7 +20,7 @@ __all__ = [
     "Similarity",
     "icp",
     "procrustes",
-    "read_array",
+    "read_numbers",
     "read_landmarks",
     "read_rows",
     "read_scan",

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recface.errors import RecfaceError, one_line
-from recface.face_model.mesh_files import diagonal, read_mesh, require_millimeters
+from recface.errors import RecfaceError
+from recface.files.arrays import read_array
+from recface.files.guard import guarded
+from recface.files.meshes import LARGEST_BYTES, diagonal, read_mesh, require_millimeters
+from recface.files.tables import FIRST, line_of, read_table
 
 SMALLEST_MM, LARGEST_MM = 60.0, 3000.0
 """Diagonals of the boxes round a face crop and round a bust with shoulders, with room to spare; ours."""
@@ -47,12 +50,6 @@ class Scan:
     triangles: np.ndarray | None = None  # (F, 3), or None for a point cloud
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    return f"not readable ({one_line(error, 80)})"
-
-
 def read_scan(path: Path) -> Scan:
     """Reads vertices and triangles in the order of the file.
 
@@ -80,38 +77,34 @@ def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:
         RecfaceError: For a missing or unreadable file, a missing, doubled or not finite landmark; its name and row are
             given.
     """
-    try:
-        table = pd.read_csv(path)
-        table.columns = [str(column).strip() for column in table.columns]
-    except (OSError, ValueError) as error:
-        raise RecfaceError(f"{path}: {_why(error)}; expected landmarks in a CSV with columns name,x,y,z") from None
-    if missing := [column for column in ("name", "x", "y", "z") if column not in table]:
-        raise RecfaceError(f"{path}: no column {missing[0]!r}; expected landmarks with columns name,x,y,z")
-    table["name"] = table["name"].astype(str).str.strip()
-    if table["name"].duplicated().any():
-        row = int(table["name"].duplicated().to_numpy().argmax())
-        raise RecfaceError(f"{path}, row {row + 2}: landmark {table['name'][row]} is there twice; keep one")
+    table = read_table(path, ("name", "x", "y", "z"), "a file of landmarks")
+    if (twice := table["name"].duplicated().to_numpy()).any():
+        row = int(twice.argmax())
+        raise RecfaceError(
+            f"{path}: line {line_of(table, row)}: landmark {table['name'].iloc[row]} is there twice; keep one"
+        )
     if absent := [name for name in names if name not in set(table["name"])]:
         raise RecfaceError(f"{path}: landmark {absent[0]} is missing; the protocol needs {', '.join(names)}")
-    rows = [int(np.flatnonzero(table["name"] == name)[0]) for name in names]
-    points = table.loc[rows, ["x", "y", "z"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    chosen = table.reset_index().set_index("name").loc[list(names)]
+    points = chosen[["x", "y", "z"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     if not np.isfinite(points).all():
         bad = int((~np.isfinite(points)).any(axis=1).argmax())
-        raise RecfaceError(f"{path}, row {rows[bad] + 2}: landmark {names[bad]} is not finite; measure it")
+        line = int(chosen["index"].iloc[bad]) + FIRST
+        raise RecfaceError(f"{path}: line {line}: landmark {names[bad]} is not finite; measure it")
     return points
 
 
-def read_array(path: Path) -> np.ndarray:
+def read_numbers(path: Path) -> np.ndarray:
     """Reads an array from `.npy`, or (N,) integers, one a line, from `.txt`.
 
     Raises:
         RecfaceError: For a missing or unreadable file.
     """
-    try:
-        return np.loadtxt(path, np.int64, ndmin=1) if path.suffix == ".txt" else np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        expected = "vertex numbers, one a line" if path.suffix == ".txt" else "an array in .npy"
-        raise RecfaceError(f"{path}: {_why(error)}; expected {expected}") from None
+    if path.suffix != ".txt":
+        return read_array(path)
+    with guarded(path, "list", "give vertex numbers, one a line", LARGEST_BYTES):
+        numbers = np.loadtxt(path, np.int64, ndmin=1)
+    return numbers
 
 
 def read_rows(path: Path, count: int) -> np.ndarray:
@@ -122,7 +115,7 @@ def read_rows(path: Path, count: int) -> np.ndarray:
     Raises:
         RecfaceError: For a missing or unreadable file, a mask of another length, an unknown vertex, or an empty region.
     """
-    values = read_array(path)
+    values = read_numbers(path)
     if values.ndim != 1 or values.dtype.kind not in "biu":
         raise RecfaceError(f"{path}: holds {values.dtype} {values.shape}; expected booleans or integers in one row")
     if values.dtype == bool:

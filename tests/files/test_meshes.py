@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recface.errors import RecfaceError
-from recface.face_model.mesh_files import diagonal, read_mesh, require_millimeters
+from recface.files.meshes import diagonal, read_mesh, require_millimeters
 
 SQUARE = np.array([[0.0, 0, 0], [9, 9, 9], [1, 0, 0], [1, 1, 0], [0, 1, 0]])  # no face has the second vertex
 HALVES = np.array([[0, 2, 3], [0, 3, 4]])
@@ -134,13 +134,13 @@ BAD = {
     "empty.ply": ("", "not a readable mesh"),
     "cut.ply": ("ply\nformat ascii 1.0\n", "not a readable mesh"),
     "far.ply": (HEADER + FACES.format(1) + POINTS + "3 0 1 5\n", "triangles must name vertices of the file"),
-    "text.npz": ("hello", "not a readable mesh"),
+    "text.npz": ("hello", "not a readable npz"),
     "a.stl": ("solid", r"a mesh must be one of \.obj, \.ply, \.npz"),
     "none.obj": (None, "no such file"),
     "points.npz": ({"points": SQUARE}, r"not a readable mesh \(no array 'vertices', it has points\)"),
     "nothing.npz": ({}, "it has none"),
     "flat.npz": ({"vertices": SQUARE[:, :2]}, "must hold vertices"),
-    "objects.npz": ({"vertices": np.array([None])}, "not a readable mesh"),
+    "objects.npz": ({"vertices": np.array([None])}, "not a readable npz"),
     "words.npz": ({"vertices": SQUARE, "triangles": np.array([["a", "b", "c"]])}, "expected integers"),
     "halves.npz": ({"vertices": SQUARE, "triangles": HALVES + 0.5}, "expected integers"),
     "quads.npz": ({"vertices": SQUARE, "triangles": np.array([[0, 1, 2, 3]])}, r"int64 \(1, 4\), expected integers"),
@@ -162,7 +162,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path, name) -> None:
 
 def test_a_folder_is_no_mesh(tmp_path) -> None:
     (tmp_path / "a.obj").mkdir()
-    with pytest.raises(RecfaceError, match="no such file"):
+    with pytest.raises(RecfaceError, match="it is a folder"):
         read_mesh(tmp_path / "a.obj")
 
 

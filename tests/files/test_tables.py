@@ -3,14 +3,14 @@
 import pytest
 
 from recface.errors import RecfaceError
-from recface.text_table import line_of, read_text_table
+from recface.files.tables import line_of, read_table
 
 COLUMNS = ("id", "file")
 
 
 def read(tmp_path, content, columns=COLUMNS):
     (tmp_path / "a.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_text_table(tmp_path / "a.csv", columns, "a test")
+    return read_table(tmp_path / "a.csv", columns, "a test")
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_what_is_wrong_is_one_line(tmp_path, case) -> None:
 
 def test_no_such_file(tmp_path) -> None:
     with pytest.raises(RecfaceError, match="none.csv: no such file; a test needs a CSV with the columns id, file$"):
-        read_text_table(tmp_path / "none.csv", COLUMNS, "a test")
-    with pytest.raises(RecfaceError, match="no such file"):
-        read_text_table(tmp_path, COLUMNS)
+        read_table(tmp_path / "none.csv", COLUMNS, "a test")
+    with pytest.raises(RecfaceError, match="it is a folder"):
+        read_table(tmp_path, COLUMNS)
 
 
 def test_of_many_columns_some_are_named(tmp_path) -> None:

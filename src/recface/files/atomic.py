@@ -1,23 +1,40 @@
-"""Files written whole: beside their place, then moved there in one step; and the reader of arrays."""
+"""Files written whole: beside their place, then moved there in one step."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
 import os
 import tempfile
-import zipfile
-import zlib
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from recface.errors import RecfaceError, one_line
+from recface.errors import RecfaceError
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+TORN_BYTES = 1_000_000  # longer than any line
+TEMPORARY = ".recface-part"
+"""Ending of files that are being written; a killed process leaves one behind."""
+
+
+def sweep_up(folder: str | Path, hours: float = 0.0) -> None:
+    """Remove what killed processes left half written in a folder and those in it.
+
+    Without `hours`, nobody else may be writing there; else only files that are older go.
+    """
+    before = time.time() - 3600 * hours
+    for path in Path(folder).rglob(f".*{TEMPORARY}"):
+        with contextlib.suppress(OSError):  # another process sweeps too
+            if path.stat().st_mtime <= before:
+                path.unlink()
 
 
 @contextmanager
@@ -25,7 +42,7 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a temporary binary file that replaces `path` when the block ends; its folder is made if needed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=TEMPORARY)
     os.close(handle)
     try:
         with open(temporary, "r+b") as file:  # by its name, so that `file.name` is one that others can write to
@@ -55,6 +72,16 @@ def write_json(path: str | Path, value: Any) -> bool:
     return write_bytes(path, (text + "\n").encode())
 
 
+def append_json_line(path: str | Path, row: Mapping[str, Any]) -> None:
+    """Add a JSON object to a file of one a line; what a killed process left of a line goes first."""
+    with open(path, "a+b") as file:
+        end = file.tell()
+        file.seek(max(0, end - TORN_BYTES))
+        tail = file.read()
+        file.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
+        file.write((json.dumps(plain(row), allow_nan=False) + "\n").encode())
+
+
 def write_array(path: str | Path, array: np.ndarray) -> bool:
     """Replace a .npy file; see `write_bytes`."""
     import numpy as np
@@ -70,24 +97,6 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
 
     with replacing(path) as file:
         np.savez(file, **arrays)
-
-
-def read_arrays(path: str | Path, *beginnings: str, remedy: str = "run it again") -> dict[str, np.ndarray]:
-    """Read the arrays of a .npz file by name; with `beginnings`, only those whose names begin with one of them.
-
-    Raises:
-        RecfaceError: The file cannot be read; the message ends with the remedy.
-    """
-    import numpy as np
-
-    try:
-        with open(path, "rb") as file:
-            if file.read(2) != b"PK":  # NumPy takes anything else for a pickle, and says how to load it
-                raise ValueError("not a zip archive")
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if not beginnings or name.startswith(beginnings)}
-    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise RecfaceError(f"{path}: not a readable npz ({one_line(error, 80)}); {remedy}") from None
 
 
 def plain(value: Any) -> Any:
