@@ -94,7 +94,7 @@ def test_manifest_without_table_column_or_label(tmp_path):
         manifest_source(folder, CANONICAL, 16)
     folder = write_folder(tmp_path / "two", ["a.png"], header="file")
     Image.new("RGB", (20, 20)).save(folder / "images" / "a.png")
-    with pytest.raises(RecfaceError, match=r"two/images/a\.png: no landmarks to frame it by; add .*column framed: true"):
+    with pytest.raises(RecfaceError, match=r"two/images/a\.png: no landmarks to frame it by; add .*column framed"):
         manifest_source(folder, CANONICAL, 16)
     with pytest.raises(RecfaceError, match="neither identity nor landmark"):
         manifest_source(folder, CANONICAL, 16, framed=True)

@@ -174,7 +174,7 @@ def test_mistakes_end_in_one_line_and_a_failed_record(overrides, said, tmp_path,
         run_experiment(settings(tmp_path, cache_dir, "+experiment=baseline", *overrides))
     assert "\n" not in str(caught.value)
     record = json.loads(next(tmp_path.glob("runs/baseline/*/seed=0/run.json")).read_text())
-    assert record["state"] == "interrupted" and record["reason"] == str(caught.value)
+    assert record["state"] == "failed" and record["reason"] == str(caught.value)
 
 
 @pytest.mark.slow

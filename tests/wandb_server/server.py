@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import os
@@ -102,8 +103,9 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # the client has been killed
+                self.end_headers()
+                self.wfile.write(body)
 
         def _refuse(self, what: str) -> None:
             # 4xx: at a 5xx the client would try again for a minute and more.

@@ -18,6 +18,8 @@ from recface.files.images import read_image
 from recface.files.tables import line_of, read_table
 
 LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
+LEAST_TURN = 1e-6
+"""Smallest scale from a photo's pixels to normalized coordinates: that of a face two million pixels wide."""
 YES = ("true", "yes", "1")
 FRAMED = "add x1,y1 to x68,y68; or, if it is cropped to the suite's framing already, say so (column framed: true)"
 HALF_WIDTH_MM = 90.0
@@ -134,9 +136,9 @@ def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray | None:
 
 def _place(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: str) -> tuple[complex, complex]:
     """`framing_of` landmarks, which must span a face in the photo."""
-    if np.ptp(marks, axis=0).min() == 0:
+    turn, shift = framing_of(marks, canonical) if np.ptp(marks, axis=0).min() > 0 else (0j, 0j)
+    if not LEAST_TURN < abs(turn) < 1 / LEAST_TURN:
         raise RecfaceError(f"{where}: the landmarks span no face; leave their cells empty if unknown")
-    turn, shift = framing_of(marks, canonical)
     middle = -shift / turn
     if not (0 <= middle.real <= photo.width and 0 <= -middle.imag <= photo.height):
         raise RecfaceError(f"{where}: the landmarks lie outside of the photo, {photo.width} x {photo.height} pixels")

@@ -125,7 +125,11 @@ def _repair_landmarks(landmarks: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 
 def find_caps(neutral: np.ndarray, triangles: np.ndarray) -> list[Cap]:
     """Caps for the two eyes and the mouth: every boundary of the mesh but the longest, which is the neck's rim."""
-    _, mouth, *eyes = boundary_loops(triangles)
+    _, mouth, *eyes = loops = boundary_loops(triangles)
+    if len(loops) != 4:
+        raise RecfaceError(
+            f"face model 'ict': {len(loops)} holes in the mesh; {FILE} has the neck's, mouth's and eyes'"
+        )
     return [
         *(make_cap(neutral, eye, EYE_RINGS, eyeball, moves=False) for eye in eyes),
         make_cap(neutral, mouth, MOUTH_RINGS, pouch, moves=True),

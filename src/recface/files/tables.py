@@ -42,10 +42,10 @@ def read_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.DataF
         (_, header), *rows = list(_records(stream)) or [(1, [])]
         if len(header) > MOST_COLUMNS:
             raise ValueError(f"{len(header):,} columns, at most {MOST_COLUMNS:,} are read")
-    if missing := [name for name in columns if name not in header]:
-        raise RecfaceError(f"{path}: no column {missing[0]}; {what} needs {_listed(columns)}")
     if doubled := [name for name in header if name and header.count(name) > 1]:
         raise RecfaceError(f"{path}: column {doubled[0]} is there twice; keep one")
+    if missing := [name for name in columns if name not in header]:
+        raise RecfaceError(f"{path}: no column {missing[0]}; {what} needs {_listed(columns)}")
     if not rows:
         raise RecfaceError(f"{path}: no rows; add at least one below the header")
     for line, cells in rows:

@@ -19,7 +19,7 @@ from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.run.evaluation import Network, Timed, evaluate_photos, evaluate_run, open_photos
 from recface.run.identity import is_complete, is_trained, photos_digest, run_hash
 from recface.run.logger import RunLogger, in_wandb_sweep, open_logger
-from recface.run.stages import shared_stage1, total_steps, train_stage2
+from recface.run.stages import drop_checkpoints, shared_stage1, total_steps, train_stage2
 from recface.scan_stage.stage import shared_scan_model
 from recface.settings import Config
 from recface.settings.run_settings import check_config
@@ -103,6 +103,7 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     timings |= predictor.timings
     folder.progress(total_steps(config), total_steps(config), phase="finished")
     folder.finish(metrics, {block: protocol_ids(values) for block, values in metrics.items()}, timings)
+    drop_checkpoints(folder)
 
 
 def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:

@@ -70,8 +70,14 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Fo
         log_every_n_steps=max(1, min(10, min(settings["epoch_steps"], steps) // 4)),
         use_distributed_sampler=False,
     )
-    fit_quietly(trainer, variant, build_data(bench, stage, variant.first_step))
-    last.unlink(missing_ok=True)
+    if variant.first_step < steps:  # a run that was killed while it was evaluated has nothing to train
+        fit_quietly(trainer, variant, build_data(bench, stage, variant.first_step))
+
+
+def drop_checkpoints(folder: RunFolder) -> None:
+    """Remove what a killed run would have resumed from."""
+    for path in (folder.path / "checkpoints").glob("*-last.ckpt"):
+        path.unlink()
 
 
 def _validate(variant: Reconstruction, bench: Workbench) -> dict[str, float]:
@@ -107,6 +113,7 @@ def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) ->
                 begin, variant = time.monotonic(), build_variant(own, stage=1)
                 fit(variant, own, folder, Follow(folder, run, 0, total_steps(config)), logger)
                 save_state(variant.trained_state(), final)
+                drop_checkpoints(folder)
                 folder.finish({}, timings={"stage1_seconds": time.monotonic() - begin})
     return load_state(final)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from abc import ABC, abstractmethod
@@ -242,12 +243,22 @@ def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> Ma
     table, digest = scan_table(folder)
     packed = cache / "scans" / f"{model.checksum[:8]}-{digest}.npy"
     packed.parent.mkdir(parents=True, exist_ok=True)
+    shape = (len(table), model.num_vertices, 3)
     with FileLock(packed.with_suffix(".lock")):
-        if not packed.exists():
+        if _kept(packed, shape) is None:
             _pack([Path(str(folder)) / name for name in table["file"]], model, packed)
-    return MappedScans(
-        read_array(packed, "remove it"), np.unique(table["identity"].to_numpy(str), return_inverse=True)[1]
-    )
+    scans = _kept(packed, shape)
+    if scans is None:
+        raise RecfaceError(f"{packed}: the scans just written cannot be read; is the disk full?")
+    return MappedScans(scans, np.unique(table["identity"].to_numpy(str), return_inverse=True)[1])
+
+
+def _kept(packed: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The cached array; None where it is missing or damaged."""
+    with contextlib.suppress(RecfaceError):
+        scans = read_array(packed)
+        return scans if scans.shape == shape and scans.dtype == np.float32 else None
+    return None
 
 
 def _pack(paths: list[Path], model: FaceModel, target: Path) -> None:

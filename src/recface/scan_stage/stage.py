@@ -10,6 +10,7 @@ import numpy as np
 
 from recface.data.benchmark import Benchmark
 from recface.data.workbench import Workbench, open_workbench
+from recface.errors import RecfaceError
 from recface.face_model import FaceModel, get, load
 from recface.face_model.npz import LEARNED_FILE
 from recface.files.arrays import read_arrays
@@ -95,9 +96,14 @@ def scan_model(
                 begin = time.monotonic()
                 train_scan_model(settings, face_model, scans, seed, folder, follow or folder, principal)
                 folder.finish({}, timings={"scans_seconds": time.monotonic() - begin})
-    stored = read_arrays(folder.path / LATENTS_FILE, remedy="remove the folder and run again")
-    arrays = {name: stored[name] for name in ("identity", "latents", "expression")}
-    return ScanModel(load(folder.path / LEARNED_FILE), **arrays, scans=scans, path=folder.path)
+    model, remedy = load(folder.path / LEARNED_FILE), "remove its folder and run again"
+    stored = read_arrays(folder.path / LATENTS_FILE, remedy=remedy)
+    columns = {"identity": None, "latents": model.num_identity, "expression": model.num_expressions}
+    for name, size in columns.items():
+        shape = (len(scans),) if size is None else (len(scans), size)
+        if name not in stored or stored[name].shape != shape or stored[name].dtype.kind not in "fiu":
+            raise RecfaceError(f"{folder.path / LATENTS_FILE}: lacks {name} {shape}; {remedy}")
+    return ScanModel(model, **{name: stored[name] for name in columns}, scans=scans, path=folder.path)
 
 
 def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None, part: str | None = None) -> str:

@@ -80,7 +80,10 @@ def compose_config(*overrides: str, missing: bool = False) -> Config:
 def _layers(experiment: str, groups: list[Any] | None = None) -> list[Config]:
     """The files of an experiment and of those it builds on, the root's first; `groups` gets their other defaults."""
     files = [folder / "experiment" / f"{experiment}.yaml" for folder in config_folders()]
-    content, _ = read_yaml(next(file for file in files if file.is_file()))
+    file = next(file for file in files if file.is_file())
+    content, _ = read_yaml(file)
+    if not isinstance(content, dict) or not isinstance(content.get("defaults", []), list):
+        raise RecfaceError(f"{file}: must be a mapping of keys to values, with a list of defaults if any")
     defaults, known = content.pop("defaults", []), known_experiments()
     if groups is not None:
         groups += [entry for entry in defaults if entry not in known]

@@ -326,8 +326,10 @@ def digest_of(*values: Any) -> str:
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """Contents of a small JSON file; {} where it does not exist or is damaged: the run will say the same again."""
+    """Contents of a small JSON file; {} where it does not exist or is damaged: its run will write it again."""
     try:
-        return read_json(path)
+        content = read_json(path)
     except RecfaceError:
         return {}
+    numbers = (content.get(name) or 0 for name in ("step", "total", "seconds"))
+    return content if all(isinstance(number, (int, float)) and abs(number) < 2**63 for number in numbers) else {}

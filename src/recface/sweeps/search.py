@@ -157,11 +157,20 @@ def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
     rows: dict[Any, dict[str, Any]] = {}
     for number, row in enumerate(read_json_lines(path) if path.exists() else []):
         step = row.get("step", number)
+        wrong = [name for name in ("step", metric, FALLBACK) if not _is_number(row.get(name))]
+        if wrong:
+            raise RecfaceError(
+                f"{path}: line {number + 1}: {wrong[0]} must be a number or null; remove the run's folder"
+            )
         # A run that was killed resumes from its last checkpoint, and repeats the lines after it.
         rows = {before: kept for before, kept in rows.items() if before < step} | {step: row}
     signs = {FALLBACK: -1 if goal == "maximize" else 1, metric: 1}
     found = [(name, row[name]) for row in rows.values() if (name := metric if metric in row else FALLBACK) in row]
     return [math.nan if value is None else signs[name] * float(value) for name, value in found]
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**63)
 
 
 def run_metric(run: Path | None, metric: Metric | None) -> float:

@@ -65,7 +65,7 @@ def _filled_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdigit()  # a superscript two is a digit, too
+    return word.isascii() and word.isdigit() and len(word) < 10  # a superscript two is a digit, too
 
 
 def _csv(path: Path, folds: bool) -> pd.DataFrame:

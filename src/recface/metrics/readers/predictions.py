@@ -72,6 +72,8 @@ def _from_arrays(file: Path, folder: Path, arrays: dict[str, np.ndarray]) -> Pre
         own = " (the predictions of a run: give the run's folder)" if "test_parameters" in arrays else ""
         raise RecfaceError(f"{file}: holds none of {', '.join(PER_SAMPLE)}{own}")
     if "ids" in arrays:
+        if arrays["ids"].ndim != 1 or arrays["ids"].dtype.kind not in "Uiu":
+            raise RecfaceError(f"{file}: ids are {arrays['ids'].dtype} {arrays['ids'].shape}, expected text (N,)")
         ids, source = arrays["ids"].astype(str).tolist(), str(file)
         require_unique(ids, source, lambda row: f"row {row}")
     else:
