@@ -398,7 +398,8 @@ def models() -> Iterator[Reader]:
         run = RunFolder.open(run_path(folder, "scans", scan_hash(config, toy), 0))
         run.start(RunRecord("scans", scan_hash(config, toy), 0, versions={"scan": SCAN_VERSION}))
         save(toy, run.path / "sfm.npz")
-        latents = {"identity": np.array([0, 0, 1]), "latents": PARAMETERS[:3], "expression": PARAMETERS[:3]}
+        sizes = {"latents": toy.num_identity, "expression": toy.num_expressions}
+        latents = {"identity": np.array([0, 0, 1])} | {name: np.ones((3, size)) for name, size in sizes.items()}
         np.savez(run.path / LATENTS_FILE, **latents)
         run.finish({})
 

@@ -10,6 +10,7 @@ from filelock import FileLock
 from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
 from recface.face_model.npz import load, save
+from recface.files.atomic import sweep_up
 
 BUILDERS = {
     "makehuman": "recface.face_model.makehuman",
@@ -53,6 +54,7 @@ def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None 
     if (kept := _kept(target, name)) is not None:  # without a lock: the cache may be one that we only read
         return kept
     target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_up(target.parent, hours=1)
     with FileLock(target.with_suffix(".lock")):
         if (kept := _kept(target, name)) is None:  # else another process built it while this one waited
             save(builder.build(path), target)

@@ -7,6 +7,7 @@ below 3, boto3 and Ray's dashboard; and it ends at the first task whose worker d
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -70,8 +71,10 @@ def start(settings: Mapping[str, Any]) -> None:
     if address:
         given = {key: item for key, item in given.items() if key not in LOCAL_SETTINGS}
         check_address(address)
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**given)
+        signal.signal(signal.SIGTERM, handler)  # Ray puts its own there, which would end us without a word
     except (ConnectionError, ValueError, RuntimeError, TypeError) as error:
         token = "; a cluster that asks for a token needs RAY_AUTH_MODE=token and its ~/.ray/auth_token here too"
         raise RecfaceError(f"Ray does not start: {first_line(str(error))}{token if address else ''}") from None

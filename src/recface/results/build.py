@@ -10,7 +10,7 @@ from typing import Any
 
 from recface.baselines.cards import read_cards
 from recface.errors import RecfaceError
-from recface.files.atomic import write_bytes
+from recface.files.atomic import sweep_up, write_bytes
 from recface.results.drawing import draw
 from recface.results.markdown import to_markdown
 from recface.results.pages import to_index, to_published
@@ -138,6 +138,7 @@ def _archived(entry: Entry, records: Path) -> Entry:
 
 
 def _write(files: Mapping[str, bytes], results: str | Path) -> list[Path]:
+    sweep_up(results, hours=1)
     for name, content in files.items():
         write_bytes(Path(results) / name, content)
     return [Path(results) / name for name in files]

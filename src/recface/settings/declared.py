@@ -5,7 +5,6 @@ Pydantic models check it; their errors are one line that names file, line, key, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,6 +14,8 @@ from pydantic_core import ErrorDetails
 
 from recface.errors import RecfaceError
 from recface.files.documents import Lines, read_yaml
+
+LARGEST = 1e300
 
 
 class Settings(BaseModel):
@@ -31,7 +32,7 @@ def number(text: str, holds: Callable[[float], bool], whole: bool = False) -> Be
 
     def check(value: Any) -> Any:
         kinds = int if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value) or not holds(value):
+        if isinstance(value, bool) or not isinstance(value, kinds) or not abs(value) < LARGEST or not holds(value):
             raise ValueError(f"must be {text}, not {value!r}")
         return value
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.files.atomic import write_json
+from recface.files.atomic import sweep_up, write_json
 from recface.files.documents import read_json
 from recface.run.identity import is_complete, run_folder, run_hash
 from recface.settings import Config
@@ -130,6 +130,7 @@ class Points(ABC):
         self.jobs: list[Job] = []  # all points, for display; the list may grow
         self.sweep, self.folder, self.own = sweep, sweep_folder(sweep), is_own(sweep.program)
         self._configs: dict[str, Config] = {}
+        sweep_up(self.folder, hours=1)
 
     @abstractmethod
     def claim(self) -> Job | None:

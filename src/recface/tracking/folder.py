@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -93,7 +94,8 @@ class RunFolder:
         try:
             yield self
         except BaseException as error:
-            self.fail(reason_of(error), "interrupted" if is_interrupt(error) else "failed")
+            with contextlib.suppress(OSError):  # a disk that is full to the last byte hides no reason
+                self.fail(reason_of(error), "interrupted" if is_interrupt(error) else "failed")
             raise
 
     def start(self, record: RunRecord) -> None:
