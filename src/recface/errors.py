@@ -8,8 +8,12 @@ from contextlib import contextmanager
 class RecfaceError(Exception):
     """A mistake that the user can correct, in one line: what is wrong, where, and what to do.
 
-    Entry points print the message without a traceback and exit with a non-zero code.
+    Entry points print the message without a traceback and exit with a non-zero code. Line ends that come into it, as
+    by the name of a file, become blanks.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 def one_line(text: object, limit: int | None = None) -> str:

@@ -1,4 +1,7 @@
+import errno
+
 import numpy as np
+import pytest
 import torch
 
 from recface.data.benchmark import BenchmarkConfig, get_benchmark
@@ -108,3 +111,43 @@ def test_holes_are_inside_the_head_only():
     mask[..., 3, 3] = False
     holes = enclosed_holes(mask)
     assert holes.sum() == 1 and holes[0, 0, 3, 3]
+
+
+def tiny_config() -> BenchmarkConfig:
+    return BenchmarkConfig(**dict.fromkeys(BenchmarkConfig.__dataclass_fields__, 2) | {"image_size": 16})
+
+
+def test_a_full_disk_leaves_nothing_half_written(face_model, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", full)
+        with pytest.raises(OSError, match="No space"):
+            get_benchmark(face_model, tiny_config(), tmp_path)
+    assert [path.suffix for path in (tmp_path / "benchmark").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize(
+    "file", ["meta.json", "albedo_model.pt", "test_images.npy", "test_labels.npz", "scan_labels.npz"]
+)
+def test_a_damaged_benchmark_is_made_anew(face_model, tmp_path, file):
+    first = get_benchmark(face_model, tiny_config(), tmp_path)
+    whole = (first.path / file).read_bytes()
+    (first.path / file).write_bytes(whole[: len(whole) // 2])
+    again = get_benchmark(face_model, tiny_config(), tmp_path)
+    assert again.manifest_hash == first.manifest_hash and len((first.path / file).read_bytes()) == len(whole)
+
+
+def test_a_whole_benchmark_is_read_without_a_lock(face_model, tmp_path, monkeypatch):
+    first = get_benchmark(face_model, tiny_config(), tmp_path)
+    monkeypatch.setattr(
+        "recface.data.benchmark.generate.FileLock", lambda path: pytest.fail("the cache may be read-only")
+    )
+    assert get_benchmark(face_model, tiny_config(), tmp_path).manifest_hash == first.manifest_hash
+
+
+def test_generation_tells_how_far_it_is(face_model, tmp_path):
+    told = []
+    get_benchmark(face_model, tiny_config(), tmp_path, lambda done, total: told.append((done, total)))
+    assert told[-1] == (22, 22) and sorted(told) == told

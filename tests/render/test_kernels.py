@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from recface.render.kernels import over_batch
+from recface.render.kernels import compiled, over_batch
 
 
 def double(add: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
@@ -55,3 +55,20 @@ def test_works_in_a_forked_process_after_use_in_its_parent(threads) -> None:
     if child.is_alive():
         child.kill()
     assert child.exitcode == 0
+
+
+def test_kernels_compile_where_neither_code_nor_home_can_be_written(tmp_path, monkeypatch):
+    from numba.core.caching import CacheImpl, UserProvidedCacheLocator
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [UserProvidedCacheLocator])
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    @compiled()
+    def double(values):
+        for i in range(len(values)):
+            values[i] *= 2
+
+    values = np.arange(3.0)
+    double(values)
+    assert values.tolist() == [0, 2, 4] and list(tmp_path.rglob("*.nbi"))

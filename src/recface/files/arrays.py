@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 from pathlib import Path
 from typing import IO
@@ -59,4 +60,10 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def _native(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "biufSU":
+        raise ValueError(f"{array.dtype} are neither numbers nor text")
+    if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        codes = np.frombuffer(array.tobytes(), array.dtype.str[0].replace("|", "=") + "u4")
+        if codes.max() > sys.maxunicode:  # NumPy's own conversion would fail in its C code
+            raise ValueError("text with characters that do not exist")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

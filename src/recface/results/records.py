@@ -67,7 +67,8 @@ class Entry:
         for name in sorted(arrays):
             people, metrics = arrays.get(f"{name}_people"), arrays.get(f"{name}_metrics")
             if people is not None and metrics is not None:
-                if arrays[name].shape != (len(metrics), len(people)) or arrays[name].dtype.kind != "f":
+                kinds = arrays[name].dtype.kind + metrics.dtype.kind
+                if kinds != "fU" or arrays[name].ndim != 2 or arrays[name].shape != metrics.shape + people.shape:
                     raise RecfaceError(f"{self.predictions}: {name} has another shape than its metrics and people")
                 rows = zip(metrics.tolist(), arrays[name], strict=True)
                 found |= {metric: (row, people) for metric, row in rows if np.isfinite(row).all()}

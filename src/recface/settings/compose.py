@@ -18,6 +18,7 @@ import yaml
 
 from recface.errors import RecfaceError
 from recface.files.documents import read_yaml
+from recface.files.guard import NAME
 from recface.settings import Config
 from recface.settings.overrides import ADDED
 
@@ -44,6 +45,8 @@ def config_folders() -> list[Path]:
 
 def group_options(group: str) -> list[str]:
     """Configurations of a group, such as those that `scale=` takes; [] for anything but a group."""
+    if not NAME.fullmatch(group):  # no text becomes a path
+        return []
     return sorted({path.stem for folder in config_folders() for path in (folder / group).glob("*.yaml")})
 
 
@@ -77,17 +80,28 @@ def compose_config(*overrides: str, missing: bool = False) -> Config:
         raise RecfaceError(message(error)) from None
 
 
-def _layers(experiment: str, groups: list[Any] | None = None) -> list[Config]:
-    """The files of an experiment and of those it builds on, the root's first; `groups` gets their other defaults."""
+def _layers(experiment: str, groups: list[Any] | None = None, above: tuple[str, ...] = ()) -> list[Config]:
+    """The files of an experiment and of those it builds on, the root's first; `groups` gets their other defaults.
+
+    `above` are the experiments that build on this one.
+    """
     files = [folder / "experiment" / f"{experiment}.yaml" for folder in config_folders()]
     file = next(file for file in files if file.is_file())
     content, _ = read_yaml(file)
     if not isinstance(content, dict) or not isinstance(content.get("defaults", []), list):
         raise RecfaceError(f"{file}: must be a mapping of keys to values, with a list of defaults if any")
+    if experiment in above:
+        raise RecfaceError(f"{file}: builds on itself, by {', '.join(above)}; leave it out of a defaults list")
+    if wrong := [key for key in ("name", "parent", "title") if not isinstance(content.get(key), (str, type(None)))]:
+        raise RecfaceError(f"{file}: {wrong[0]} must be text, not {content[wrong[0]]!r}")
+    if not isinstance(content.get("tables", []), list):
+        raise RecfaceError(f"{file}: tables must be a list, not {content['tables']!r}")
     defaults, known = content.pop("defaults", []), known_experiments()
     if groups is not None:
         groups += [entry for entry in defaults if entry not in known]
-    return [layer for entry in defaults if entry in known for layer in _layers(entry, groups)] + [content]
+    return [layer for entry in defaults if entry in known for layer in _layers(entry, groups, (*above, experiment))] + [
+        content
+    ]
 
 
 @functools.cache

@@ -332,5 +332,6 @@ def read_progress(path: Path) -> dict[str, Any]:
         content = read_json(path)
     except RecfaceError:
         return {}
-    numbers = (content.get(name) or 0 for name in ("step", "total", "seconds"))
-    return content if all(isinstance(number, (int, float)) and abs(number) < 2**63 for number in numbers) else {}
+    numbers = (content.get(name, 0) for name in ("step", "total", "seconds"))
+    right = (n is None or (isinstance(n, (int, float)) and abs(n) < 2**63) for n in numbers)
+    return content if all(right) else {}
