@@ -29,7 +29,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="recface-faults-") as folder:
         runs = Runs(Path(folder), cache, random, say)
         outcome, name = runs.outcome, 0
-        while (left := given.kills - outcome.signals["SIGKILL"], given.terms - outcome.signals["SIGTERM"]) != (0, 0):
+        while (left := (given.kills - outcome.signals["SIGKILL"], given.terms - outcome.signals["SIGTERM"])) != (0, 0):
             name += 1
             runs.disturb(f"run{name:02d}", drawn_signals(*left, random))
         wrong = Sweeps(Path(folder) / "sweep", random, given.processes, given.points, say).disturb(given.sweep_kills)

@@ -9,9 +9,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from recface.errors import RecfaceError
+from recface.files.documents import read_yaml
 from recface.results.records import Entry
 from recface.settings.compose import ExperimentRow, experiment_rows
-from recface.settings.declared import Settings, Whole, read_yaml, validated
+from recface.settings.declared import Name, Settings, Whole, validated
 
 
 class Block(Settings):
@@ -72,7 +73,7 @@ class Figure(Settings):
 class TableSpec(Settings):
     """One table YAML; its files are named by `name`."""
 
-    name: str
+    name: Name
     title: str
     blocks: list[Block]
     rows: list[Row]

@@ -45,7 +45,7 @@ def config_folders() -> list[Path]:
 
 def group_options(group: str) -> list[str]:
     """Configurations of a group, such as those that `scale=` takes; [] for anything but a group."""
-    if not NAME.fullmatch(group):  # no text becomes a path
+    if not all(map(NAME.fullmatch, group.split("/"))):  # no text becomes a path
         return []
     return sorted({path.stem for folder in config_folders() for path in (folder / group).glob("*.yaml")})
 

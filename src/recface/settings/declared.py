@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from recface.errors import RecfaceError
 from recface.files.documents import Lines, read_yaml
+from recface.files.guard import NAME
 
 LARGEST = 1e300
 
@@ -39,6 +40,14 @@ def number(text: str, holds: Callable[[float], bool], whole: bool = False) -> Be
     return BeforeValidator(check)
 
 
+def _plain(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"must be a plain name, since files and folders are named after it, not {name!r}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain)]
+"""Text that becomes the name of a file or folder; see `recface.files.guard.plain_name`."""
 NonNegative = Annotated[float, number("a number >= 0", lambda value: value >= 0)]
 """A number >= 0, such as the weight of a loss term."""
 Positive = Annotated[float, number("a number > 0", lambda value: value > 0)]

@@ -13,8 +13,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from recface.errors import RecfaceError
-from recface.files.guard import NAME
-from recface.settings.declared import Count, NonNegative, Positive, Settings, Several, Share, Whole, mistakes, number
+from recface.settings.declared import (
+    Count,
+    Name,
+    NonNegative,
+    Positive,
+    Settings,
+    Several,
+    Share,
+    Whole,
+    mistakes,
+    number,
+)
 
 Seed = Annotated[int, number("a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32, whole=True)]
 """What NumPy takes for a seed."""
@@ -35,13 +45,6 @@ def _known_variant(name: str) -> str:
         raise ValueError(f"must be one of {known}, or package.module:Class, not {name!r}")
     if colon and importlib.util.find_spec(module.partition(".")[0]) is None:
         raise ValueError(f"must be importable: no module {module!r}; is its folder in PYTHONPATH?")
-    return name
-
-
-def _plain(name: str) -> str:
-    """Takes what can be the name of a folder."""
-    if not NAME.fullmatch(name):
-        raise ValueError(f"must be a plain name, since it names folders, not {name!r}")
     return name
 
 
@@ -249,7 +252,7 @@ class SFMModelSettings(Settings):
 class RunSettings(Settings):
     """A run's resolved configuration, but for the sections of variants that are not declared here."""
 
-    name: Annotated[str, AfterValidator(_plain)]
+    name: Name
     parent: str | None
     title: str | None
     tables: list[str]

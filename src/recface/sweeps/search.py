@@ -158,6 +158,7 @@ def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
     for number, row in enumerate(read_json_lines(path) if path.exists() else []):
         step = row.get("step", number)
         wrong = [name for name in ("step", metric, FALLBACK) if not _is_number(row.get(name))]
+        wrong += ["step"] if step is None else []
         if wrong:
             raise RecfaceError(
                 f"{path}: line {number + 1}: {wrong[0]} must be a number or null; remove the run's folder"
