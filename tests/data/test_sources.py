@@ -164,7 +164,7 @@ def test_people_may_be_called_as_pandas_calls_what_is_missing(tmp_path):
 
 @pytest.mark.data
 def test_london_photos_are_framed_like_rendered_ones(shared_data, face_model):
-    from recface.data.photos import canonical_landmarks
+    from recface.data.framing import canonical_landmarks
 
     canonical = canonical_landmarks(face_model)
     source = manifest_source(shared_data / "london", canonical, 64)

@@ -12,11 +12,12 @@ import torch
 from recface.errors import RecfaceError
 from recface.files.arrays import read_array, read_arrays
 from recface.files.checkpoints import load_state
-from recface.files.documents import read_json, read_json_lines, read_yaml
 from recface.files.guard import guarded, plain_name, reason
 from recface.files.images import read_image
+from recface.files.json_files import read_json, read_json_lines
 from recface.files.meshes import read_mesh
 from recface.files.tables import read_table
+from recface.files.yaml_files import read_yaml
 
 READERS = {
     "a.npz": read_arrays,

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from recface.cli.program import main
-from recface.data.photos import LANDMARK_COLUMNS, canonical_landmarks, load_photos
+from recface.data.framing import canonical_landmarks
+from recface.data.photos import LANDMARK_COLUMNS, load_photos
 from recface.data.sources import embedded_source
 from recface.errors import RecfaceError
 from recface.face_model import load

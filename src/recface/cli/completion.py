@@ -104,7 +104,7 @@ def _values(action: argparse.Action) -> Iterator[str]:
 
 def _overrides(word: str) -> Iterator[str]:
     """`+experiment=NAME,NAME`, `group=option`, and the keys of the configuration."""
-    from recface.files.documents import read_yaml
+    from recface.files.yaml_files import read_yaml
     from recface.settings.compose import CONFIGS
 
     key, equals, value = word.partition("=")

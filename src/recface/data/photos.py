@@ -1,7 +1,4 @@
-"""Photos from files, cropped to the suite's framing, with the way back to their own pixels.
-
-Framing: every face, rendered or photographed, is cropped so that its 68 landmarks lie on those of the mean face.
-"""
+"""Photos from files, cropped to the suite's framing, with the way back to their own pixels."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from recface.data.framing import crop_photo, framing_of
 from recface.errors import RecfaceError
-from recface.face_model import FaceModel
 from recface.files.images import read_image
 from recface.files.tables import line_of, read_table
 
@@ -22,8 +19,6 @@ LEAST_TURN = 1e-6
 """Smallest scale from a photo's pixels to normalized coordinates: that of a face two million pixels wide."""
 YES = ("true", "yes", "1")
 FRAMED = "add x1,y1 to x68,y68; or, if it is cropped to the suite's framing already, say so (column framed: true)"
-HALF_WIDTH_MM = 90.0
-"""Half of the crop's width, at the mean face's size."""
 
 
 @dataclass(frozen=True)
@@ -143,61 +138,3 @@ def _place(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: 
     if not (0 <= middle.real <= photo.width and 0 <= -middle.imag <= photo.height):
         raise RecfaceError(f"{where}: the landmarks lie outside of the photo, {photo.width} x {photo.height} pixels")
     return turn, shift
-
-
-def canonical_landmarks(model: FaceModel) -> np.ndarray:
-    """Landmarks of the mean shape seen from the front, (68, 2) normalized (x right, y up): the target of framing."""
-    return model.mean[model.landmarks68][:, :2].double().numpy() / HALF_WIDTH_MM
-
-
-def similarity_2d(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares similarity z -> a z + b of the plane, in complex numbers.
-
-    Args:
-        source: (..., N, 2) points.
-        target: (N, 2) or (..., N, 2) points.
-
-    Returns:
-        a (...): complex, |a| is the scale and its angle the rotation (no reflection); b (...): the translation.
-    """
-    z, w = source[..., 0] + 1j * source[..., 1], target[..., 0] + 1j * target[..., 1]
-    z0, w0 = z.mean(-1, keepdims=True), w.mean(-1, keepdims=True)
-    a = (np.conj(z - z0) * (w - w0)).sum(-1) / (np.abs(z - z0) ** 2).sum(-1)
-    return a, w0[..., 0] - a * z0[..., 0]
-
-
-def framing_of(landmarks: np.ndarray, canonical: np.ndarray) -> tuple[complex, complex]:
-    """The map (a, b) from a photo to its crop: a pixel (x, y) comes to a (x - iy) + b in normalized coordinates.
-
-    Landmarks (68, 2) are in pixels (origin top left, y down); `canonical` comes from `canonical_landmarks`.
-    """
-    a, b = similarity_2d(landmarks * [1.0, -1.0], canonical)
-    return complex(a), complex(b)
-
-
-def crop_photo(
-    photo: Image.Image, landmarks: np.ndarray, canonical: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cut an aligned face out of a photo.
-
-    Args:
-        photo: RGB image of any size.
-        landmarks: (68, 2) landmarks in its pixels (origin top left, y down).
-        canonical: (68, 2) target positions from `canonical_landmarks`.
-        size: Width and height S of the crop in pixels.
-
-    Returns:
-        (3, S, S) uint8 crop, and the landmarks in it, (68, 2) normalized.
-    """
-    flipped = landmarks * [1.0, -1.0]  # y up, as the canonical landmarks
-    a, b = framing_of(landmarks, canonical)
-    # Sampled at four points a pixel and averaged, so that a large photo does not alias.
-    fine = size * 4
-    column = (np.array([[0, 0], [fine, 0], [0, fine]]) * [2 / fine, -2 / fine]) + [-1, 1]
-    origin = (column[:, 0] + 1j * column[:, 1] - b) / a
-    x, y = origin.real, -origin.imag
-    affine = ((x[1] - x[0]) / fine, (x[2] - x[0]) / fine, x[0], (y[1] - y[0]) / fine, (y[2] - y[0]) / fine, y[0])
-    warped = photo.convert("RGB").transform((fine, fine), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
-    crop = np.asarray(warped.resize((size, size), Image.Resampling.BOX))
-    moved = a * (flipped[:, 0] + 1j * flipped[:, 1]) + b
-    return np.ascontiguousarray(crop.transpose(2, 0, 1)), np.stack([moved.real, moved.imag], -1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recface.data import MixedDataModule, Source
 from recface.data.benchmark import Benchmark, BenchmarkConfig, get_benchmark
-from recface.data.photos import canonical_landmarks
+from recface.data.framing import canonical_landmarks
 from recface.data.sources import SOURCES
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel, get

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from recface.errors import RecfaceError
 from recface.files.atomic import write_json
-from recface.files.documents import read_json
+from recface.files.json_files import read_json
 
 MISSING = "missing"
 """Digest of a file that is not there: no error yet, since the run will fail and its record will say why."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from recface.errors import RecfaceError
-from recface.files.documents import read_yaml
+from recface.files.yaml_files import read_yaml
 from recface.results.records import Entry
 from recface.settings.compose import ExperimentRow, experiment_rows
 from recface.settings.declared import Name, Settings, Whole, validated

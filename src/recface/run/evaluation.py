@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from recface.data import Source
 from recface.data.benchmark.scene import named_conditions
-from recface.data.photos import canonical_landmarks
+from recface.data.framing import canonical_landmarks
 from recface.data.sources import embedded_source, manifest_source
 from recface.data.workbench import Workbench
 from recface.errors import RecfaceError

@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from recface.data.photos import Photos, canonical_landmarks, load_photos, read_photos
+from recface.data.framing import canonical_landmarks
+from recface.data.photos import Photos, load_photos, read_photos
 from recface.data.sources import Source
 from recface.data.workbench import Workbench, open_workbench
 from recface.errors import RecfaceError

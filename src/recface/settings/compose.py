@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from recface.errors import RecfaceError
-from recface.files.documents import read_yaml
 from recface.files.guard import NAME
+from recface.files.yaml_files import read_yaml
 from recface.settings import Config
 from recface.settings.overrides import ADDED
 

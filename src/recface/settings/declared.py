@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic_core import ErrorDetails
 
 from recface.errors import RecfaceError
-from recface.files.documents import Lines, read_yaml
 from recface.files.guard import NAME
+from recface.files.yaml_files import Lines, read_yaml
 
 LARGEST = 1e300
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.files.atomic import sweep_up, write_json
-from recface.files.documents import read_json
+from recface.files.json_files import read_json
 from recface.run.identity import is_complete, run_folder, run_hash
 from recface.settings import Config
 from recface.settings.compose import compose_config

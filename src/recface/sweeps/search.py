@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from recface.errors import RecfaceError
-from recface.files.documents import read_json_lines
+from recface.files.json_files import read_json_lines
 from recface.sweeps.points import Claim, Job, Points, digest_of
 from recface.sweeps.spec import (
     Choice,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from recface.errors import RecfaceError
-from recface.files.documents import Lines, read_yaml
+from recface.files.yaml_files import Lines, read_yaml
 from recface.settings import Config, declared
 from recface.settings.compose import APPENDABLE, CONFIGS, group_options, known_experiments, message, quick_config
 from recface.settings.overrides import is_path, normalize_arguments

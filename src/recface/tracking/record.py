@@ -14,8 +14,8 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.files.atomic import write_json
-from recface.files.documents import read_json
 from recface.files.guard import plain_name
+from recface.files.json_files import read_json
 
 SCHEMA = "recface-run/1"
 STATES = ("running", "finished", "failed", "interrupted")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from recface.errors import RecfaceError
 from recface.files.atomic import append_json_line, write_bytes
-from recface.files.documents import read_json_lines
+from recface.files.json_files import read_json_lines
 
 RECOGNITION = ("separation",)
 RECONSTRUCTION = ("landmark", "pixel", "perceptual")

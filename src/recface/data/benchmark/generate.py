@@ -27,7 +27,7 @@ from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel, fit_albedo_model
 from recface.files.atomic import write_arrays
 from recface.files.checkpoints import load_state, save_state
-from recface.files.documents import read_json
+from recface.files.json_files import read_json
 from recface.render import Renderer, euler_to_matrix
 from recface.versions import BENCHMARK_VERSION
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from recface.data.photos import canonical_landmarks, similarity_2d
+from recface.data.framing import canonical_landmarks, similarity_2d
 from recface.face_model import FaceModel
 from recface.render import euler_to_matrix
 

@@ -1,9 +1,8 @@
-"""JSON, JSON lines and YAML: small documents, within limits that no honest one comes near."""
+"""YAML files with the line of every key, within limits that no honest one comes near."""
 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import yaml
 from recface.errors import RecfaceError
 from recface.files.guard import guarded
 
-JSON_BYTES, YAML_BYTES = 64_000_000, 1_000_000
+LARGEST_BYTES = 1_000_000
 DEPTH, NODES = 50, 50_000
 """Limits of a YAML file: levels of nesting, and nodes with every alias written out."""
 Place = tuple[str, ...]
@@ -32,38 +31,6 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             return super().construct_object(node, deep)
         except (ValueError, OverflowError) as error:
             raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
-
-
-def read_json(path: str | Path, what: str = "JSON file", remedy: str = "") -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        RecfaceError: The file is missing, damaged or no object; the message calls it `what`.
-    """
-    with guarded(path, what, remedy, JSON_BYTES):
-        content = json.loads(Path(path).read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError(f"it must be a JSON object, not a {type(content).__name__}")
-    return content
-
-
-def read_json_lines(path: str | Path, remedy: str = "remove the line") -> list[dict[str, Any]]:
-    """Read JSON objects, one a line; a last line that a killed process did not finish is left out.
-
-    Raises:
-        RecfaceError: The file or a line of it is damaged.
-    """
-    found, number = [], 0
-    with guarded(path, "list of JSON lines", remedy, JSON_BYTES):
-        *lines, _ = Path(path).read_bytes().split(b"\n")
-        for number, line in enumerate(lines, 1):
-            try:
-                found.append(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"line {number}: {error}") from None
-            if not isinstance(found[-1], dict):
-                raise ValueError(f"line {number} must be a JSON object")
-    return found
 
 
 @dataclass(frozen=True)
@@ -115,7 +82,7 @@ def read_yaml(path: str | Path) -> tuple[Any, Lines]:
 
     content = None
     try:
-        with guarded(path, "YAML file", limit=YAML_BYTES), _with_line():
+        with guarded(path, "YAML file", limit=LARGEST_BYTES), _with_line():
             text = Path(path).read_bytes().decode("utf-8-sig")
             _require_shallow(text)
             loader = _Loader(text)

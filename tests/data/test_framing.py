@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from scipy.optimize import minimize
 
-from recface.data.photos import canonical_landmarks, crop_photo, similarity_2d
+from recface.data.framing import canonical_landmarks, crop_photo, similarity_2d
 
 points = st.integers(0, 2**31).map(lambda seed: np.random.default_rng(seed).normal(size=(68, 2)))
 
