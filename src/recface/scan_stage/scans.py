@@ -264,13 +264,15 @@ def _kept(packed: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 def _pack(paths: list[Path], model: FaceModel, target: Path) -> None:
     part = target.with_suffix(".part.npy")
     shape = (len(paths), model.num_vertices, 3)
-    packed = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
     triangles = model.arrays()["triangles"]
-    for row, path in enumerate(paths):
-        packed[row] = check_mesh(*read_mesh(path), model.num_vertices, triangles, path)
-    packed.flush()
-    del packed
-    os.replace(part, target)
+    try:
+        packed = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
+        for row, path in enumerate(paths):
+            packed[row] = check_mesh(*read_mesh(path), model.num_vertices, triangles, path)
+        packed.flush()
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def check_mesh(
