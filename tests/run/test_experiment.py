@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import torch
 from tests.conftest import ROOT
 
 from recface.errors import RecfaceError
+from recface.files.checkpoints import load_state
 from recface.run.experiment import run_experiment
 from recface.settings.compose import compose_config, known_experiments
 
@@ -139,6 +141,23 @@ def test_a_wrong_path_of_photos_is_told_before_training(tmp_path, cache_dir):
     with pytest.raises(RecfaceError, match=r"data\.photos: no table nowhere"):
         run_experiment(settings(tmp_path, cache_dir, "+experiment=sir", "data.photos=nowhere"))
     assert not list(tmp_path.glob("**/checkpoints"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda name, weights: None if "shape" in name else weights, r"lacks encoders\.shape\..*another network"),
+        (lambda name, weights: weights * float("nan") if weights.is_floating_point() else weights, "holds NaN"),
+    ],
+    ids=["entries missing", "NaN"],
+)
+def test_a_shared_stage_1_that_is_not_whole_is_refused(finished, tmp_path, cache_dir, change, said):
+    shutil.copytree(finished["sir"].path.parents[2] / "stage1", tmp_path / "runs" / "stage1")
+    for path in tmp_path.glob("runs/stage1/*/seed=0/checkpoints/final.pt"):
+        changed = {name: change(name, weights) for name, weights in load_state(path).items()}
+        torch.save({name: weights for name, weights in changed.items() if weights is not None}, path)
+    with pytest.raises(RecfaceError, match=rf"stage1/.*/seed=0/checkpoints/final\.pt: .*{said}"):
+        run_experiment(settings(tmp_path, cache_dir, "+experiment=sir"))
 
 
 def test_a_failed_run_says_why_in_one_line(tmp_path, cache_dir, benchmark):

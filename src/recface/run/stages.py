@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import lightning
 import numpy as np
@@ -94,8 +95,8 @@ def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:
     return Details(logger, stage_sources(bench, stage), photos, bench.config["scale"][f"stage{stage}_steps"])
 
 
-def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) -> State:
-    """Return the state of the baseline's networks after stage 1, training it unless a run with the same has.
+def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) -> Path:
+    """Return the file of the baseline's networks after stage 1, training it unless a run with the same has.
 
     `run` asks and shows the progress. A stage that several runs share is logged into the one that trains it.
     """
@@ -115,7 +116,7 @@ def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) ->
                 save_state(variant.trained_state(), final)
                 drop_checkpoints(folder)
                 folder.finish({}, timings={"stage1_seconds": time.monotonic() - begin})
-    return load_state(final)
+    return final
 
 
 def in_other_latents(state: State, source: FaceModel, target: FaceModel) -> State:
@@ -130,19 +131,23 @@ def in_other_latents(state: State, source: FaceModel, target: FaceModel) -> Stat
 
 
 def train_stage2(
-    bench: Workbench, run: RunFolder, stage1: State, logger: RunLogger | None, scans: ScanModel | None = None
+    bench: Workbench, run: RunFolder, stage1: Path, logger: RunLogger | None, scans: ScanModel | None = None
 ) -> Reconstruction:
     """Train a variant on all sources from the weights after stage 1; the state goes to checkpoints/final.pt of the run.
 
     `scans` holds the face model that was learned from scans, for the variants that decode with it.
+
+    Raises:
+        RecfaceError: The weights after stage 1 are damaged, or not all there.
     """
     variant = build_variant(bench, stage=2, face_model=scans.face_model if scans else None)
+    shared = {name: value for name, value in load_state(stage1).items() if name.startswith(SHARED)}
     if scans is not None:
-        stage1 = in_other_latents(stage1, bench.face_model, scans.face_model)
+        require_keys(shared, (f"{SHAPE_HEAD}.weight", f"{SHAPE_HEAD}.bias"), stage1)
+        shared = in_other_latents(shared, bench.face_model, scans.face_model)
         variant.use_scans(scans)
     own = {name: value for name, value in variant.trained_state().items() if name.startswith(SHARED)}
-    shared = {name: value for name, value in stage1.items() if name.startswith(SHARED)}
-    require_same(shared, own, "the shared stage 1")
+    require_same(shared, own, stage1)
     variant.load_state_dict(shared, strict=False)  # the variant's own centers and bases begin fresh
     variant.freeze_trunk_for_perceptual()
     follow = Follow(run, run, bench.config["scale"]["stage1_steps"], total_steps(bench.config))
