@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, ParamSpec
 
 from recface.errors import RecfaceError
 from recface.files.atomic import write_json
@@ -18,6 +20,28 @@ from recface.files.json_files import read_json
 MISSING = "missing"
 """Digest of a file that is not there: no error yet, since the run will fail and its record will say why."""
 LENGTH = 12
+SLOW_SECONDS = 0.5
+P = ParamSpec("P")
+
+
+def seldom(function: Callable[P, str]) -> Callable[P, str]:
+    """Let a digest that takes long be asked often: it is looked at anew after 20 times as long as it took.
+
+    A sweep asks for the folder of every point again and again; a look at three million photos takes half a minute.
+    """
+    known: dict[Any, tuple[float, str]] = {}
+
+    @functools.wraps(function)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> str:
+        key, begin = (args, tuple(kwargs.items())), time.monotonic()
+        until, digest = known.get(key, (0.0, ""))
+        if begin >= until:
+            digest = function(*args, **kwargs)
+            took = time.monotonic() - begin
+            known[key] = (begin + 20 * took if took > SLOW_SECONDS else 0.0, digest)
+        return digest
+
+    return asked
 
 
 def file_digest(path: str | Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from recface.errors import RecfaceError
-from recface.files.digests import MISSING, file_digest, files_digest
+from recface.files.digests import MISSING, file_digest, files_digest, seldom
 from recface.files.tables import read_table
 from recface.settings import Config
 from recface.tracking.config_hash import IGNORED as NEVER_HASHED
@@ -54,6 +54,7 @@ def photos_digest(path: str | Path, cache: str | Path) -> str:
     return table_digest(table, cache, table.parent / "images")
 
 
+@seldom
 def table_digest(table: Path, cache: str | Path, folder: Path | None = None) -> str:
     """Hash over a table with a column `file` and the content of the files, in `folder` or beside the table."""
     if not table.is_file():
