@@ -11,11 +11,22 @@ import time
 import pytest
 from tests.conftest import ROOT
 
-from recface.cli.program import ended
+from recface.cli.program import PATIENCE_SECONDS, ended
 from recface.errors import Interrupted
+from recface.sweeps.runner import GRACE_SECONDS
 
 SAID = "interrupted: run the same command again to resume\n"
 RUN = [sys.executable, "src/run.py", "+experiment=sir", "scale=smoke", "scale.stage1_steps=2", "trainer.epoch_steps=1"]
+
+
+@pytest.fixture(autouse=True)
+def defaults():
+    """The handlers of a program that has just been started, whatever started the tests: nohup ignores SIGHUP."""
+    wanted = {n: signal.SIG_DFL for n in (signal.SIGHUP, signal.SIGTERM)} | {signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    yield wanted
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def stopped(start, number, folder, *arguments, until):
@@ -27,10 +38,11 @@ def stopped(start, number, folder, *arguments, until):
         assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be stopped"
         time.sleep(0.02)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=30)
     return process.returncode, errors, json.loads(next(folder.glob("sir/*/seed=0/run.json")).read_text())
 
 
+@pytest.mark.slow
 def test_a_kill_in_stage_2_is_an_interrupt(tmp_path, cache_dir, start):
     arguments = ["scale.stage2_steps=9000", f"paths.cache={cache_dir}"]
     until = lambda progress: progress["phase"] == "stage2" and progress["step"] > 2  # noqa: E731
@@ -39,6 +51,7 @@ def test_a_kill_in_stage_2_is_an_interrupt(tmp_path, cache_dir, start):
     assert (record["state"], record["reason"]) == ("interrupted", "interrupted by SIGTERM")
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_while_data_are_made_is_an_interrupt(tmp_path, start):
     arguments = ["scale.test_people=400", f"paths.cache={tmp_path / 'cache'}"]  # a cache of its own: all is made anew
     code, errors, record = stopped(start, signal.SIGHUP, tmp_path / "runs", *arguments, until=lambda progress: True)
@@ -46,8 +59,8 @@ def test_a_closed_terminal_while_data_are_made_is_an_interrupt(tmp_path, start):
     assert (record["state"], record["reason"]) == ("interrupted", "interrupted by SIGHUP")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_raises_once_and_leaves_no_handler(number, code, capsys):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_raises_once_and_leaves_no_handler(number, code, capsys, defaults):
     tidied = []
 
     def body():
@@ -60,7 +73,11 @@ def test_a_signal_raises_once_and_leaves_no_handler(number, code, capsys):
 
     assert ended("recface x", body) == code and tidied == [True]
     assert capsys.readouterr().err == f"recface x: {SAID}"
-    assert signal.getsignal(number) == signal.SIG_DFL
+    assert {each: signal.getsignal(each) for each in defaults} == defaults
+
+
+def test_a_sweep_kills_before_a_second_signal_counts():
+    assert PATIENCE_SECONDS > GRACE_SECONDS
 
 
 def test_an_ignored_signal_and_others_handlers_stay_as_they_are():

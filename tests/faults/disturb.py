@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -17,11 +18,9 @@ from typing import Any
 from tests.conftest import ROOT
 from tests.sweeps.toy import Toy
 
-RUN = ("+experiment=sir", "scale=smoke", "scale.stage1_steps=12", "scale.stage2_steps=24", "trainer.epoch_steps=4")
+RUN = ("+experiment=sir", "scale=smoke", "scale.stage1_steps=6", "scale.stage2_steps=12", "trainer.epoch_steps=2")
 """A run of seconds with a checkpoint every few steps."""
 PATIENCE_SECONDS = 300.0
-START_SECONDS = 8.0
-"""About what a run imports before it begins."""
 STOP_SECONDS = 10.0
 """A run that is asked to stop has so long."""
 Tell = Callable[[str], object]
@@ -55,12 +54,19 @@ class Runs:
     def _paths(self, name: str) -> list[str]:
         return [f"paths.runs={self.folder / name}", f"paths.cache={self.cache}"]
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
-        """Start or resume a run."""
+    @contextmanager
+    def _started(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start or resume a run, which ends with the block."""
         command = [sys.executable, str(ROOT / "src" / "run.py"), *RUN, *self._paths(name)]
         log = (self.folder / f"{name}.log").open("ab")
         with log:
-            return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.outcome.starts += 1
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def record(self, name: str) -> dict[str, Any]:
         """The record of a run; {} before there is one."""
@@ -72,14 +78,12 @@ class Runs:
         outcome = self.outcome
         outcome.runs += 1
         for number in signals:
-            process = self.start(name)
-            outcome.starts += 1
-            self._send(name, process, number)
+            with self._started(name) as process:
+                self._send(name, process, number)
             if self.record(name).get("state") == "finished":
                 break
-        process = self.start(name)
-        outcome.starts += 1
-        code = process.wait(PATIENCE_SECONDS)
+        with self._started(name) as process:
+            code = process.wait(PATIENCE_SECONDS)
         record = self.record(name)
         if code or record.get("state") != "finished":
             outcome.wrong.append(f"{name}: code {code}, state {record.get('state')}: {self._last_line(name)}")
@@ -88,14 +92,16 @@ class Runs:
         self.tell(f"{name} finished after {len(signals)} signals; {len(outcome.wrong)} wrong")
 
     def _send(self, name: str, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-        """One signal at a random moment; SIGTERM while the run is at work, as its record says."""
+        """One signal: SIGKILL at a random moment of the work; SIGTERM once it has written some more lines."""
+        begin, lines = time.time(), self._lines(name)
+        while not self._works_since(name, begin) and process.poll() is None:
+            time.sleep(0.02)
         if number == signal.SIGTERM:
-            begin = time.time()
-            while not self._works_since(name, begin) and process.poll() is None:
-                time.sleep(0.02)
-            time.sleep(self.random.uniform(0, 0.8 * self.work))
+            wanted = lines + self.random.randint(1, 3)
+            while self._lines(name) < wanted and process.poll() is None:
+                time.sleep(0.01)
         else:
-            time.sleep(self.random.uniform(0, START_SECONDS + self.work))
+            time.sleep(self.random.uniform(0, self.work))
         if process.poll() is not None:
             return  # it was faster
         process.send_signal(number)
@@ -120,6 +126,11 @@ class Runs:
         """Whether the record was written as "running" since a time."""
         found = list((self.folder / name).glob("sir/*/seed=0/run.json"))
         return bool(found) and found[0].stat().st_mtime > begin and self.record(name).get("state") == "running"
+
+    def _lines(self, name: str) -> int:
+        """Lines of the run's metrics, of both stages."""
+        paths = (self.folder / name).glob("*/*/seed=0/metrics.jsonl")
+        return sum(path.read_bytes().count(b"\n") for path in paths)
 
     def _last_line(self, name: str) -> str:
         lines = (self.folder / f"{name}.log").read_text(errors="replace").strip().splitlines()
@@ -183,6 +194,15 @@ class Sweeps:
     def disturb(self, kills: int) -> list[str]:
         """Kill sweeps and runs at random; everything that went wrong."""
         running = [self._start() for _ in range(self.count)]
+        try:
+            return self._disturb(kills, running)
+        finally:
+            for process in (*(process.pid for process in running), *self._toy_runs()):
+                self._kill(process)
+            for process in running:
+                process.wait()
+
+    def _disturb(self, kills: int, running: list[subprocess.Popen[bytes]]) -> list[str]:
         begin, wrong = time.monotonic(), []
         for number in range(kills):
             time.sleep(self.random.uniform(0.5, 3.0))
@@ -198,7 +218,7 @@ class Sweeps:
         for process in running:
             process.communicate(timeout=PATIENCE_SECONDS)
         # Runs that were killed with nobody left to see it, or that count as failed, are for a last process.
-        last = self._start("--retry-failed")
+        running.append(last := self._start("--retry-failed"))
         last.communicate(timeout=PATIENCE_SECONDS)
         ends = [line[2] for line in self.toy.order("end")]
         files = [json.loads(path.read_text()) for path in self.toy.folder.glob("runs/sweeps/toy/*.json")]

@@ -3,7 +3,7 @@
 import os
 
 from recface.files import digests
-from recface.files.digests import MISSING, file_digest, files_digest, seldom
+from recface.files.digests import MISSING, file_digest, files_digest, photos_digest, seldom
 
 
 def test_a_digest_is_of_the_content(tmp_path):
@@ -55,3 +55,10 @@ def test_what_takes_long_is_asked_seldom(monkeypatch):
     assert digest("slow") == first
     clock[0] += 50
     assert digest("slow") != first
+
+
+def test_names_that_no_file_can_have_are_missing(tmp_path):
+    for name in ("x" * 300, "a\0b"):
+        assert file_digest(tmp_path / name) == MISSING
+        (tmp_path / "faces.csv").write_text(f"file\n{name}\n")
+        assert len(photos_digest(tmp_path, tmp_path / "cache")) == 12

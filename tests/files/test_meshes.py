@@ -195,3 +195,10 @@ def test_no_unit_is_guessed_for_what_no_face_is(size) -> None:
 def test_diagonal() -> None:
     assert diagonal(np.array([[1.0, 2, 3], [4, 6, 3], [2, 3, 15]])) == pytest.approx(13)
     assert diagonal(SQUARE[:1]) == 0
+
+
+def test_a_comment_that_ends_in_a_backslash_takes_no_line_along(tmp_path) -> None:
+    (tmp_path / "a.obj").write_text("# exported to C:\\scans\\\n" + VERTICES + "f 1 2 3 # of \\\nf 2 3 4\n")
+    (tmp_path / "b.obj").write_text(VERTICES + "f 1 2 3\nf 2 3 4\n")
+    for one, other in zip(read_mesh(tmp_path / "a.obj"), read_mesh(tmp_path / "b.obj"), strict=True):
+        np.testing.assert_array_equal(one, other)

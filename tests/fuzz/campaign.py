@@ -41,8 +41,8 @@ class Result:
 class Process:
     """The worker, started again whenever a try has ended it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.started, self.process = folder, 0, None
+    def __init__(self, folder: Path, hang: float = HANG_SECONDS) -> None:
+        self.folder, self.hang, self.started, self.process = folder, hang, 0, None
         self.log = (folder / "worker.log").open("wb")
         self.readers: list[str] = []
         self.ready: set[str] = set()
@@ -68,11 +68,11 @@ class Process:
                 raise RuntimeError(f"{reader}: the valid input cannot be read:\n{self._tail()}")
             self.ready.add(reader)
         begin = time.monotonic()
-        answer = self._request({"name": reader, "seed": seed, "number": number}, HANG_SECONDS)
+        answer = self._request({"name": reader, "seed": seed, "number": number}, self.hang)
         if answer is not None:
             return answer
         seconds = time.monotonic() - begin
-        kind = "hang" if seconds >= HANG_SECONDS else "died"
+        kind = "hang" if seconds >= self.hang else "died"
         place = self.folder / f"worker{self.started}" / "try" / "input"
         self.stop()
         return {"kind": kind, "said": f"after {seconds:.1f} s", "peak": 0, "seconds": seconds, "file": str(place)}
@@ -116,6 +116,7 @@ def fuzz(
     tries: int | None = None,
     kept: Path | None = None,
     tell: Callable[[str], object] = lambda line: None,
+    hang: float = HANG_SECONDS,
 ) -> tuple[dict[str, Result], Path]:
     """Try mutations of the valid input of every reader, in turn, until the time is over.
 
@@ -126,13 +127,14 @@ def fuzz(
         tries: Most tries of a reader.
         kept: Folder for inputs that failed; a new one by default.
         tell: Receives a line about the progress now and then.
+        hang: Seconds of a try that count as a hang.
 
     Returns:
         Results by reader, and the folder of inputs that failed.
     """
     kept = kept or Path(tempfile.mkdtemp(prefix="recface-fuzz-failed-"))
     with tempfile.TemporaryDirectory(prefix="recface-fuzz-") as folder:
-        process = Process(Path(folder))
+        process = Process(Path(folder), hang)
         try:
             process.start()
             names = [name for name in process.readers if not only or name in set(only)]

@@ -27,6 +27,8 @@ from recface.errors import RecfaceError
 EXECUTING = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn",
              "pickle.find_class", "socket.connect", "ctypes.dlopen")  # fmt: skip
 CHANGING = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree")
+MOVING = ("os.rename", "os.link", "os.symlink")
+"""These have two paths."""
 SPARE_BYTES = 3 << 30
 """A single allocation beyond this ends in a MemoryError, before the machine suffers."""
 OUT_OF_MEMORY = ("Unable to allocate", "can't allocate memory", "MemoryError", "not enough memory", "out of memory")
@@ -51,13 +53,14 @@ class Watch:
             path, mode, flags = arguments
             writes = any(letter in (mode or "") for letter in "wax+") or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
             return bool(writes) and self.outside(path)
-        return event in EXECUTING or (event in CHANGING and self.outside(arguments[0]))
+        paths = arguments[: 2 if event in MOVING else 1]
+        return event in EXECUTING or (event in CHANGING and any(map(self.outside, paths)))
 
     def outside(self, path: Any) -> bool:
         """Whether a path is not in the folder of the try; open descriptors are."""
         if isinstance(path, int) or str(path) == os.devnull:
             return False
-        return not os.path.abspath(os.fsdecode(path)).startswith(self.folder)
+        return not f"{os.path.abspath(os.fsdecode(path))}{os.sep}".startswith(f"{self.folder}{os.sep}")
 
 
 class Worker:

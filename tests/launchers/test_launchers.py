@@ -12,7 +12,9 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.conftest import ROOT
@@ -22,6 +24,7 @@ from recface.launchers import multirun
 from recface.launchers.multirun import check_launcher
 from recface.launchers.point import first_line, resources
 from recface.launchers.ray_cluster import carried, check_address, check_size
+from recface.launchers.ray_cluster import start as start_ray
 from recface.launchers.slurm import last_line, parameters
 from recface.settings.compose import compose_config
 
@@ -425,6 +428,28 @@ def test_an_address_where_nothing_answers_is_told_at_once():
     with pytest.raises(RecfaceError, match=f"no Ray cluster answers at {address} .*ray start --head"):
         check_address(address)
     check_address("auto")
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("no")])
+def test_rays_handler_of_sigterm_does_not_stay(error, monkeypatch):
+    def init(**settings):
+        if not settings:  # in the main thread, Ray's own
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if error:
+            raise error
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    before = signal.getsignal(signal.SIGTERM)
+    said = []
+    with ThreadPoolExecutor(1) as pool:
+        for begin in (lambda: start_ray({}), lambda: pool.submit(start_ray, {"num_cpus": 1}).result()):
+            try:
+                begin()
+            except RecfaceError as refused:
+                said.append(str(refused))
+            assert signal.getsignal(signal.SIGTERM) == before
+    assert said == (["Ray does not start: no"] * 2 if error else [])
 
 
 def test_only_the_projects_variables_travel():

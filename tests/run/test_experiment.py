@@ -180,7 +180,7 @@ def test_a_failed_run_says_why_in_one_line(tmp_path, cache_dir, benchmark):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["optimizer.stage1_rate=1e30"], "loss term '.*' is (NaN|infinite)"),
+        (["loss.landmark=1e299"], "loss term '.*' is (NaN|infinite)"),
         (["face_model=npz", "face_model.path=nowhere.npz"], "nowhere.npz"),
         (["face_model=npz", "face_model.path={tmp}/wrong.npz"], "wrong.npz.*mean"),
         (["model.backbone=resnet10tt"], "resnet10tt"),

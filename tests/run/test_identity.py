@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from tests.conftest import ROOT
 
+from recface.files.digests import photos_digest
 from recface.results.records import find_records
-from recface.run.identity import IGNORED, is_complete, photos_digest, run_hash
+from recface.run.identity import IGNORED, is_complete, run_hash
 from recface.settings.compose import compose_config, known_experiments
 from recface.tracking.config_hash import IGNORED as NEVER_HASHED
 from recface.tracking.record import RunRecord

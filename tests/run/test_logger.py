@@ -1,12 +1,16 @@
 """The logger around an imitation of a W&B run; tests/wandb_server/ has the real wandb and a server."""
 
+import os
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from recface.errors import RecfaceError
 from recface.run import logger as module
-from recface.run.logger import RunLogger, has_key, open_logger, reachable
+from recface.run.logger import RunLogger, has_key, open_logger, reachable, wandb_mode
+from recface.sweeps.runner import GRACE_SECONDS
 from recface.tracking import RunFolder, RunRecord, run_path
 
 
@@ -69,6 +73,60 @@ def test_the_run_is_finished_whatever_happens(error, run, folder, monkeypatch):
         assert [path.endswith("record/run.json") for path in run.saved] == [True]  # with the reason why
     assert run.exit_code == (0 if error is None else 1)
     assert (folder.path / module.ID_FILE).exists() == (error is not None)
+
+
+def test_an_interrupt_leaves_time_before_a_sweep_kills():
+    assert module.INTERRUPTED_SECONDS <= GRACE_SECONDS / 2
+
+
+def test_an_interrupt_waits_but_shortly_for_the_service(run, folder, monkeypatch):
+    monkeypatch.setattr(module, "_start", lambda config, folder: run)
+    monkeypatch.setattr(module, "INTERRUPTED_SECONDS", 0.2)
+    over = threading.Event()
+    run.finish = lambda exit_code: over.wait(30)
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), open_logger({"logger": {"name": "wandb"}}, folder):
+        raise KeyboardInterrupt
+    over.set()
+    assert 0.2 <= time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize(("mode", "found"), [(None, None), ("", None), ("offline", "offline")])
+def test_an_empty_mode_is_none(mode, found, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("WANDB_MODE", mode)
+    assert wandb_mode() == found and os.environ.get("WANDB_MODE") == found  # wandb itself refuses an empty word
+
+
+def test_wandb_starts_with_an_empty_mode(folder, monkeypatch):
+    """wandb reads the environment itself, as soon as it is set up."""
+    monkeypatch.setenv("WANDB_MODE", "")
+    seen = []
+
+    class Reached(Exception):
+        pass
+
+    def setup():
+        seen.append("WANDB_MODE" in os.environ)
+        raise Reached
+
+    monkeypatch.setattr("wandb.setup", setup)
+    with pytest.raises(Reached):
+        module._start({"logger": {"name": "wandb"}}, folder)
+    assert seen == [False]
+
+
+def test_a_wrong_mode_is_refused_and_a_disabled_one_leaves_no_files(folder, monkeypatch):
+    before = sorted(folder.path.rglob("*"))
+    monkeypatch.setenv("WANDB_MODE", "of")
+    words = "WANDB_MODE must be one of online, offline, disabled, .*, not 'of'"
+    with pytest.raises(RecfaceError, match=words), open_logger({"logger": {"name": "wandb"}}, folder):
+        pass
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    with open_logger({"logger": {"name": "wandb"}}, folder) as logger:
+        assert logger is None
+    assert sorted(folder.path.rglob("*")) == before
 
 
 def test_what_cannot_be_sent_costs_one_line_and_no_run(run, folder, capsys):

@@ -81,13 +81,16 @@ def test_hash_of_a_folder_is_of_its_scans_not_of_its_place(trained, face_model, 
     scan = trained[0]["sfm"]["scan"] | {"source": "folder"}
 
     def digest(folder):
-        return scan_hash({"sfm": {"scan": scan | {"path": str(folder)}}}, face_model)
+        paths = {"cache": str(tmp_path / "cache")}
+        return scan_hash({"sfm": {"scan": scan | {"path": str(folder)}}, "paths": paths}, face_model)
 
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "scans.csv").write_text("file,identity\na.obj,one\n")
     (tmp_path / "here" / "a.obj").write_text("v 0 0 0")
     here = digest(tmp_path / "here")
     shutil.copytree(tmp_path / "here", tmp_path / "there")
+    assert digest(tmp_path / "there") == here
+    (tmp_path / "there" / "a.obj").touch()
     assert digest(tmp_path / "there") == here
     (tmp_path / "there" / "scans.csv").write_text("file,identity\na.obj,two\n")
     assert digest(tmp_path / "there") != here

@@ -13,6 +13,7 @@ from recface.settings.overrides import (
     normalize_arguments,
     own_overrides,
     quoted,
+    unquoted,
     without_repeats,
 )
 
@@ -111,7 +112,7 @@ def read_back(*arguments, environment=None):
 
 @given(some.one_of(TEXTS, TRICKY), some.sampled_from(PATHS), some.sampled_from([{}, SWEEP]))
 def test_any_text_is_a_path(text, key, environment):
-    assert read_back(f"{key}={quoted(text)}", environment=environment) == [text]
+    assert read_back(f"{key}={quoted(text)}", environment=environment) == [text] == [unquoted(quoted(text))]
     assume(not _QUOTED.fullmatch(text) and text.lower() != "null" and text != "None")
     for sent in (f"{key}={text}", f"--{key}={text}", f"++{key}={text}"):
         assert read_back(sent, environment=environment) == [text]
@@ -124,6 +125,7 @@ def test_several_paths_are_separated_by_commas_with_m_alone(tmp_path, monkeypatc
     assert read_back("data.photos=a=1,b c") == ["a=1,b c"]
     assert read_back("-m", "data.photos=a=1,b c") == ["a=1", "b c"]
     assert read_back("--multirun", "data.photos='a,b',null") == ["a,b", None]
+    assert read_back("-m", "data.photos=a,b", environment=SWEEP) == ["a,b"]  # an agent sends one value
     assert read_back("-m", "data.photos=choice(a,b)") == ["a", "b"]
     (tmp_path / "a,b").mkdir()
     assert read_back("-m", "data.photos=a,b") == ["a,b"]

@@ -118,14 +118,6 @@ def test_another_program_takes_every_macro(tmp_path):
     assert list(dry_run(checked_sweep(write(tmp_path, text % "args_no_boolean_flags")))) == ["'{\"x\": false}'"]
 
 
-def test_a_path_with_a_comma_replaces_a_parameter_as_one(tmp_path, monkeypatch):
-    path = write(tmp_path, HEAD + TAIL)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a,b").mkdir()
-    assert checked_sweep(path, ["data.photos=a,b"]).parameters["data.photos"].value == "a,b"
-    assert checked_sweep(path, ["data.photos=a,c"]).parameters["data.photos"].values == ["a", "c"]
-
-
 def test_choices_given_a_thousand_times_are_looked_at_once(tmp_path):
     text = "".join(
         f"  {group}: {{values: {[name] * 1000}}}\n" for group, name in (("scale", "smoke"), ("model", "resnet10t"))

@@ -12,7 +12,7 @@ from tests.sweeps.toy import ROOT
 from recface.run.identity import run_folder
 from recface.settings.compose import compose_config
 from recface.sweeps.display import summary
-from recface.sweeps.points import Claim, Grid, is_claimed
+from recface.sweeps.points import Claim, Grid, is_claimed, read_progress, runs_folder
 from recface.sweeps.runner import Runner
 from recface.sweeps.search import Search
 from recface.sweeps.spec import Sweep
@@ -181,6 +181,23 @@ def test_prune_asks_and_removes_only_what_is_not_finished(toy):
     assert "no incomplete runs" in toy.run(action=["prune"]).stdout
 
 
+@pytest.mark.parametrize("run", [3, ["a"], "a\0b", True])
+def test_progress_with_a_run_that_is_no_path_is_none(tmp_path, run):
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"step": 1, "run": run}))
+    assert read_progress(path) == {}
+    for right in ({"step": 1, "run": "a"}, {"step": 1}, {"step": 1, "run": None}):
+        path.write_text(json.dumps(right))
+        assert read_progress(path) == right
+
+
+@pytest.mark.parametrize("name", ["paths.runs", "++paths.runs"])
+@pytest.mark.parametrize("form", [{"value": "a"}, {"values": ["a"]}])
+def test_the_folder_of_runs_is_the_sweeps_own(name, form):
+    assert str(runs_folder(Sweep(name="s", program="p", method="grid", parameters={name: form}))) == "a"
+    assert str(runs_folder(Sweep(name="s", program="p", method="grid", parameters={}))) == "runs"
+
+
 def test_a_claim_is_exclusive_until_it_is_released(tmp_path):
     path = tmp_path / "a" / "x.lock"
     assert not is_claimed(path)
@@ -235,7 +252,11 @@ BEFORE, AFTER = "2026-01-01T00:00:00+00:00", "2026-01-03T00:00:00+00:00"
         ("interrupted", BEFORE, 143, "stopped"),
         (None, None, 0, "failed"),
         (None, None, 1, "failed"),
-        (None, None, 129, "stopped"),
+        *((None, None, code, "stopped") for code in (129, 130, 137, 143, -1, -2, -9, -15)),
+        *((None, None, code, "failed") for code in (128, 134, 139, 255, -6, -11)),  # crashes
+        ("interrupted", AFTER, 255, "stopped"),  # a job that SLURM queues again
+        ("interrupted", BEFORE, -11, "failed"),
+        ("running", AFTER, -11, "stopped"),
         ("damaged", None, 1, "failed"),
     ],
 )

@@ -109,6 +109,16 @@ def test_never_more_than_the_workers_at_a_time(tmp_path):
     assert {job.state for job in jobs} == {"finished"}
 
 
+def test_a_child_that_is_not_yet_said_to_run_is_stopped_too(tmp_path):
+    """As where an interrupt comes between its start and the note of it."""
+    job = Job("a", [sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "a.log")
+    runner = Runner(Listed(tmp_path, [job]))
+    runner._start(job)
+    job.state = "waiting"
+    runner._stop([job])
+    assert runner._processes[id(job)].returncode == -signal.SIGINT and job.state == "stopped"
+
+
 def test_output_of_a_crash_is_the_reason(tmp_path):
     crash = Job("a", [sys.executable, "-c", "print('x'); raise SystemExit('run.py: unknown key')"], tmp_path / "a.log")
     silent = Job("b", [sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "b.log")

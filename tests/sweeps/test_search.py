@@ -270,6 +270,22 @@ def test_a_resumed_run_repeats_lines(tmp_path):
     assert intermediate_values(tmp_path, "a", "maximize") == [1, 4, 5]
 
 
+def test_a_bad_line_stops_no_sweep(tmp_path):
+    """It is the run's trouble: it goes on, is not stopped as hopeless, and ends as its record says."""
+    parameters = {"x": {"min": 0.0, "max": 1.0}, "paths.runs": {"value": str(tmp_path)}}
+    metric, stop = {"name": "a/b"}, {"type": "hyperband", "min_iter": 1}
+    keys = {"parameters": parameters, "metric": metric, "early_terminate": stop, "run_cap": 1}
+    search = Search(Sweep.model_validate({"name": "s", "program": "p", "method": "random"} | keys))
+    job = search.claim()
+    write_metrics(tmp_path, {"step": 1, "a/b": "much"})
+    job.progress, job.state = {"run": str(tmp_path)}, "running"
+    assert not search.hopeless(job)
+    assert job.reason == f"{tmp_path}/metrics.jsonl: line 1: a/b must be a number or null; remove the run's folder"
+    job.state = "failed"
+    search.end(job)
+    assert search.study.trials[0].state == TrialState.FAIL
+
+
 def test_nothing_yet_and_half_a_line(tmp_path):
     assert intermediate_values(tmp_path, "a", "maximize") == []
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "a": 2}\n{"step": 2, "a')

@@ -92,6 +92,13 @@ def at_root(monkeypatch, request):
         ),
         (SIR + "metric:\n  name: a/b\n  goal: up\n", 8, "metric.goal must be 'minimize' or 'maximize', not 'up'"),
         (SIR + "  loss.pixel:\n    min: 0.5\n    max: 1.5\n", 6, "method grid needs a list of values"),
+        (SIR + "  paths.runs:\n    values: [a, b]\n", 6, "paths.runs has several values, but a sweep has one folder"),
+        (SIR + "command:\n- ${program}\n", 6, "command sends no parameters: add ${args_no_hyphens}"),
+        (
+            SIR + "command:\n- ${program}\n- seed=${seed}\n- ${args}\n",
+            8,
+            "command holds seed=${seed}, but macros other than ${envvar:NAME} are whole words",
+        ),
     ],
 )
 def test_a_mistake_of_a_grid_has_its_line(tmp_path, text, line, words):
@@ -167,6 +174,32 @@ def test_overrides_are_read_as_hydra_reads_them(tmp_path):
         RecfaceError, match="override: parameter seed must be a whole number from 0 to 4294967295, not 'x'"
     ):
         checked_sweep(path, ["seed=x"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "value"),
+    [
+        ("paths.runs=a,b", "a,b"),
+        ("paths.runs='a,b'", "a,b"),
+        ("++paths.cache='it\\'s'", "it's"),
+        ('data.photos="a b"', "a b"),
+        ("model.weights=a,b.pt", "a,b.pt"),
+    ],
+)
+def test_a_path_is_one_value_without_its_quotes(tmp_path, sent, value):
+    path = tmp_path / "s.yaml"
+    path.write_text(HEAD.format(program="src/run.py", method="grid") + SIR)
+    form = checked_sweep(path, [sent]).parameters[sent.partition("=")[0]]
+    assert form == Constant(distribution="constant", value=value)
+
+
+def test_a_template_may_hold_the_environment_and_that_of_others_anything(tmp_path):
+    path = tmp_path / "s.yaml"
+    command = "command: ['${program}', 'paths.runs=${envvar:HOME}/runs', '${args}']\n"
+    path.write_text(HEAD.format(program="src/run.py", method="grid") + SIR + command)
+    checked_sweep(path)
+    path.write_text(HEAD.format(program="train.py", method="grid") + SIR + "command: ['${program}', 'a=${b}']\n")
+    checked_sweep(path)
 
 
 def test_another_program_takes_any_parameter(tmp_path):

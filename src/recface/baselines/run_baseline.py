@@ -16,6 +16,7 @@ from recface.face_model import FaceModel, save
 from recface.face_model.albedo import AlbedoModel
 from recface.face_model.npz import LEARNED_FILE
 from recface.files.atomic import write_arrays
+from recface.files.digests import photos_digest
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.metrics.influence import kept_influences
 from recface.run.evaluation import Predictor, Timed, evaluate_photos, evaluate_run, open_photos
@@ -75,6 +76,7 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
     bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
     folder.update(data_manifest=bench.benchmark.manifest_hash)
     photos = config["data"]["photos"]
+    seen = photos_digest(photos, config["paths"]["cache"]) if photos else None
     photographs = open_photos(bench, photos) if photos else None
     baseline = build_baseline(bench.face_model, bench.benchmark.albedo_model, config["baselines"], config["seed"])
     imported = baseline if isinstance(baseline, Imported) else None
@@ -99,4 +101,4 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
         for block, values in metrics.items()
     }
     write_arrays(folder.path / "predictions.npz", predictions)
-    folder.finish(metrics, protocols, timings | {"evaluation_seconds": time.monotonic() - begin})
+    folder.finish(metrics, protocols, timings | {"evaluation_seconds": time.monotonic() - begin}, seen)

@@ -15,7 +15,7 @@ from recface.cli import completion, method_commands, results_commands, run_comma
 from recface.cli.declaration import COMMANDS, Command
 from recface.errors import Interrupted, RecfaceError
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
 """A signal that comes again within this time does not disturb the tidying up that it asked for."""
 
 
@@ -108,7 +108,10 @@ def ended(name: str, body: Callable[[], int | None]) -> int:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise `Interrupted`, except where they are handled already or, as by nohup, ignored."""
+    """Let SIGTERM and SIGHUP raise `Interrupted`, except where they are handled already or, as by nohup, ignored.
+
+    SIGINT raises KeyboardInterrupt as ever, but once.
+    """
     process, last = os.getpid(), float("-inf")
 
     def interrupt(number: int, _: object) -> None:
@@ -117,18 +120,19 @@ def interruptible() -> Iterator[None]:
             os._exit(128 + number)
         before, last = last, time.monotonic()
         if last - before > PATIENCE_SECONDS:
-            raise Interrupted(number)
+            raise KeyboardInterrupt if number == signal.SIGINT else Interrupted(number)
 
     main_thread = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGHUP) if main_thread else ()  # others cannot set handlers
-    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT) if main_thread else ()  # others cannot set handlers
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    ours = {n: handler for n, handler in handlers.items() if handler in (signal.SIG_DFL, signal.default_int_handler)}
     for number in ours:
         signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 def explain(error: BaseException) -> str:

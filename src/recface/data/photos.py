@@ -17,7 +17,7 @@ from recface.files.tables import line_of, read_table
 LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
 LEAST_TURN = 1e-6
 """Smallest scale from a photo's pixels to normalized coordinates: that of a face two million pixels wide."""
-YES = ("true", "yes", "1")
+YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 FRAMED = "add x1,y1 to x68,y68; or, if it is cropped to the suite's framing already, say so (column framed: true)"
 
 
@@ -84,7 +84,7 @@ def load_photos(
     images = np.empty((len(table), 3, size, size), np.uint8)
     landmarks = np.full((len(table), 68, 2), np.nan)
     turn, shift = np.zeros(len(table), complex), np.zeros(len(table), complex)
-    said = table["framed"].str.lower().isin(YES) if "framed" in table else np.full(len(table), framed)
+    said = _said_framed(table, name, framed)
     for row, (file, ready) in enumerate(zip(table["file"], said, strict=True)):
         path = folder / str(file)
         where = f"{name}: line {line_of(table, row)}: {path}"
@@ -127,6 +127,17 @@ def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray | None:
         count = f"{filled[row].sum()} of {len(LANDMARK_COLUMNS)} cells"
         raise RecfaceError(f"{name}: line {line_of(table, row)}: {count} of landmarks are filled; fill all or none")
     return numbers.reshape(-1, 68, 2)
+
+
+def _said_framed(table: pd.DataFrame, name: str, otherwise: bool) -> list[bool]:
+    """Which photos are framed already, by the column `framed`, and `otherwise` where it says nothing."""
+    words = {"": otherwise} | dict.fromkeys(YES, True) | dict.fromkeys(NO, False)
+    found = []
+    for row, cell in enumerate(table["framed"] if "framed" in table else [""] * len(table)):
+        if cell.lower() not in words:
+            raise RecfaceError(f"{name}: line {line_of(table, row)}: framed must be true or false, not {cell!r}")
+        found.append(words[cell.lower()])
+    return found
 
 
 def _place(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: str) -> tuple[complex, complex]:

@@ -14,6 +14,7 @@ from recface.files.atomic import replacing
 from recface.files.guard import guarded, require_file, require_modest
 
 State = dict[str, torch.Tensor]
+REMEDY = "remove it and run the same command again"
 
 
 def save_state(state: dict[str, Any], path: str | Path) -> None:
@@ -22,7 +23,7 @@ def save_state(state: dict[str, Any], path: str | Path) -> None:
         torch.save(state, file.name)  # writing into a Python file, an interrupt would surface as a RuntimeError
 
 
-def load_state(path: str | Path, remedy: str = "remove it and run the same command again") -> dict[str, Any]:
+def load_state(path: str | Path, remedy: str = REMEDY) -> dict[str, Any]:
     """Read what `save_state` wrote.
 
     Raises:
@@ -44,29 +45,34 @@ def load_state(path: str | Path, remedy: str = "remove it and run the same comma
     return content
 
 
-def tensors(content: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Dotted names and tensors of nested dicts."""
-    for key, value in content.items():
-        if isinstance(value, torch.Tensor):
-            yield f"{above}{key}", value
-        elif isinstance(value, Mapping):
-            yield from tensors(value, f"{above}{key}.")
+def tensors(content: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Dotted names and tensors of nested dicts and lists."""
+    if isinstance(content, torch.Tensor):
+        yield name, content
+    elif isinstance(content, (Mapping, list, tuple)):
+        for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
+            yield from tensors(value, f"{name}.{key}" if name else str(key))
 
 
 def require_keys(content: Mapping[str, Any], keys: Iterable[str], path: str | Path) -> None:
     """Raise RecfaceError unless a checkpoint has all of these keys."""
     if missing := [key for key in keys if key not in content]:
-        raise RecfaceError(f"{path}: lacks {', '.join(missing)}; remove it and run the same command again")
+        raise RecfaceError(f"{path}: lacks {', '.join(missing)}; {REMEDY}")
 
 
-def require_same(state: Mapping[str, Any], wanted: Mapping[str, Any], path: str | Path) -> None:
+def require_same(state: Any, wanted: Mapping[str, Any], path: str | Path, remedy: str = "run it again") -> None:
     """Require that a file's tensors are exactly the wanted ones, by name and shape.
 
     Raises:
         RecfaceError: The first that is missing, of another shape, or of no use.
     """
-    for name in [*wanted, *state]:
-        there, needed = (tuple(part[name].shape) if name in part else None for part in (state, wanted))
-        if there != needed:
+    found = state if isinstance(state, Mapping) else {}
+    for name in [*wanted, *found]:
+        there, needed = _shape(found, name), _shape(wanted, name)
+        if there is None or there != needed:
             what = f"lacks {name} {needed}" if there is None else f"{name} is {there}, the network's is {needed}"
-            raise RecfaceError(f"{path}: {what}: the weights are those of another network; run it again")
+            raise RecfaceError(f"{path}: {what}: the weights are those of another network; {remedy}")
+
+
+def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    return tuple(state[name].shape) if isinstance(state.get(name), torch.Tensor) else None

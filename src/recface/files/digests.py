@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, ParamSpec
 from recface.errors import RecfaceError
 from recface.files.atomic import write_json
 from recface.files.json_files import read_json
+from recface.files.tables import read_table
 
 MISSING = "missing"
 """Digest of a file that is not there: no error yet, since the run will fail and its record will say why."""
@@ -27,7 +29,7 @@ P = ParamSpec("P")
 def seldom(function: Callable[P, str]) -> Callable[P, str]:
     """Let a digest that takes long be asked often: it is looked at anew after 20 times as long as it took.
 
-    A sweep asks for the folder of every point again and again; a look at three million photos takes half a minute.
+    A sweep asks for the folder of every point again and again; a look at three million photos takes minutes.
     """
     known: dict[Any, tuple[float, str]] = {}
 
@@ -46,10 +48,11 @@ def seldom(function: Callable[P, str]) -> Callable[P, str]:
 
 def file_digest(path: str | Path) -> str:
     """Hash of one file's content."""
-    path = Path(path)
-    if not path.is_file():
+    try:
+        about = os.stat(path)
+        return _digest(str(path), about.st_size, about.st_mtime_ns)
+    except (OSError, ValueError):  # none there, or a name that no file can have
         return MISSING
-    return _digest(str(path), path.stat().st_size, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=64)
@@ -67,8 +70,10 @@ def files_digest(paths: Iterable[Path], cache: str | Path) -> str:
     """
     paths, state = list(paths), hashlib.sha256()
     for path in paths:
-        about = path.stat() if path.is_file() else None
-        state.update(f"{path.resolve()}\0{about and (about.st_size, about.st_mtime_ns)}\0".encode())
+        about = None
+        with contextlib.suppress(OSError, ValueError):
+            about = os.stat(path)
+        state.update(f"{os.path.abspath(path)}\0{about and (about.st_size, about.st_mtime_ns)}\0".encode())
     kept = Path(cache) / "digests" / f"{state.hexdigest()[:24]}.json"
     with contextlib.suppress(RecfaceError, KeyError):
         return str(read_json(kept)["digest"])
@@ -79,3 +84,23 @@ def files_digest(paths: Iterable[Path], cache: str | Path) -> str:
     with contextlib.suppress(OSError):  # a cache that others filled and that we may only read
         write_json(kept, {"digest": digest})
     return digest
+
+
+def photos_digest(path: str | Path, cache: str | Path) -> str:
+    """Hash over a table of photos and the content of every photo that it names; "missing" where there is none."""
+    path = Path(path)
+    table = path / "faces.csv" if path.is_dir() else path
+    return table_digest(table, cache, table.parent / "images")
+
+
+@seldom
+def table_digest(table: Path, cache: str | Path, folder: Path | None = None) -> str:
+    """Hash over a table with a column `file` and the content of the files, in `folder` or beside the table."""
+    if not table.is_file():
+        return MISSING
+    try:
+        names = read_table(table, ("file",), only=True)["file"]
+    except RecfaceError:
+        return file_digest(table)  # the run will say what is wrong
+    place = folder if folder is not None and folder.is_dir() else table.parent
+    return files_digest([table, *(place / name for name in names)], cache)

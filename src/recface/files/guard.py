@@ -18,6 +18,11 @@ EXPANSION, FREE_BYTES = 100, 1 << 28
 NAME = re.compile(r"\w[\w.,=+@ -]{0,149}")
 
 
+def is_number(value: object) -> bool:
+    """Whether a value of a JSON file is a number that can be computed with, or null."""
+    return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+
+
 @contextmanager
 def guarded(path: str | Path, kind: str, remedy: str = "", limit: int | None = None) -> Iterator[None]:
     """Around the parsing of a file: whatever goes wrong ends as "PATH: not a readable KIND (why); remedy".
@@ -49,8 +54,9 @@ def reason(error: Exception) -> str:
     """Why a parser failed, in a few words; never with its advice on how to load what is not safe."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    unsafe = re.search(r"pickle|weights.only|trust|object array", str(error), re.IGNORECASE)
-    return "it holds other objects than arrays" if unsafe else one_line(error, 120) or type(error).__name__
+    text = str(error)[:10_000]  # an error may quote a file of many megabytes
+    unsafe = re.search(r"pickle|weights.only|trust|object array", text, re.IGNORECASE)
+    return "it holds other objects than arrays" if unsafe else one_line(text, 120) or type(error).__name__
 
 
 def require_file(path: str | Path) -> int:
@@ -64,6 +70,15 @@ def require_file(path: str | Path) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"it is {KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}")
     return status.st_size
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a regular file of a name that may come from a file, and be none that a system takes."""
+    try:
+        require_file(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def require_modest(archive: zipfile.ZipFile, size: int) -> None:

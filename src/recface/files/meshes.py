@@ -6,6 +6,7 @@ mesh libraries do at texture seams; and a file's header is not believed beyond t
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -89,9 +90,9 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise ValueError("it is UTF-16 text: save it as UTF-8")
     vertices: list[list[str]] = []
     triangles: list[tuple[int, int, int]] = []
-    text = data.decode("utf-8-sig", "replace").replace("\\\r\n", " ").replace("\\\n", " ")
-    for line in text.split("\n"):
-        kind, *values = line.partition("#")[0].split() or [""]
+    text = re.sub(r"#[^\n]*", "", data.decode("utf-8-sig", "replace"))  # first: a comment may end in a backslash
+    for line in text.replace("\\\r\n", " ").replace("\\\n", " ").split("\n"):
+        kind, *values = line.split() or [""]
         if kind == "v":
             vertices.append(values[:3])
         elif kind == "f":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ TYPES = {
 ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 CORNERS = ("vertex_indices", "vertex_index")
 HEADER_BYTES = 100_000
+Columns = Mapping[str, Any]
+"""Name of a property to its values, in the order of the rows."""
 
 
 @dataclass
@@ -47,19 +49,33 @@ def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     data = path.read_bytes()
     order, elements, begin = _header(data)
-    found: dict[str, dict[str, tuple[Any, ...]]] = {}
+    found: dict[str, Columns] = {}
     words = iter(data[begin:].split()) if not order else iter(())
     for element in elements:
+        if not element.properties:
+            continue
         if order:
-            rows, begin = _from_bytes(element, data, begin, order)
+            found[element.name], begin = _from_bytes(element, data, begin, order)
         else:
             rows = [_from_words(element, words) for _ in range(element.count)]
-        columns = list(zip(*rows, strict=True)) or [()] * len(element.properties)
-        found[element.name] = {name: column for (name, *_), column in zip(element.properties, columns, strict=True)}
-    points = np.array([found["vertex"][axis] for axis in "xyz"], np.float64).T
+            found[element.name] = _columns(element, rows)
+    points = np.stack([np.asarray(found["vertex"][axis], np.float64) for axis in "xyz"], axis=1)
     faces = next((found["face"][name] for name in CORNERS if name in found.get("face", {})), ())
+    return points, _fans(faces)
+
+
+def _columns(element: Element, rows: Sequence[Sequence[Any]]) -> Columns:
+    columns = zip(*rows, strict=True) if rows else [()] * len(element.properties)
+    return {name: column for (name, *_), column in zip(element.properties, columns, strict=True)}
+
+
+def _fans(faces: np.ndarray | Sequence[Sequence[int]]) -> np.ndarray:
+    """Triangles (F, 3) of polygons, each a fan from its first corner."""
+    if isinstance(faces, np.ndarray):
+        first = np.repeat(faces[:, :1], max(0, faces.shape[1] - 2), axis=1)
+        return np.stack([first, faces[:, 1:-1], faces[:, 2:]], axis=-1).reshape(-1, 3).astype(np.int64)
     fans = [(face[0], face[i], face[i + 1]) for face in faces for i in range(1, len(face) - 1)]
-    return points, np.array(fans, np.int64).reshape(-1, 3)
+    return np.array(fans, np.int64).reshape(-1, 3)
 
 
 def _header(data: bytes) -> tuple[str, list[Element], int]:
@@ -99,10 +115,10 @@ def _from_words(element: Element, words: Iterator[bytes]) -> list[Any]:
     ]
 
 
-def _from_bytes(element: Element, data: bytes, begin: int, order: str) -> tuple[list[Any], int]:
-    """The rows of a binary file from a byte on, as `_from_words` gives them, and where the next ones begin."""
-    if not element.properties or not element.count:
-        return [() for _ in range(element.count)], begin
+def _from_bytes(element: Element, data: bytes, begin: int, order: str) -> tuple[Columns, int]:
+    """The columns of a binary file's element from a byte on, and where the next one begins."""
+    if not element.count:
+        return _columns(element, []), begin
     first, _ = _row(element, data, begin, order)
     form: list[tuple[Any, ...]] = []
     for index, ((_, kind, length), value) in enumerate(zip(element.properties, first, strict=True)):
@@ -114,13 +130,13 @@ def _from_bytes(element: Element, data: bytes, begin: int, order: str) -> tuple[
         rows = np.frombuffer(data, packed, element.count, begin)
         lists = [i for i, (*_, length) in enumerate(element.properties) if length is not None]
         if all((rows[f"length{i}"] == len(first[i])).all() for i in lists):
-            columns = (rows[f"{i}"].tolist() for i in range(len(first)))
-            return list(zip(*columns, strict=True)), begin + packed.itemsize * element.count
+            named = {name: rows[f"{i}"] for i, (name, *_) in enumerate(element.properties)}
+            return named, begin + packed.itemsize * element.count
     found = []
     for _ in range(element.count):
         row, begin = _row(element, data, begin, order)
         found.append(row)
-    return found, begin
+    return _columns(element, found), begin
 
 
 def _row(element: Element, data: bytes, begin: int, order: str) -> tuple[list[Any], int]:

@@ -18,13 +18,14 @@ FIRST = 2
 MOST_COLUMNS = 2_000
 
 
-def read_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str], what: str = "it", *, only: bool = False) -> pd.DataFrame:
     """Read a CSV with a header.
 
     Args:
         path: The file.
         columns: Columns that the table must have, without empty cells; other columns may have some.
         what: Name in messages of whatever needs the columns.
+        only: Whether to keep these columns alone, as of a table with millions of rows.
 
     Returns:
         The table; every cell is a string without blanks round it. Empty lines are left out; the index is that of
@@ -36,29 +37,36 @@ def read_table(path: Path, columns: Sequence[str], what: str = "it") -> pd.DataF
     """
     import pandas as pd
 
-    if not path.exists():
-        raise RecfaceError(f"{path}: no such file; {what} needs a CSV with the columns {_listed(columns)}")
-    with guarded(path, "CSV"), path.open(encoding="utf-8-sig", newline="") as stream:
-        (_, header), *rows = list(_records(stream)) or [(1, [])]
+    needs = f"{what} needs a CSV with the columns {_listed(columns)}"
+    with guarded(path, "CSV", needs), path.open(encoding="utf-8-sig", newline="") as stream:
+        records = _records(stream)
+        _, header = next(records, (1, []))
         if len(header) > MOST_COLUMNS:
             raise ValueError(f"{len(header):,} columns, at most {MOST_COLUMNS:,} are read")
+        kept = [index for index, name in enumerate(header) if not only or name in columns]
+        rows = [(line, _cut(cells, kept, len(header), f"{path}: line {line}")) for line, cells in records]
     if doubled := [name for name in header if name and header.count(name) > 1]:
         raise RecfaceError(f"{path}: column {doubled[0]} is there twice; keep one")
     if missing := [name for name in columns if name not in header]:
         raise RecfaceError(f"{path}: no column {missing[0]}; {what} needs {_listed(columns)}")
     if not rows:
         raise RecfaceError(f"{path}: no rows; add at least one below the header")
-    for line, cells in rows:
-        while len(cells) > len(header) and not cells[-1]:
-            cells.pop()  # a comma too many
-        if len(cells) > len(header):
-            raise RecfaceError(f"{path}: line {line}: {len(cells)} cells under {len(header)} columns")
-        cells += [""] * (len(header) - len(cells))
+    header = [header[index] for index in kept]
     table = pd.DataFrame([cells for _, cells in rows], index=[line - FIRST for line, _ in rows], columns=header)
     for name in columns:
         if (empty := (table[name] == "").to_numpy()).any():
             raise RecfaceError(f"{path}: line {line_of(table, int(empty.argmax()))}: {name} is empty")
     return table
+
+
+def _cut(cells: list[str], kept: Sequence[int], count: int, where: str) -> list[str]:
+    """The kept ones of a row's cells under `count` columns; missing ones are empty, a comma too many does no harm."""
+    while len(cells) > count and not cells[-1]:
+        cells.pop()
+    if len(cells) > count:
+        raise RecfaceError(f"{where}: {len(cells)} cells under {count} columns")
+    cells += [""] * (count - len(cells))
+    return cells if len(kept) == count else [cells[index] for index in kept]
 
 
 def line_of(table: pd.DataFrame, row: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -74,10 +75,12 @@ def start(settings: Mapping[str, Any]) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**given)
-        signal.signal(signal.SIGTERM, handler)  # Ray puts its own there, which would end us without a word
     except (ConnectionError, ValueError, RuntimeError, TypeError) as error:
         token = "; a cluster that asks for a token needs RAY_AUTH_MODE=token and its ~/.ray/auth_token here too"
         raise RecfaceError(f"Ray does not start: {first_line(str(error))}{token if address else ''}") from None
+    finally:
+        if threading.current_thread() is threading.main_thread():  # others cannot set handlers
+            signal.signal(signal.SIGTERM, handler)  # Ray puts its own there, which would end us without a word
 
 
 def check_address(address: str, seconds: float = 5.0) -> None:

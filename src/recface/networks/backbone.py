@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, named
+from recface.files.checkpoints import tensors
+from recface.files.guard import guarded, require_file, require_modest
 
 PROBE_SIZE = 64  # pixels; the smallest image on which a chain of modules is compared with timm's own features
 
@@ -82,6 +85,7 @@ def _feature_network(name: str, weights: str | Path | None) -> Any:
     if weights is not None:
         if not Path(weights).is_file():
             raise RecfaceError(f"model.weights: no file '{weights}'; give the path of a local timm checkpoint")
+        stored = _stored(weights)
         options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}}
     try:
         network = timm.create_model(name, **options)
@@ -91,7 +95,7 @@ def _feature_network(name: str, weights: str | Path | None) -> Any:
     if not hasattr(network, "feature_info"):
         raise RecfaceError(f"backbone '{name}' has no feature stages; {_SUPPORTED}")
     if weights is not None:
-        _check_loaded(name, network, weights)
+        _check_loaded(name, network, stored, weights)
     return network
 
 
@@ -137,15 +141,29 @@ def _check_chain(name: str, network: Any, modules: list[nn.Module]) -> None:
         raise RecfaceError(f"backbone '{name}' is not a plain chain of stages; {_SUPPORTED}")
 
 
-def _check_loaded(name: str, network: nn.Module, weights: str | Path) -> None:
-    """Refuse a checkpoint that left parameters untouched: timm silently skips unknown names."""
+def _stored(weights: str | Path) -> list[Tensor]:
+    """The tensors of a timm checkpoint, in any of its forms, flat; nothing in it is executed."""
     from timm.models import load_state_dict
 
-    stored: defaultdict[int, list[Tensor]] = defaultdict(list)
-    for tensor in load_state_dict(str(weights)).values():
-        stored[tensor.numel()].append(tensor.flatten().float())
-    for key, parameter in network.named_parameters():
-        if not any(torch.equal(tensor, parameter.detach().flatten()) for tensor in stored[parameter.numel()]):
+    with named("model.weights"), guarded(weights, "checkpoint", "give a checkpoint of that timm model"):
+        if zipfile.is_zipfile(weights):
+            with zipfile.ZipFile(weights) as archive:
+                require_modest(archive, require_file(weights))
+        found = dict(tensors(load_state_dict(str(weights), weights_only=True)))
+        for name, tensor in found.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"{name} holds NaN or infinity")
+    return [tensor.flatten().float() for tensor in found.values()]
+
+
+def _check_loaded(name: str, network: nn.Module, stored: list[Tensor], weights: str | Path) -> None:
+    """Refuse a checkpoint that left weights or statistics untouched: timm silently skips unknown names."""
+    by_size: defaultdict[int, list[Tensor]] = defaultdict(list)
+    for tensor in stored:
+        by_size[tensor.numel()].append(tensor)
+    for key, value in network.state_dict().items():
+        counted = key.endswith("num_batches_tracked")
+        if not counted and not any(torch.equal(tensor, value.flatten()) for tensor in by_size[value.numel()]):
             hint = "give a checkpoint of that timm model"
             raise RecfaceError(f"model.weights: '{weights}' lacks '{key}' of {name}; {hint}")
 

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,11 +65,19 @@ def compiled(**options: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
         try:
             return make()(function)
         except RuntimeError:
-            folder = str(Path(tempfile.gettempdir()) / f"recface-numba-{os.getuid()}")
-            setattr(numba.config, "CACHE_DIR", folder)  # noqa: B010  # numba declares no types
+            setattr(numba.config, "CACHE_DIR", str(_own_temporary_folder()))  # noqa: B010  # numba declares no types
             return make()(function)
 
     return decorate
+
+
+def _own_temporary_folder() -> Path:
+    """A folder for compiled code that nobody else can write to: Numba unpickles what lies there."""
+    folder = Path(tempfile.gettempdir()) / f"recface-numba-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    state = folder.lstat()
+    safe = stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not state.st_mode & 0o022
+    return folder if safe else Path(tempfile.mkdtemp(prefix="recface-numba-"))
 
 
 def full_precision(function: Callable[P, T]) -> Callable[P, T]:

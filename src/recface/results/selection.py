@@ -121,8 +121,9 @@ def select_block(
         chosen = max(usable, key=lambda h: _preference(usable[h]), default=None)
         result.finished[experiment] = {e.record.seed: e for e in usable.get(chosen, [])} if chosen else {}
         for entry in groups.get(chosen, []) if chosen else [e for g in groups.values() for e in g]:
-            if entry.record.state == "failed":
-                result.notes.append(f"{experiment} seed {entry.record.seed} failed: {entry.record.reason}")
+            if entry.record.state in ("failed", "interrupted"):
+                state = "" if entry.record.state == "interrupted" else "failed: "
+                result.notes.append(f"{experiment} seed {entry.record.seed} {state}{entry.record.reason}")
         others = sorted(set(usable) - {chosen})
         if others:
             result.notes.append(f"{experiment}: config {chosen} is shown; left out: {', '.join(others)}")

@@ -15,9 +15,10 @@ from recface.face_model.npz import LEARNED_FILE
 from recface.files.arrays import read_arrays
 from recface.files.atomic import write_arrays
 from recface.files.checkpoints import load_state, require_same
+from recface.files.digests import photos_digest
 from recface.metrics import PHOTO_PROTOCOLS, protocol_ids
 from recface.run.evaluation import Network, Timed, evaluate_photos, evaluate_run, open_photos
-from recface.run.identity import is_complete, is_trained, photos_digest, run_hash
+from recface.run.identity import is_complete, is_trained, run_hash
 from recface.run.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.run.stages import drop_checkpoints, shared_stage1, total_steps, train_stage2
 from recface.scan_stage.stage import shared_scan_model
@@ -128,12 +129,12 @@ def _add_photos(config: Config, folder: RunFolder) -> None:
     """Verify real photographs with a finished run's network, and add them to its record."""
     bench = open_workbench(config)
     network = Network(trained_variant(bench, folder), config["trainer"])
+    seen = photos_digest(config["data"]["photos"], config["paths"]["cache"])
     source = open_photos(bench, config["data"]["photos"])
     values, predictions = evaluate_photos(network, bench, source, network.face_model)
     path = folder.path / "predictions.npz"
     write_arrays(path, read_arrays(path) | predictions)
-    folder.update(photos_digest=photos_digest(config["data"]["photos"], config["paths"]["cache"]))
     record = folder.record
     assert record is not None  # it was finished
     protocols = record.protocols | {"photos": {key: PHOTO_PROTOCOLS[key].id for key in values}}
-    folder.finish(record.metrics | {"photos": values}, protocols)
+    folder.finish(record.metrics | {"photos": values}, protocols, photos_digest=seen)

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from recface.errors import RecfaceError
-from recface.files.digests import MISSING, file_digest, files_digest, seldom
-from recface.files.tables import read_table
+from recface.files.digests import file_digest, photos_digest, table_digest
 from recface.settings import Config
 from recface.tracking.config_hash import IGNORED as NEVER_HASHED
 from recface.tracking.config_hash import config_hash, run_path, without
@@ -45,26 +43,6 @@ def input_digests(config: Mapping[str, Any], stage: int = 2) -> dict[str, str | 
 
 def _reads_scans(config: Mapping[str, Any]) -> bool:
     return config.get("sfm") is not None and config["sfm"]["scan"]["source"] == "folder"
-
-
-def photos_digest(path: str | Path, cache: str | Path) -> str:
-    """Hash over a table of photos and the content of every photo that it names; "missing" where there is none."""
-    path = Path(path)
-    table = path / "faces.csv" if path.is_dir() else path
-    return table_digest(table, cache, table.parent / "images")
-
-
-@seldom
-def table_digest(table: Path, cache: str | Path, folder: Path | None = None) -> str:
-    """Hash over a table with a column `file` and the content of the files, in `folder` or beside the table."""
-    if not table.is_file():
-        return MISSING
-    try:
-        names = read_table(table, ("file",))["file"]
-    except RecfaceError:
-        return file_digest(table)  # the run will say what is wrong
-    place = folder if folder is not None and folder.is_dir() else table.parent
-    return files_digest([table, *(place / name for name in names)], cache)
 
 
 def stage1_config(config: Mapping[str, Any]) -> Config:

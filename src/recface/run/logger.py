@@ -8,6 +8,7 @@ import os
 import secrets
 import ssl
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from recface.files.guard import plain_name
 from recface.settings import Config
 from recface.tracking import RunFolder, record_stem
 from recface.tracking.archive import stage_record
+from recface.tracking.folder import is_interrupt
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 X_AXIS = "trainer/global_step"
 FINISH_SECONDS = "120"
 """How long the end of a run waits for uploads unless WANDB_FINISH_TIMEOUT says; what is left stays on disk."""
+INTERRUPTED_SECONDS = 4.0
+"""So long only where a signal ends the run: whoever sent it waits no longer."""
 ID_FILE = "wandb-id"
 MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 
@@ -122,15 +126,17 @@ def has_key(base_url: str) -> bool:
 
 
 def wandb_mode() -> str | None:
-    """The environment's WANDB_MODE; None where it is unset or empty.
+    """The environment's WANDB_MODE; None where it is unset or empty, which wandb itself would refuse: it is removed.
 
     Raises:
         RecfaceError: It is none of W&B's words.
     """
-    mode = os.environ.get("WANDB_MODE") or None
-    if mode is not None and mode not in MODES:
+    mode = os.environ.get("WANDB_MODE")
+    if mode == "":
+        del os.environ["WANDB_MODE"]
+    elif mode is not None and mode not in MODES:
         raise RecfaceError(f"WANDB_MODE must be one of {', '.join(MODES)}, not {mode!r}")
-    return mode
+    return mode or None
 
 
 def in_wandb_sweep() -> bool:
@@ -152,27 +158,42 @@ def open_logger(config: Config, folder: RunFolder) -> Iterator[RunLogger | None]
         return
 
     os.environ.setdefault("WANDB_FINISH_TIMEOUT", FINISH_SECONDS)  # read by wandb.init
-    run, exit_code = _start(config, folder), 1
+    run, exit_code, seconds = _start(config, folder), 1, None
     logger = RunLogger(run)
     try:
         yield logger
         exit_code = 0
         (folder.path / ID_FILE).unlink(missing_ok=True)  # a rerun is another W&B run
-    except BaseException:
+    except BaseException as error:
+        seconds = INTERRUPTED_SECONDS if is_interrupt(error) else None
         if folder.record is not None and folder.record.state in ("failed", "interrupted"):
             logger.publish(folder)
         raise
     finally:
+        _finish(run, exit_code, seconds)
+
+
+def _finish(run: Run, exit_code: int, seconds: float | None) -> None:
+    """End the W&B run; with `seconds`, wait no longer than that."""
+
+    def finish() -> None:
         with contextlib.suppress(Exception):  # the run is over, and its folder complete
             run.finish(exit_code=exit_code)
+
+    if seconds is None:
+        finish()
+    else:
+        thread = threading.Thread(target=finish, daemon=True)
+        thread.start()
+        thread.join(seconds)
 
 
 def _start(config: Config, folder: RunFolder) -> Run:
     """Start the W&B run, or resume that of a killed process."""
     import wandb
 
+    mode: Any = wandb_mode()  # before wandb reads the environment itself
     settings, base_url = config["logger"], wandb.setup().settings.base_url
-    mode: Any = wandb_mode()
     if mode is None and not has_key(base_url):
         print("W&B: no WANDB_API_KEY, so this run is kept offline", file=sys.stderr)
         mode = "offline"

@@ -15,7 +15,7 @@ from recface.data.sources import embedded_source
 from recface.data.workbench import Workbench, build_data, stage_sources
 from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
-from recface.files.checkpoints import State, load_state, require_keys, require_same, save_state
+from recface.files.checkpoints import REMEDY, State, load_state, require_keys, require_same, save_state
 from recface.run.callbacks import Checkpoint, Details, Follow, Validate
 from recface.run.evaluation import Network, evaluate_validation
 from recface.run.identity import is_trained, run_hash, stage1_config
@@ -50,7 +50,7 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Fo
     if last.exists():
         checkpoint = load_state(last)
         require_keys(checkpoint, ("step", "state", "optimizer", "schedule"), last)
-        require_same(checkpoint["state"], variant.trained_state(), last)
+        require_same(checkpoint["state"], variant.trained_state(), last, REMEDY)
         variant.resume(checkpoint)
     if stage == 2 and settings["conflict"]:
         variant.conflict = ConflictLog(folder.path / "conflict.jsonl", settings["conflict"], variant.first_step)
@@ -147,7 +147,7 @@ def train_stage2(
         shared = in_other_latents(shared, bench.face_model, scans.face_model)
         variant.use_scans(scans)
     own = {name: value for name, value in variant.trained_state().items() if name.startswith(SHARED)}
-    require_same(shared, own, stage1)
+    require_same(shared, own, stage1, REMEDY)
     variant.load_state_dict(shared, strict=False)  # the variant's own centers and bases begin fresh
     variant.freeze_trunk_for_perceptual()
     follow = Follow(run, run, bench.config["scale"]["stage1_steps"], total_steps(bench.config))

@@ -15,7 +15,7 @@ from recface.face_model import FaceModel, save
 from recface.face_model.linear import export_basis
 from recface.face_model.npz import LEARNED_FILE
 from recface.files.atomic import write_arrays
-from recface.files.checkpoints import load_state, require_keys, require_same, save_state
+from recface.files.checkpoints import REMEDY, load_state, require_keys, require_same, save_state
 from recface.losses import center_loss, cosface_loss, prior_loss, weighted_sum
 from recface.losses.basis import orthogonality_loss, smoothness_loss, sphere_loss, symmetry_loss, vertex_loss
 from recface.scan_stage.principal import SPARE, Principal, ScanStart, principal_scores, two_part_start
@@ -208,7 +208,7 @@ def fit_scans(decoder: ScanDecoder, batches: ScanBatches, folder: RunFolder, fol
     if last.exists():
         checkpoint = load_state(last)
         require_keys(checkpoint, ("step", "state", "optimizers"), last)
-        require_same(checkpoint["state"], decoder.state_dict(), last)
+        require_same(checkpoint["state"], decoder.state_dict(), last, REMEDY)
         decoder.resume(checkpoint)
     batches.start = decoder.step
     trainer = quiet_trainer(

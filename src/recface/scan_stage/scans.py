@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -21,8 +20,10 @@ from recface.data.benchmark.generate import draw_scan_labels
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.files.arrays import read_array
+from recface.files.digests import table_digest
+from recface.files.guard import is_file
 from recface.files.meshes import read_mesh, require_millimeters
-from recface.files.tables import read_table
+from recface.files.tables import line_of, read_table
 
 CSV = "scans.csv"
 COLUMNS = ("file", "identity")
@@ -205,8 +206,8 @@ class MappedScans(ScanSet):
         return np.asarray(self.vertices[rows], np.float32)
 
 
-def scan_table(folder: str | Path | None) -> tuple[pd.DataFrame, str]:
-    """The table of a folder of scans, and a hash over its rows and over size and time of every file.
+def scan_table(folder: str | Path | None) -> pd.DataFrame:
+    """The table of a folder of scans.
 
     Args:
         folder: Holds `scans.csv` with the columns file and identity, and the meshes (OBJ, PLY, or npz with `vertices`)
@@ -217,15 +218,11 @@ def scan_table(folder: str | Path | None) -> tuple[pd.DataFrame, str]:
     """
     if folder is None:
         raise RecfaceError("sfm.scan.path: source 'folder' needs the folder with scans.csv; set sfm.scan.path")
-    folder = Path(folder)
-    table = read_table(folder / CSV, COLUMNS, "a folder of scans")
-    digest = hashlib.sha256()
-    for name, identity in zip(table["file"], table["identity"], strict=True):
-        if not (path := folder / name).is_file():
-            raise RecfaceError(f"{folder / CSV}: {name} does not exist; correct the column file")
-        state = path.stat()
-        digest.update(f"{name}\0{identity}\0{state.st_size} {state.st_mtime_ns}\0".encode())
-    return table, digest.hexdigest()[:16]
+    table = read_table(Path(folder) / CSV, COLUMNS, "a folder of scans")
+    for row, name in enumerate(table["file"]):
+        if not is_file(Path(folder) / name):
+            raise RecfaceError(f"{Path(folder) / CSV}: line {line_of(table, row)}: {name} does not exist")
+    return table
 
 
 def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> MappedScans:
@@ -234,22 +231,21 @@ def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> Ma
     Args:
         model: Face model whose topology the meshes have.
         folder: As in `scan_table`.
-        cache: Folder of the array; any change of a file makes a new one.
+        cache: Folder of the array; other content of any file makes a new one.
 
     Raises:
-        RecfaceError: As `scan_table`; or a mesh has another topology, a vertex that is not finite, or a size that no
-            face has in mm.
+        RecfaceError: As `scan_table`; or a mesh is missing or has another topology, a vertex that is not finite, or a
+            size that no face has in mm.
     """
-    table, digest = scan_table(folder)
-    packed = cache / "scans" / f"{model.checksum[:8]}-{digest}.npy"
-    packed.parent.mkdir(parents=True, exist_ok=True)
+    table, folder = scan_table(folder), Path(str(folder))
+    packed = cache / "scans" / f"{model.checksum[:8]}-{table_digest(folder / CSV, cache)}.npy"
     shape = (len(table), model.num_vertices, 3)
-    with FileLock(packed.with_suffix(".lock")):
-        if _kept(packed, shape) is None:
-            _pack([Path(str(folder)) / name for name in table["file"]], model, packed)
-    scans = _kept(packed, shape)
-    if scans is None:
-        raise RecfaceError(f"{packed}: the scans just written cannot be read; is the disk full?")
+    if (scans := _kept(packed, shape)) is None:  # else without a lock: the cache may be one that we only read
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(packed.with_suffix(".lock")):
+            if _kept(packed, shape) is None:
+                _pack([folder / name for name in table["file"]], model, packed)
+        scans = read_array(packed)
     return MappedScans(scans, np.unique(table["identity"].to_numpy(str), return_inverse=True)[1])
 
 

@@ -14,9 +14,10 @@ from recface.errors import RecfaceError
 from recface.face_model import FaceModel, get, load
 from recface.face_model.npz import LEARNED_FILE
 from recface.files.arrays import read_arrays
+from recface.files.digests import table_digest
 from recface.scan_stage.decoder import LATENTS_FILE, train_scan_model
 from recface.scan_stage.principal import Principal
-from recface.scan_stage.scans import ScanSet, benchmark_scans, draw_scans, folder_scans, scan_table
+from recface.scan_stage.scans import CSV, ScanSet, benchmark_scans, draw_scans, folder_scans, scan_table
 from recface.settings import Config
 from recface.tracking import RunFolder, config_hash, new_record, run_path
 from recface.versions import SCAN_VERSION
@@ -113,7 +114,8 @@ def scan_hash(config: Config, face_model: FaceModel, manifest: str | None = None
     if settings["source"] == "benchmark":
         own["benchmark"] = manifest
     if settings["source"] == "folder":
-        own["files"] = scan_table(settings["path"])[1]
+        scan_table(settings["path"])  # a mistake in it is told first
+        own["files"] = table_digest(Path(settings["path"]) / CSV, config["paths"]["cache"])
     return config_hash(own | ({"part": part} if part else {}))
 
 

@@ -70,7 +70,9 @@ def compose_config(*overrides: str, missing: bool = False) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    config_folders()  # the user's own is found by hydra_plugins.recface_configs
+    for folder in config_folders()[1:]:  # the user's own, found by hydra_plugins.recface_configs
+        for path in folder.rglob("*.yaml"):
+            _require_readable(path, path.stat().st_mtime_ns)  # Hydra's own reader knows no limits
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             config = compose("run", overrides=list(overrides))
@@ -78,6 +80,11 @@ def compose_config(*overrides: str, missing: bool = False) -> Config:
             return plain
     except (HydraException, OmegaConfBaseException) as error:
         raise RecfaceError(message(error)) from None
+
+
+@functools.cache
+def _require_readable(path: Path, changed: int) -> None:
+    read_yaml(path)
 
 
 def _layers(experiment: str, groups: list[Any] | None = None, above: tuple[str, ...] = ()) -> list[Config]:
@@ -90,6 +97,8 @@ def _layers(experiment: str, groups: list[Any] | None = None, above: tuple[str, 
     content, _ = read_yaml(file)
     if not isinstance(content, dict) or not isinstance(content.get("defaults", []), list):
         raise RecfaceError(f"{file}: must be a mapping of keys to values, with a list of defaults if any")
+    if not all(isinstance(entry, (str, dict)) for entry in content.get("defaults", [])):
+        raise RecfaceError(f"{file}: defaults must be names of experiments, or group: option")
     if experiment in above:
         raise RecfaceError(f"{file}: builds on itself, by {', '.join(above)}; leave it out of a defaults list")
     if wrong := [key for key in ("name", "parent", "title") if not isinstance(content.get(key), (str, type(None)))]:

@@ -40,6 +40,12 @@ def number(text: str, holds: Callable[[float], bool], whole: bool = False) -> Be
     return BeforeValidator(check)
 
 
+def between(low: float, high: float, whole: bool = False) -> BeforeValidator:
+    """A check for a number, or a whole one, from `low` to `high`, both included."""
+    kind = "a whole number" if whole else "a number"
+    return number(f"{kind} from {low} to {high}", lambda value: low <= value <= high, whole)
+
+
 def _plain(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ValueError(f"must be a plain name, since files and folders are named after it, not {name!r}")
@@ -52,7 +58,7 @@ NonNegative = Annotated[float, number("a number >= 0", lambda value: value >= 0)
 """A number >= 0, such as the weight of a loss term."""
 Positive = Annotated[float, number("a number > 0", lambda value: value > 0)]
 """A number > 0."""
-Share = Annotated[float, number("a number from 0 to 1", lambda value: 0 <= value <= 1)]
+Share = Annotated[float, between(0, 1)]
 """A number from 0 to 1."""
 Count = Annotated[int, number("a whole number >= 1", lambda value: value >= 1, whole=True)]
 """A whole number >= 1."""

@@ -97,6 +97,13 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
+def unquoted(text: str) -> str:
+    """A string without Hydra's quotes, where it has any."""
+    if not _QUOTED.fullmatch(text):
+        return text
+    return re.sub(rf"(\\+)({text[0]}|$)", lambda match: match[1][: len(match[1]) // 2] + match[2], text[1:-1])
+
+
 def quoted_if_needed(text: str) -> str:
     """A string as it is where Hydra's grammar takes it unquoted."""
     return text if _PLAIN.fullmatch(text) else quoted(text)
@@ -118,7 +125,7 @@ def _normalize(argument: str, in_sweep: bool, resent: bool, several: bool) -> It
         yield f"{'+' if plus or hyphened else ''}experiment={value}"
         return
     if is_path(name):
-        yield f"{_sign(name, plus)}{name}={_path_value(value, several)}"
+        yield f"{_sign(name, plus)}{name}={_path_value(value, several and not in_sweep)}"
         return
     literal = _literal(value)
     if isinstance(literal, dict) and literal:

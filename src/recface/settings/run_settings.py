@@ -22,12 +22,15 @@ from recface.settings.declared import (
     Several,
     Share,
     Whole,
+    between,
     mistakes,
     number,
 )
 
-Seed = Annotated[int, number("a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32, whole=True)]
+Seed = Annotated[int, between(0, 2**32 - 1, whole=True)]
 """What NumPy takes for a seed."""
+Rate = Annotated[float, number("a number > 0 and <= 10", lambda value: 0 < value <= 10)]
+"""A learning rate."""
 MISSING = "???"
 """Hydra's value of a key that the user must give."""
 
@@ -77,9 +80,9 @@ class DataSettings(Settings):
     """Group `data`."""
 
     seed: Seed
-    albedo_modes: Annotated[int, number("a whole number from 1 to 399", lambda value: 1 <= value < 400, whole=True)]
-    augment: NonNegative
-    workers: Whole
+    albedo_modes: Annotated[int, between(1, 399, whole=True)]
+    augment: Annotated[float, between(0, 5)]  # beyond it, there is no such brightness
+    workers: Annotated[int, between(0, 1024, whole=True)]
     photos: str | None
     sources: dict[str, SourceSettings]
 
@@ -114,8 +117,8 @@ class OptimizerSettings(Settings):
     """Group `optimizer`."""
 
     name: Literal["adamw", "muon"]
-    stage1_rate: Positive
-    stage2_rate: Positive
+    stage1_rate: Rate
+    stage2_rate: Rate
     beta2: Annotated[float, number("a number >= 0 and < 1", lambda value: 0 <= value < 1)]
     weight_decay: NonNegative
     warmup: Annotated[float, number("a number > 0 and <= 1", lambda value: 0 < value <= 1)]
@@ -128,7 +131,7 @@ class TrainerSettings(Settings):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
     devices: Annotated[int, number("1: a run trains on one device", lambda value: value == 1, whole=True)]
     precision: Precision
-    threads: Annotated[int, number("a whole number from 1 to 1024", lambda value: 1 <= value <= 1024, whole=True)]
+    threads: Annotated[int, between(1, 1024, whole=True)]
     epoch_steps: Count
     conflict: Whole
     validation: bool = Field(alias="validate")
@@ -146,7 +149,7 @@ class ScaleSettings(Settings):
     """Group `scale`: sizes of the benchmark and lengths of training."""
 
     name: str
-    image_size: Count
+    image_size: Annotated[int, between(8, 1024, whole=True)]
     identity_people: Count
     identity_photos: Count
     landmark_photos: Count
@@ -157,7 +160,7 @@ class ScaleSettings(Settings):
     control_photos: Count
     scan_people: Count
     scans_each: Count
-    batch_size: Several
+    batch_size: Annotated[int, between(2, 100_000, whole=True)]
     stage1_steps: Count
     stage2_steps: Count
 
@@ -183,9 +186,9 @@ class LatentSettings(Settings):
 class ScanRates(Settings):
     """Learning rates of SFM's stage on scans."""
 
-    basis: Positive
-    latents: Positive
-    expression: Positive
+    basis: Rate
+    latents: Rate
+    expression: Rate
 
 
 class ScanWeights(Settings):

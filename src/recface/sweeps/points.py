@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,11 +21,13 @@ from recface.run.identity import is_complete, run_folder, run_hash
 from recface.settings import Config
 from recface.settings.compose import compose_config
 from recface.settings.overrides import normalize_arguments
-from recface.sweeps.spec import Constant, Sweep, expand, grid_points, installed_program
+from recface.sweeps.spec import Sweep, expand, grid_points, installed_program, named
 from recface.sweeps.sweep_mistakes import is_own
 from recface.tracking.record import RunRecord, now, read_record
 
 ENDED = ("finished", "failed", "pruned")
+STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
+"""Signals that end a run from outside; any other, such as that of a crash, is a failure of its own."""
 
 
 class Claim:
@@ -106,7 +109,7 @@ class Job:
         if self.state in ("finished", "pruned"):
             return 1.0
         total = self.progress.get("total") or 0
-        return min(1.0, self.progress.get("step", 0) / total) if total else 0.0
+        return min(1.0, (self.progress.get("step") or 0) / total) if total else 0.0
 
     @property
     def skipped(self) -> bool:
@@ -191,7 +194,8 @@ class Points(ABC):
             return "pruned"
         # A record from before this attempt says nothing about how it went.
         left = record is not None and str(record.updated) >= job.began and record.state in ("running", "interrupted")
-        return "stopped" if self.own and (left or code < 0 or code > 128) else "failed"
+        told = (-code if code < 0 else code - 128) in STOPPING
+        return "stopped" if self.own and (left or told) else "failed"
 
     def run_of(self, job: Job) -> tuple[Path | None, str]:
         """Folder of a point's run and the hash of its configuration; (None, "") where only the run itself can know."""
@@ -312,8 +316,8 @@ class Grid(Points):
 
 def runs_folder(sweep: Sweep) -> Path:
     """Folder of all runs, by the sweep's parameter `paths.runs`."""
-    form = sweep.parameters.get("paths.runs")
-    return Path(str(form.value if isinstance(form, Constant) else "runs"))
+    forms = [form for name, form in sweep.parameters.items() if name.lstrip("+") == "paths.runs"]
+    return Path(str(next((value for form in forms for _, value in named(form)), "runs")))
 
 
 def sweep_folder(sweep: Sweep) -> Path:
@@ -334,4 +338,6 @@ def read_progress(path: Path) -> dict[str, Any]:
         return {}
     numbers = (content.get(name, 0) for name in ("step", "total", "seconds"))
     right = (n is None or (isinstance(n, (int, float)) and abs(n) < 2**63) for n in numbers)
-    return content if all(right) else {}
+    run = content.get("run")
+    named_right = run is None or (isinstance(run, str) and "\0" not in run)
+    return content if named_right and all(right) else {}

@@ -104,7 +104,12 @@ class Runner:
 
     def _stop(self, running: list[Job]) -> None:
         """Interrupt what still runs, as Ctrl-C would; what does not listen is killed."""
-        alive = [job for job in running if id(job) in self._processes and job.state == "running"]
+        # An interrupt may have come before a child that was just started is said to be running.
+        alive = [
+            job
+            for job in running
+            if (process := self._processes.get(id(job))) and (process.poll() is None or job.state == "running")
+        ]
         deadline = time.monotonic() + GRACE_SECONDS
         for job in alive:
             _signal(self._processes[id(job)], signal.SIGINT)

@@ -292,9 +292,14 @@ class Search(Points):
         metric = self.sweep.metric
         if self.sweep.early_terminate is None or metric is None or job.run is None:
             return False
+        try:
+            values = intermediate_values(job.run, metric.name, metric.goal)
+        except RecfaceError as error:
+            job.reason = str(error)
+            return False
         stored = self.study.get_trials(deepcopy=False)[_number(job)]
         trial = optuna.trial.Trial(self.study, stored._trial_id)
-        for step, value in enumerate(intermediate_values(job.run, metric.name, metric.goal), start=1):
+        for step, value in enumerate(values, start=1):
             if step not in stored.intermediate_values:
                 trial.report(value, step)
                 if trial.should_prune():

@@ -11,6 +11,7 @@ import difflib
 import functools
 import itertools
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from recface.errors import RecfaceError
 from recface.files.yaml_files import Lines, read_yaml
 from recface.settings import Config, declared
 from recface.settings.compose import APPENDABLE, CONFIGS, group_options, known_experiments, message, quick_config
-from recface.settings.overrides import is_path, normalize_arguments
+from recface.settings.overrides import is_path, normalize_arguments, unquoted
 from recface.settings.run_settings import MISSING, config_mistakes
 from recface.sweeps import spec
 from recface.sweeps.spec import FORMS, LISTED, Choice, Constant, Form, Sweep, named
@@ -118,13 +119,24 @@ class SweepFile:
         if method in ("random", "bayes") and self.content.get("run_cap") is None:
             self.tell(f"method {method} would never end: add run_cap, the number of points", "method")
         for name, form in self.forms.items():
+            if name.lstrip("+") == "paths.runs" and len(list(named(form))) > 1:
+                self.tell_of(name, " has several values, but a sweep has one folder of runs: give one value")
             if method == "grid" and form.distribution not in LISTED:
                 self.tell_of(name, f" has distribution {form.distribution}, but method grid needs a list of values")
 
     def _check_command(self) -> None:
         """Find macros that are unknown, or that this project's program cannot take."""
         command = self.content.get("command")
-        for index, part in enumerate(command if isinstance(command, list) else ()):
+        parts = [str(part) for part in command] if isinstance(command, list) else []
+        sent = re.compile(r"\$\{(?!env|interpreter|program).+\}")  # an unknown one is told by itself
+        if self.own and parts and self.forms and not any(map(sent.fullmatch, parts)):
+            self.tell("command sends no parameters: add ${args_no_hyphens}", "command")
+        for index, part in enumerate(parts):
+            rest = re.sub(r"\$\{envvar:[A-Z0-9_]*\}", "", part)
+            if self.own and "${" in rest and not re.fullmatch(r"\$\{.*\}", part):
+                self.tell(
+                    f"command holds {part}, but macros other than ${{envvar:NAME}} are whole words", "command", index
+                )
             if self.own and part in [f"${{{name}}}" for name in spec.UNREADABLE]:
                 self.tell(f"{self.content['program']} cannot read {part}: use ${{args_no_hyphens}}", "command", index)
             try:
@@ -153,9 +165,10 @@ class SweepFile:
             if not separator or not key or key.startswith("-"):
                 raise RecfaceError(f"override {override!r} must be of the form key=value")
             name = next((name for name in parameters if name.lstrip("+") == key.lstrip("+")), key)
-            # Hydra's own rule: commas in brackets or quotes belong to the value.
-            several = "," in value and not any(character in value for character in "[]{}()'\"")
-            several = several and not (is_path(key) and os.path.exists(value))
+            path = is_path(key) or key.lstrip("+").startswith("paths.")
+            # Hydra's own rule: commas in brackets or quotes belong to the value; and in paths.
+            several = not path and "," in value and not any(character in value for character in "[]{}()'\"")
+            value = unquoted(value) if path else value
             parameters[name] = {"values": value.split(",")} if several else {"value": value}
             places["parameters", name] = 0
         numbers = {place: line for place, line in self.lines.numbers.items() if place[:2] not in places}

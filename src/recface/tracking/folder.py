@@ -100,6 +100,9 @@ class RunFolder:
 
     def start(self, record: RunRecord) -> None:
         """Write a record in state "running". A resumed run keeps the time of its first start."""
+        if self.record is not None and self.record.versions != record.versions:
+            for path in (self.path / "checkpoints").glob("*-last.ckpt"):
+                path.unlink()  # of code that computed something else
         started = self.record.started if self.record else record.started
         self.record = replace(record, state="running", reason=None, started=started or now())
         self._save()
@@ -137,6 +140,7 @@ class RunFolder:
         metrics: Mapping[str, Mapping[str, Any]],
         protocols: Mapping[str, Any] | None = None,
         timings: Mapping[str, float] | None = None,
+        photos_digest: str | None = None,
     ) -> RunRecord:
         """Close the run with its results, in the form of the fields of `RunRecord`; return the record as written."""
         record = self._started()
@@ -147,6 +151,7 @@ class RunFolder:
             metrics={block: plain(values) for block, values in metrics.items()},
             protocols=dict(record.protocols if protocols is None else protocols),
             timings={**record.timings, **(timings or {})},
+            photos_digest=photos_digest or record.photos_digest,
         )
         self._save()
         return self.record

@@ -14,12 +14,11 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.files.atomic import write_json
-from recface.files.guard import plain_name
+from recface.files.guard import is_number, plain_name
 from recface.files.json_files import read_json
 
 SCHEMA = "recface-run/1"
 STATES = ("running", "finished", "failed", "interrupted")
-LARGEST_NUMBER = 2**63
 
 RENAMED: dict[str, str] = {
     "config.peer": "config.baselines",
@@ -223,10 +222,7 @@ def _not_numbers(content: dict[str, Any]) -> str | None:
             return f"metrics.{block}"
         values |= {f"metrics.{block}.{name}": value for name, value in inner.items()}
 
-    def fits(value: Any) -> bool:
-        return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGEST_NUMBER)
-
-    return next((name for name, value in values.items() if not fits(value)), None)
+    return next((name for name, value in values.items() if not is_number(value)), None)
 
 
 def _rename(content: dict[str, Any], old: str, new: str) -> None:

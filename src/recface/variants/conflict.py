@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from recface.errors import RecfaceError
 from recface.files.atomic import append_json_line, write_bytes
+from recface.files.guard import is_number
 from recface.files.json_files import read_json_lines
 
 RECOGNITION = ("separation",)
@@ -77,7 +78,7 @@ def read_lines(path: Path) -> list[dict[str, float]]:
     """
     lines = read_json_lines(path) if path.is_file() else []
     for number, line in enumerate(lines, 1):
-        if not all(isinstance(line.get(name, ""), (int, float, type(None))) for name in FIELDS):  # null is NaN
+        if not all(is_number(line.get(name, "")) for name in FIELDS):  # null is NaN
             raise RecfaceError(f"{path}: line {number}: needs the numbers {', '.join(FIELDS)}; remove the line")
     return lines
 

@@ -12,7 +12,7 @@ from recface.errors import RecfaceError
 from recface.files.arrays import read_array
 from recface.files.guard import guarded
 from recface.files.meshes import LARGEST_BYTES, diagonal, read_mesh, require_millimeters
-from recface.files.tables import FIRST, line_of, read_table
+from recface.files.tables import line_of, read_table
 
 SMALLEST_MM, LARGEST_MM = 60.0, 3000.0
 """Diagonals of the boxes round a face crop and round a bust with shoulders, with room to spare; ours."""
@@ -85,12 +85,12 @@ def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:
         )
     if absent := [name for name in names if name not in set(table["name"])]:
         raise RecfaceError(f"{path}: landmark {absent[0]} is missing; the protocol needs {', '.join(names)}")
-    chosen = table.reset_index().set_index("name").loc[list(names)]
+    row_of = {name: row for row, name in enumerate(table["name"])}
+    chosen = table.iloc[[row_of[name] for name in names]]
     points = chosen[["x", "y", "z"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     if not np.isfinite(points).all():
         bad = int((~np.isfinite(points)).any(axis=1).argmax())
-        line = int(chosen["index"].iloc[bad]) + FIRST
-        raise RecfaceError(f"{path}: line {line}: landmark {names[bad]} is not finite; measure it")
+        raise RecfaceError(f"{path}: line {line_of(chosen, bad)}: landmark {names[bad]} is not finite; measure it")
     return points
 
 
