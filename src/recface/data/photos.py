@@ -15,8 +15,7 @@ from recface.files.images import read_image
 from recface.files.tables import line_of, read_table
 
 LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
-LEAST_TURN = 1e-6
-"""Smallest scale from a photo's pixels to normalized coordinates: that of a face two million pixels wide."""
+LEAST_TURN = 1e-6  # smallest scale from pixels to normalized coordinates: of a face two million pixels wide
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 FRAMED = "add x1,y1 to x68,y68; or, if it is cropped to the suite's framing already, say so (column framed: true)"
 

@@ -1,7 +1,4 @@
-"""PLY files, ASCII or binary, as they list their rows; their promises of rows are held against their size.
-
-The mesh library at hand (trimesh) reads no binary polygons of different lengths, and believes counts.
-"""
+"""PLY files, ASCII or binary, as they list their rows. Libraries at hand believe counts, or read no mixed polygons."""
 
 from __future__ import annotations
 

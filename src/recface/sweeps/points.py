@@ -16,6 +16,7 @@ from typing import Any
 
 from recface.errors import RecfaceError
 from recface.files.atomic import sweep_up, write_json
+from recface.files.guard import is_number
 from recface.files.json_files import read_json
 from recface.run.identity import is_complete, run_folder, run_hash
 from recface.settings import Config
@@ -336,8 +337,6 @@ def read_progress(path: Path) -> dict[str, Any]:
         content = read_json(path)
     except RecfaceError:
         return {}
-    numbers = (content.get(name, 0) for name in ("step", "total", "seconds"))
-    right = (n is None or (isinstance(n, (int, float)) and abs(n) < 2**63) for n in numbers)
-    run = content.get("run")
-    named_right = run is None or (isinstance(run, str) and "\0" not in run)
-    return content if named_right and all(right) else {}
+    run = content.get("run") or ""
+    right = isinstance(run, str) and "\0" not in run
+    return content if right and all(is_number(content.get(name)) for name in ("step", "total", "seconds")) else {}

@@ -24,6 +24,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from recface.errors import RecfaceError
+from recface.files.guard import is_number
 from recface.files.json_files import read_json_lines
 from recface.sweeps.points import Claim, Job, Points, digest_of
 from recface.sweeps.spec import (
@@ -157,7 +158,7 @@ def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
     rows: dict[Any, dict[str, Any]] = {}
     for number, row in enumerate(read_json_lines(path) if path.exists() else []):
         step = row.get("step", number)
-        wrong = [name for name in ("step", metric, FALLBACK) if not _is_number(row.get(name))]
+        wrong = [name for name in ("step", metric, FALLBACK) if not is_number(row.get(name))]
         wrong += ["step"] if step is None else []
         if wrong:
             raise RecfaceError(
@@ -168,10 +169,6 @@ def intermediate_values(run: Path, metric: str, goal: str) -> list[float]:
     signs = {FALLBACK: -1 if goal == "maximize" else 1, metric: 1}
     found = [(name, row[name]) for row in rows.values() if (name := metric if metric in row else FALLBACK) in row]
     return [math.nan if value is None else signs[name] * float(value) for name, value in found]
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**63)
 
 
 def run_metric(run: Path | None, metric: Metric | None) -> float:
