@@ -141,9 +141,7 @@ def test_a_damaged_benchmark_is_made_anew(face_model, tmp_path, file):
 
 def test_a_whole_benchmark_is_read_without_a_lock(face_model, tmp_path, monkeypatch):
     first = get_benchmark(face_model, tiny_config(), tmp_path)
-    monkeypatch.setattr(
-        "recface.data.benchmark.generate.FileLock", lambda path: pytest.fail("the cache may be read-only")
-    )
+    monkeypatch.setattr("recface.files.cache.FileLock", lambda path: pytest.fail("the cache may be read-only"))
     assert get_benchmark(face_model, tiny_config(), tmp_path).manifest_hash == first.manifest_hash
 
 

@@ -44,7 +44,7 @@ def test_waiting_process_uses_what_the_other_built(counted, tmp_path, monkeypatc
         save(FaceModel(**toy_arrays()), lock.with_suffix(".npz"))
         yield
 
-    monkeypatch.setattr(builders, "FileLock", built_meanwhile)
+    monkeypatch.setattr("recface.files.cache.FileLock", built_meanwhile)
     get("toy", cache_dir=tmp_path)
     assert counted.calls == []
 

@@ -5,12 +5,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
 from recface.face_model.npz import load, save
-from recface.files.atomic import sweep_up
+from recface.files.cache import cached
 
 BUILDERS = {
     "makehuman": "recface.face_model.makehuman",
@@ -51,14 +49,7 @@ def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None 
         return built
     folder = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     target = folder / "face_model" / f"{name}-v{builder.VERSION}-{builder.sources(path)}.npz"
-    if (kept := _kept(target, name)) is not None:  # without a lock: the cache may be one that we only read
-        return kept
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sweep_up(target.parent, hours=1)
-    with FileLock(target.with_suffix(".lock")):
-        if (kept := _kept(target, name)) is None:  # else another process built it while this one waited
-            save(builder.build(path), target)
-    return kept or load(target)
+    return cached(target, lambda: _kept(target, name), lambda: save(builder.build(path), target))
 
 
 def _kept(target: Path, name: str) -> FaceModel | None:

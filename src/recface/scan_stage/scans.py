@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
@@ -20,6 +19,7 @@ from recface.data.benchmark.generate import draw_scan_labels
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.files.arrays import read_array
+from recface.files.cache import cached
 from recface.files.digests import table_digest
 from recface.files.guard import is_file
 from recface.files.meshes import read_mesh, require_millimeters
@@ -240,12 +240,8 @@ def folder_scans(model: FaceModel, folder: str | Path | None, cache: Path) -> Ma
     table, folder = scan_table(folder), Path(str(folder))
     packed = cache / "scans" / f"{model.checksum[:8]}-{table_digest(folder / CSV, cache)}.npy"
     shape = (len(table), model.num_vertices, 3)
-    if (scans := _kept(packed, shape)) is None:  # else without a lock: the cache may be one that we only read
-        packed.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(packed.with_suffix(".lock")):
-            if _kept(packed, shape) is None:
-                _pack([folder / name for name in table["file"]], model, packed)
-        scans = read_array(packed)
+    files = [folder / name for name in table["file"]]
+    scans = cached(packed, lambda: _kept(packed, shape), lambda: _pack(files, model, packed))
     return MappedScans(scans, np.unique(table["identity"].to_numpy(str), return_inverse=True)[1])
 
 

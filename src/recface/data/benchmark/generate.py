@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
 from rich.progress import Progress
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel, fit_albedo_model
 from recface.files.atomic import write_arrays
+from recface.files.cache import cached
 from recface.files.checkpoints import load_state, save_state
 from recface.files.json_files import read_json
 from recface.render import Renderer, euler_to_matrix
@@ -51,27 +51,21 @@ def get_benchmark(
     """
     key = json.dumps([BENCHMARK_VERSION, model.checksum, asdict(config)], sort_keys=True)
     folder = cache_dir / "benchmark" / f"{model.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    if (found := _open(folder, model, config)) is not None:  # without a lock: the cache may be one that we only read
-        return found
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if (found := _open(folder, model, config)) is not None:
-            return found
-        unfinished = folder.with_suffix(".part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.mkdir()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(GENERATION_THREADS)
-        try:
-            _write(unfinished, model, config, watch)
-            unfinished.rename(folder)
-        finally:
-            torch.set_num_threads(threads)
-            shutil.rmtree(unfinished, ignore_errors=True)  # as after a full disk
-    if (found := _open(folder, model, config)) is None:
-        raise RecfaceError(f"{folder}: the benchmark just written cannot be read; is the disk full?")
-    return found
+    return cached(folder, lambda: _open(folder, model, config), lambda: _make(folder, model, config, watch))
+
+
+def _make(folder: Path, model: FaceModel, config: BenchmarkConfig, watch: Watch) -> None:
+    unfinished, threads = folder.with_suffix(".part"), torch.get_num_threads()
+    for path in (unfinished, folder):
+        shutil.rmtree(path, ignore_errors=True)
+    unfinished.mkdir()
+    torch.set_num_threads(GENERATION_THREADS)
+    try:
+        _write(unfinished, model, config, watch)
+        unfinished.rename(folder)
+    finally:
+        torch.set_num_threads(threads)
+        shutil.rmtree(unfinished, ignore_errors=True)  # as after a full disk
 
 
 def _open(folder: Path, model: FaceModel, config: BenchmarkConfig) -> Benchmark | None:
