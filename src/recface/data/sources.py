@@ -132,8 +132,8 @@ def manifest_source(
     (empty = unknown). Photos with landmarks are cropped to the suite's framing. Photos without are only resized, and
     must be framed already: `framed`, or the table's own column `framed`, says so.
 
-    Arguments and mistakes as for `read_photos`; a mistake, too, are no labels. `extra` holds the table's columns
-    expression and file.
+    Arguments and errors are those of `read_photos`; a table without labels is an error too. `extra` holds the table's
+    columns expression and file.
     """
     photos = read_photos(path, canonical, size, f"data source '{name}'", framed)
     table = photos.table

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec
 
 from recface.errors import RecfaceError
 from recface.files.atomic import write_json
+from recface.files.guard import is_file
 from recface.files.json_files import read_json
 from recface.files.tables import read_table
 
@@ -27,7 +28,7 @@ P = ParamSpec("P")
 
 
 def seldom(function: Callable[P, str]) -> Callable[P, str]:
-    """Let a digest that takes long be asked often: it is looked at anew after 20 times as long as it took.
+    """Keep a slow digest for 20 times as long as it took to compute.
 
     A sweep asks for the folder of every point again and again; a look at three million photos takes minutes.
     """
@@ -89,18 +90,18 @@ def files_digest(paths: Iterable[Path], cache: str | Path) -> str:
 def photos_digest(path: str | Path, cache: str | Path) -> str:
     """Hash over a table of photos and the content of every photo that it names; "missing" where there is none."""
     path = Path(path)
-    table = path / "faces.csv" if path.is_dir() else path
+    table = path / "faces.csv" if os.path.isdir(path) else path
     return table_digest(table, cache, table.parent / "images")
 
 
 @seldom
 def table_digest(table: Path, cache: str | Path, folder: Path | None = None) -> str:
     """Hash over a table with a column `file` and the content of the files, in `folder` or beside the table."""
-    if not table.is_file():
+    if not is_file(table):
         return MISSING
     try:
         names = read_table(table, ("file",), only=True)["file"]
     except RecfaceError:
         return file_digest(table)  # the run will say what is wrong
-    place = folder if folder is not None and folder.is_dir() else table.parent
+    place = folder if folder is not None and os.path.isdir(folder) else table.parent
     return files_digest([table, *(place / name for name in names)], cache)

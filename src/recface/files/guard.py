@@ -73,7 +73,7 @@ def require_file(path: str | Path) -> int:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is a regular file of a name that may come from a file, and be none that a system takes."""
+    """Whether a path names a regular file; no for names that no file can have, such as overlong ones."""
     try:
         require_file(path)
     except (OSError, ValueError):
@@ -99,5 +99,5 @@ def plain_name(text: str, what: str) -> str:
         RecfaceError: It could lead elsewhere, or is no name.
     """
     if not NAME.fullmatch(text):
-        raise RecfaceError(f"{what} must be a plain name of letters, digits and _.,=+@- and not {text[:80]!r}")
+        raise RecfaceError(f"{what} must be a plain name (letters, digits, and any of _.,=+@-), not {text[:80]!r}")
     return text

@@ -30,7 +30,7 @@ def read_json_lines(path: str | Path, remedy: str = "remove the line") -> list[d
     Raises:
         RecfaceError: The file or a line of it is damaged.
     """
-    found, number = [], 0
+    found = []
     with guarded(path, "list of JSON lines", remedy, LARGEST_BYTES):
         *lines, _ = Path(path).read_bytes().split(b"\n")
         for number, line in enumerate(lines, 1):

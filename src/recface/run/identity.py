@@ -19,30 +19,18 @@ STAGE1_READS = ("face_model", "data", "model", "loss", "optimizer", "trainer", "
 STAGE1_IGNORED = (*IGNORED, "scale.stage2_steps", "optimizer.stage2_rate")
 
 
-def input_paths(config: Mapping[str, Any]) -> list[str]:
-    """Dotted keys of the paths of a run's inputs, beside the face model's; their content is hashed instead."""
-    sources = config["data"]["sources"]
-    found = [f"data.sources.{name}.path" for name, source in sources.items() if source["kind"] == "manifest"]
-    found += ["model.weights"] if config["model"]["weights"] else []
-    return found + (["sfm.scan.path"] if _reads_scans(config) else [])
-
-
-def input_digests(config: Mapping[str, Any], stage: int = 2) -> dict[str, str | None]:
-    """Hashes over the content of a run's input files, which stand in for their paths in the run's hash."""
-    cache, path = config["paths"]["cache"], config["face_model"]["path"]
-    found = {"face_model_digest": None if path is None else file_digest(path)}
+def input_digests(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """The dotted key of each path to an input of a run, and a hash over the content, which is hashed in its place."""
+    cache, model = config["paths"]["cache"], config["face_model"]["path"]
+    found = {"face_model.path": None if model is None else file_digest(model)}
     if weights := config["model"]["weights"]:
-        found["weights_digest"] = file_digest(weights)
+        found["model.weights"] = file_digest(weights)
     for name, source in config["data"]["sources"].items():
         if source["kind"] == "manifest":
-            found[f"source_digest.{name}"] = photos_digest(source["path"], cache)
-    if stage == 2 and _reads_scans(config):
-        found["scans_digest"] = table_digest(Path(config["sfm"]["scan"]["path"] or "", "scans.csv"), cache)
+            found[f"data.sources.{name}.path"] = photos_digest(source["path"], cache)
+    if config.get("sfm") is not None and config["sfm"]["scan"]["source"] == "folder":
+        found["sfm.scan.path"] = table_digest(Path(config["sfm"]["scan"]["path"] or "", "scans.csv"), cache)
     return found
-
-
-def _reads_scans(config: Mapping[str, Any]) -> bool:
-    return config.get("sfm") is not None and config["sfm"]["scan"]["source"] == "folder"
 
 
 def stage1_config(config: Mapping[str, Any]) -> Config:
@@ -53,7 +41,10 @@ def stage1_config(config: Mapping[str, Any]) -> Config:
 def run_hash(config: Mapping[str, Any], stage: int = 2) -> str:
     """Hash over everything that determines a run's result, or that of stage 1."""
     own = without(config, IGNORED) if stage == 2 else stage1_config(config)
-    return config_hash(without(own, input_paths(config)) | input_digests(config, stage))
+    digests = input_digests(config)
+    contents = {key: digest for key, digest in digests.items() if key.partition(".")[0] in own}
+    named = {"face_model_digest": contents.pop("face_model.path")} | contents  # as the first runs were hashed
+    return config_hash(without(own, digests) | named)
 
 
 def run_folder(config: Mapping[str, Any]) -> Path:
