@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from recface.data.framing import crop_photo, framing_of
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, named
 from recface.files.images import read_image
 from recface.files.tables import line_of, read_table
 
@@ -54,10 +54,8 @@ def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str, f
             incomplete, not numbers, or outside of the photo, or has none and is not said to be framed.
     """
     table_path = table_of_photos(path, name)
-    try:
+    with named(name):
         table = read_table(table_path, ("file",), "a table of photos")
-    except RecfaceError as error:
-        raise RecfaceError(f"{name}: {error}") from None
     folder = table_path.parent / "images"
     return load_photos(table, folder if folder.is_dir() else table_path.parent, canonical, size, name, framed)
 
@@ -85,12 +83,10 @@ def load_photos(
     turn, shift = np.zeros(len(table), complex), np.zeros(len(table), complex)
     said = _said_framed(table, name, framed)
     for row, (file, ready) in enumerate(zip(table["file"], said, strict=True)):
-        path = folder / str(file)
-        where = f"{name}: line {line_of(table, row)}: {path}"
-        try:
+        path, line = folder / str(file), f"{name}: line {line_of(table, row)}"
+        where = f"{line}: {path}"
+        with named(line):
             photo = read_image(path)
-        except RecfaceError as error:
-            raise RecfaceError(f"{name}: line {line_of(table, row)}: {error}; correct or remove the row") from None
         if pixels is not None and np.isfinite(pixels[row]).all():
             turn[row], shift[row] = _place(photo, pixels[row], canonical, where)
             images[row], landmarks[row] = crop_photo(photo, pixels[row], canonical, size)

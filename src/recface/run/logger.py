@@ -35,7 +35,7 @@ X_AXIS = "trainer/global_step"
 FINISH_SECONDS = "120"
 """How long the end of a run waits for uploads unless WANDB_FINISH_TIMEOUT says; what is left stays on disk."""
 INTERRUPTED_SECONDS = 4.0
-"""So long only where a signal ends the run: whoever sent it waits no longer."""
+"""The same where a signal ends the run: whoever sent it expects an end within seconds."""
 ID_FILE = "wandb-id"
 MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 

@@ -94,7 +94,7 @@ class Job:
     reason: str = ""  # of its failure, in one line
     progress: dict[str, Any] = field(default_factory=dict)  # as `RunFolder.progress` writes it
     started: float = 0.0  # monotonic seconds
-    began: str = ""  # the same, as records write times
+    began: str = ""  # when it was started, in the form of records
     seconds: float = 0.0
     here: bool = False  # whether this process ran it
     claim: Claim | None = None  # held while this process runs it
@@ -173,7 +173,7 @@ class Points(ABC):
         return self._configs[job.key]
 
     def record(self, job: Job) -> RunRecord | None:
-        """Record of one of this project's own points; None where there is none or a damaged one, as the run says."""
+        """Record of one of this project's own points; None where it is missing or damaged."""
         with contextlib.suppress(RecfaceError):
             return read_record(job.run or run_folder(self.config(job)))
         return None
@@ -181,7 +181,7 @@ class Points(ABC):
     def state_after(self, job: Job, code: int, stopping: bool = False) -> str:
         """State of a point whose process has ended.
 
-        Of this project's own runs the record says it; a program of others has but its exit code.
+        The record decides for this project's own runs, the exit code for other programs.
 
         Args:
             job: The point.

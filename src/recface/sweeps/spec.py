@@ -122,7 +122,7 @@ FORMS: dict[str, type[Form]] = {
 }
 """Supported distributions; W&B has more, such as beta."""
 MOST_POINTS = 10_000
-"""Of a sweep: what no cluster gets through, and a file can ask for in a line."""
+"""A sweep has at most this many points; one line of a file could ask for billions."""
 UNREADABLE = ("args_no_boolean_flags", "args_json", "args_no_equals")
 """Macros whose arguments Hydra cannot read: they leave false out, or are no key=value."""
 LISTED = ("constant", "categorical", "int_uniform")
