@@ -32,7 +32,7 @@ def test_protocols_of_cards_are_none_of_the_suites():
         ("direction: lower", "direction: up", "line 8: numbers.0.direction must be 'lower' or 'higher', not 'up'"),
         ("licence: unknown\n", "", "licence is missing"),
         ("unit: mm", "units: mm", "numbers.0.units is an unknown key"),
-        ("name: A method", "name: [", "cannot be read"),
+        ("name: A method", "name: [", "not a readable YAML file"),
         ("name: A method", "name: A method\nname: B", "line 3: name is given twice"),
     ],
 )

@@ -74,8 +74,8 @@ GROWING = {
     "a tag of Python": ("a: !!python/object/apply:os.mkdir [executed]\n", "python/object/apply"),
     "a key twice": ("a: 1\nb: 2\na: 3\n", "line 3: a is given twice"),
     "a tab": ("a:\n\tb: 1\n", "line 2"),
-    "another encoding": (b"# Gr\xf6\xdfe\na: 1\n", "cannot be read"),
-    "a date that is none": ("a: 2020-99-99\n", "cannot be read"),
+    "another encoding": (b"# Gr\xf6\xdfe\na: 1\n", "not a readable YAML file"),
+    "a date that is none": ("a: 2020-99-99\n", "not a readable YAML file"),
     "a huge number": ("a: " + "9" * 50_000 + "\n", "line 1: a number of 50,000 digits"),
 }
 

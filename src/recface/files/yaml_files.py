@@ -81,16 +81,13 @@ def read_yaml(path: str | Path) -> tuple[Any, Lines]:
             )
 
     content = None
-    try:
-        with guarded(path, "YAML file", limit=LARGEST_BYTES), _with_line():
-            text = Path(path).read_bytes().decode("utf-8-sig")
-            _require_shallow(text)
-            loader = _Loader(text)
-            if (root := loader.get_single_node()) is not None:
-                walk(root, ())
-                content = loader.construct_document(root)
-    except RecfaceError as error:
-        raise RecfaceError(str(error).replace("not a readable YAML file", "cannot be read", 1)) from None
+    with guarded(path, "YAML file", limit=LARGEST_BYTES), _with_line():
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        _require_shallow(text)
+        loader = _Loader(text)
+        if (root := loader.get_single_node()) is not None:
+            walk(root, ())
+            content = loader.construct_document(root)
     return content, Lines(numbers)
 
 

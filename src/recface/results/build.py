@@ -51,7 +51,7 @@ def render(
         current: Version keys; by default this code's.
 
     Raises:
-        RecfaceError: A table YAML is wrong or missing, a record cannot be read, or protocols disagree.
+        RecfaceError: A table YAML is wrong or missing, or protocols disagree.
     """
     entries = find_records(runs, Path(results) / "records")
     return _render(configs, read_specs(configs, entries), entries, with_figures, current)
