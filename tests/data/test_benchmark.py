@@ -32,6 +32,9 @@ def test_training_sources_show_only_their_labels(benchmark):
     named, marked = embedded_source(benchmark, "identity"), embedded_source(benchmark, "landmark")
     assert named.landmarks is None and named.identity_parameters is None and named.num_identities == 12
     assert marked.identity is None and marked.identity_parameters is None and np.isfinite(marked.landmarks).all()
+    told = embedded_source(benchmark, "identity", truth=True)
+    assert np.array_equal(told.identity_parameters, benchmark.labels("identity")["identity_parameters"])
+    assert told.landmarks is None  # a ceiling is told the shape, and no more
     test = embedded_source(benchmark, "test")
     assert test.identity is not None and test.landmarks is not None and test.identity_parameters is not None
 

@@ -67,12 +67,15 @@ def write_folder(folder, rows, header="file,identity"):
 
 
 def test_manifest_reads_identities_and_unknown_ones(tmp_path):
-    folder = write_folder(tmp_path, ["a.png,anna", "b.png,", "c.png,bert"])
+    rows = ["a.png,anna,female,", "b.png,,,white", "c.png,bert,male,black"]
+    folder = write_folder(tmp_path, rows, header="file,identity,gender,ethnicity")
     for number, name in enumerate("abc"):
         Image.new("RGB", (20, 20), (number * 10, 0, 0)).save(folder / "images" / f"{name}.png")
     source = manifest_source(folder, CANONICAL, 16, framed=True)
     assert source.identity.tolist() == [0, NO_IDENTITY, 1] and source.landmarks is None
     assert source.images[:, 0, 8, 8].tolist() == [0, 10, 20]
+    assert source.extra["gender"].tolist() == ["female", "", "male"]
+    assert source.extra["ethnicity"].tolist() == ["", "white", "black"] and "expression" not in source.extra
 
 
 def test_manifest_names_the_unreadable_image_and_its_row(tmp_path):

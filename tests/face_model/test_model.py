@@ -47,6 +47,8 @@ def test_distance_of_weighted_parameters_is_distance_of_shapes(seed):
     shapes = model.shape(torch.stack([a, b])).double()
     weighted = model.weighted(torch.stack([a, b])).double()
     assert (shapes[0] - shapes[1]).norm().item() == pytest.approx((weighted[0] - weighted[1]).norm().item(), rel=1e-4)
+    rms = (shapes[0] - shapes[1]).square().sum(dim=1).mean().sqrt().item()
+    assert model.root_mean_square(a - b).norm().item() == pytest.approx(rms, rel=1e-4)
 
 
 def test_basis_is_orthonormal_and_sigma_descends(any_model):

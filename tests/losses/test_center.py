@@ -17,7 +17,7 @@ class LoopCenters:
         self.history = {}
 
     def update(self, parameters, identity, weight):
-        for y in set(identity) - {-1}:
+        for y in {i for i, w in zip(identity, weight, strict=True) if i >= 0 and w > 0}:
             aged = [(a, w * (1 - self.rate)) for a, w in self.history.get(y, [])]
             self.history[y] = aged + [(a, w) for a, i, w in zip(parameters, identity, weight, strict=True) if i == y]
 
@@ -70,6 +70,16 @@ def test_late_frontal_photo_overrules_a_profile():
     assert module.centers.item() == pytest.approx(5.0)
     module.update(torch.tensor([[1.0]]), identity, torch.tensor([0.9]))
     assert module.centers.item() == pytest.approx((5 * 0.009 + 0.9) / 0.909, rel=1e-5)
+
+
+def test_photos_of_weight_zero_never_wear_a_center_out():
+    module = WeightedCenter(1, 1, rate=0.5)
+    identity = torch.zeros(1, dtype=torch.long)
+    module.update(torch.tensor([[2.0]]), identity, torch.tensor([0.5]))
+    for _ in range(2000):
+        module.update(torch.tensor([[9.0]]), identity, torch.zeros(1))
+    module.eval()
+    assert module(torch.tensor([[3.0]]), identity, torch.ones(1)).item() == pytest.approx(0.5)
 
 
 def test_unknown_samples_touch_no_center_and_get_no_gradient():

@@ -13,12 +13,13 @@ from recface.metrics.functional import (
     nmcd,
     prior_kl,
     reference_photos,
+    tar_at_far,
 )
 from recface.metrics.functional.weights import pair_weights, photo_weights, weighted_mean
 from recface.metrics.influence import influence_arrays, kept_influences, measure
 
 PEOPLE = 24
-UNWEIGHTED = ("silhouette", "calinski_harabasz", "davies_bouldin", "_tar")
+UNWEIGHTED = ("silhouette", "calinski_harabasz", "davies_bouldin")
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def neutral_photos(people) -> torch.Tensor:
 
 def metrics_of(people, shapes):
     """All metrics in one function of the weights, under `<block>/<metric>`."""
-    albedo, neutral = people.index % 3, neutral_photos(people)
+    albedo, neutral, groups = people.index % 3, neutral_photos(people), people.identity % 2
 
     def metrics(weights):
         found = {
@@ -62,7 +63,7 @@ def metrics_of(people, shapes):
                 for kind in ("shape", "albedo")
             },
             "photos": cross_verification(
-                people.predicted, people.identity, neutral, people.basis, people.sigma, weights
+                people.predicted, people.identity, neutral, people.basis, people.sigma, weights, groups
             ),
         }
         return {f"{block}/{key}": value for block, values in found.items() for key, value in values.items()}
@@ -154,6 +155,30 @@ def test_variance_is_that_of_leaving_people_out(people, shapes) -> None:
         assert infinitesimal**0.5 == pytest.approx(deleted**0.5, rel=0.12), name
 
 
+@pytest.mark.parametrize("far", [0.01, 0.05])
+def test_spread_of_tar_is_that_of_other_people(far) -> None:
+    """Each draw is of new people, whose impostors give a new threshold."""
+    people, random, found = 60, np.random.default_rng(0), []
+    own = np.eye(people, dtype=bool)
+    first, second = (torch.from_numpy(axis.ravel()) for axis in np.indices((people, people)))
+    for _ in range(150):
+        gallery, probes = random.normal(size=(people, 6)) + 0.5 * random.normal(size=(2, people, 6))
+        scores = -np.linalg.norm(probes[:, None] - gallery, axis=2)
+        accepted = scores[own] > np.sort(scores[~own])[::-1][int(far * people * (people - 1))]
+        pairs, same = torch.from_numpy(scores.ravel()), torch.from_numpy(own.ravel())
+        values, influences = measure(
+            lambda weights, pairs=pairs, same=same: {
+                "tar": tar_at_far(pairs, same, far, pair_weights(weights, first, second, same))
+            },
+            people,
+        )
+        assert values["tar"] == pytest.approx(accepted.mean())
+        found.append((accepted.mean(), influences["tar"].square().mean() / people, accepted.var() / people))
+    rate, by_influence, by_known_threshold = np.array(found).T
+    assert by_influence.mean() == pytest.approx(rate.var(ddof=1), rel=0.25)
+    assert by_known_threshold.mean() < 0.75 * rate.var(ddof=1)
+
+
 def test_stored_influences_name_their_metrics_and_people(people, shapes) -> None:
     chosen = people.yaw_abs > 0.4
     blocks, identities, arrays = measured_blocks(shapes, {"large_pose": chosen})
@@ -172,9 +197,10 @@ def test_stored_influences_name_their_metrics_and_people(people, shapes) -> None
     assert set(value) == {"control_albedo_auc"}
     assert control["influence_control_albedo_metrics"].tolist() == ["benchmark/control_albedo_auc"]
     values, photos = measured_photos(
-        people.predicted, people.identity, neutral_photos(people), people.basis, people.sigma
+        people.predicted, people.identity, neutral_photos(people), people.basis, people.sigma, people.identity % 2
     )
-    assert set(photos["influence_photos_metrics"]) == {f"photos/{key}" for key in values if "_tar" not in key}
+    assert {"matched_param_auc", "matched_geometry_auc"} < set(values)
+    assert set(photos["influence_photos_metrics"]) == {f"photos/{key}" for key in values}
     assert influence_arrays("photos", identities, {}) == {}
     kept = kept_influences(arrays | photos | {"test_nme": np.zeros(3)}, lambda name: name.endswith("nme"))
     assert set(kept) == {"influence_test", "influence_test_metrics", "influence_test_people", "test_nme"}

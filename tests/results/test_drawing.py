@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,33 +13,64 @@ from recface.results.spec import Figure
 class Stored:
     """An entry that stored curves of a number of looks, or none."""
 
-    def __init__(self, looks, level):
-        self.looks, self.level = looks, level
+    def __init__(self, looks, level, kind="conflict", without=""):
+        self.looks, self.level, self.kind, self.without = looks, level, kind, without
+        self.path = Path(f"{id(self)}")
 
     def arrays(self, beginning):
-        assert beginning == "conflict_"
+        assert beginning == f"{self.kind}_"
         if not self.looks:
             return {}
         steps = 5.0 * np.arange(self.looks)
-        return {"conflict_step": steps} | {name: self.level + 0.1 * steps for name in CURVES}
+        return {beginning + "step": steps} | {
+            name: self.level + 0.1 * steps for name in CURVES[self.kind] if name != self.without
+        }
 
 
-def block(**finished):
-    runs = SimpleNamespace(finished={name: dict(enumerate(found)) for name, found in finished.items()})
-    return SimpleNamespace(runs=runs, block=SimpleNamespace(name="embedded"))
+def block(name="embedded", **finished):
+    found = {experiment: dict(enumerate(entries)) for experiment, entries in finished.items()}
+    runs = SimpleNamespace(finished=found, entries=lambda: [entry for one in finished.values() for entry in one])
+    return SimpleNamespace(runs=runs, block=SimpleNamespace(name=name, curve=""))
 
 
-def table(*blocks):
-    spec = SimpleNamespace(titles=lambda: {"sfm": "SFM"}, figure=Figure(curves="conflict"))
+def table(*blocks, kind="conflict", **titles):
+    spec = SimpleNamespace(titles=lambda: titles or {"sfm": "SFM"}, figure=Figure(curves=kind))
     return SimpleNamespace(spec=spec, blocks=blocks, provenance="none")
 
 
 def test_curves_are_moving_averages_by_seed_and_rows_without_any_are_left_out():
-    found = block_curves(block(sfm=[Stored(20, 1.0), Stored(18, 3.0)], sir=[Stored(0, 0.0)]))
+    found = block_curves(block(sfm=[Stored(20, 1.0), Stored(18, 3.0)], sir=[Stored(0, 0.0)]), "conflict")
     assert list(found) == ["sfm"]
     steps, values = found["sfm"]["steps"], found["sfm"]["conflict_cosine"]
     assert values.shape == (2, 18 - SMOOTHED + 1) and steps[0] == 5 * (SMOOTHED - 1) / 2
     assert values == pytest.approx(np.stack([1 + 0.1 * steps, 3 + 0.1 * steps]))  # lines stay lines
+
+
+def test_short_curves_are_not_smoothed_away():
+    assert block_curves(block(sir=[Stored(5, 1.0, "training")]), "training")["sir"]["steps"].tolist() == [
+        0,
+        5,
+        10,
+        15,
+        20,
+    ]
+
+
+def test_the_baseline_has_no_separation_loss_and_rows_without_curves_are_named():
+    titles = {"baseline": "Baseline", "sir": "SIR", "old": "Old"}
+    first = block(
+        baseline=[Stored(9, 2.0, "training", "training_separation")],
+        sir=[Stored(9, 1.0, "training"), Stored(9, 3.0, "training")],
+        old=[Stored(0, 0.0, "training")],
+    )
+    same_runs = SimpleNamespace(runs=first.runs, block=SimpleNamespace(name="photos", curve=""))
+    (row,) = panels(table(first, same_runs, kind="training", **titles))
+    assert {panel.title for panel in row} == {"embedded; not stored: Old"}
+    drawn = {panel.y_label.split()[0]: [series.label for series in panel.series] for panel in row}
+    assert drawn == {"landmark": ["Baseline", "SIR"], "pixel": ["Baseline", "SIR"], "recognition": ["SIR"]}
+    sir = row[-1].series[0]
+    assert sir.color == 1 and sir.y == pytest.approx(np.array([[1.0], [3.0]]) + 0.1 * sir.x)
+    assert draw(table(first, kind="training", **titles)).startswith(b"\x89PNG")
 
 
 def test_a_figure_is_drawn_where_there_is_something_to_draw(tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from recface.files.arrays import read_arrays
 from recface.results import build as build_module
 from recface.results import records
 from recface.results.build import check_tables, render, write_tables
-from recface.results.markdown import grid
+from recface.results.markdown import grid, p_value, to_markdown
 from recface.results.records import find_records
 from recface.results.spec import read_spec
 from recface.results.table import build
@@ -111,6 +112,26 @@ def test_differences_csv_holds_what_the_page_rounds(files, made, table_configs):
     assert line["method"] == "seeds" and line["improvement_people"] == "0"
 
 
+def test_the_page_names_the_marks_that_are_no_discoveries(files, made, table_configs):
+    header, *lines = rows(files["ablation.differences.csv"])
+    found = [dict(zip(header, line, strict=True)) for line in lines]
+    tested = [line for line in found if line["p"]]
+    marked = [line for line in tested if float(line["p_holm"]) < 0.05]
+    lost = [line for line in marked if float(line["p_page"]) >= 0.05]
+    said = re.search(
+        r"Of the (\d+) marked differences, (\d+) hold at .* over the (\d+) differences", files["ablation.md"].decode()
+    )
+    assert tuple(map(int, said.groups())) == (len(marked), len(marked) - len(lost), len(tested))
+    assert not lost
+    table = build(read_spec(table_configs / "ablation.yaml"), find_records(*made))
+    key, difference = next((key, item) for key, item in table.blocks[0].differences.items() if item.significant)
+    table.blocks[0].differences[key] = replace(difference, page=0.06)
+    experiment, metric = key
+    column = next(column for column in table.spec.columns if column.metric == metric)
+    expected = f"(Benjamini-Hochberg); not: {table.spec.titles()[experiment]} in {column.title} (`embedded`).\n"
+    assert expected in to_markdown(table)
+
+
 def test_every_file_that_can_says_where_it_is_from(files, made, table_configs):
     import io
 
@@ -133,6 +154,10 @@ def test_tex_is_balanced(files):
 
 def test_tex_escapes():
     assert escape(r"a_b & 5% \x") == r"a\_b \& 5\% \textbackslash{}x"
+
+
+def test_small_p_values_rank():
+    assert [p_value(p) for p in (None, 0.25, 0.001, 9.94e-4, 3.21e-9)] == ["–", "0.250", "0.001", "0.00099", "3.2e-09"]
 
 
 def test_grid_columns_line_up():

@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from recface.cli.program import main
-from recface.metrics import CONDITION_PROTOCOLS, MeasuredShapes, protocol_ids, shape_errors
+from recface.data.sources import Source
+from recface.metrics import CONDITION_PROTOCOLS, PHOTO_PROTOCOLS, MeasuredShapes, protocol_ids, shape_errors
 from recface.metrics.functional import control_auc
-from recface.results.recompute import compare_runs, rounding_bound
+from recface.metrics.readers.region import read_region
+from recface.results.recompute import compare_runs, recompute, rounding_bound
 from recface.results.records import find_records
+from recface.run.evaluation import evaluate_photos
 from recface.tracking.archive import archive
 from recface.tracking.record import new_record, write_record
 
@@ -89,6 +92,30 @@ def test_every_metric_comes_out_again(finished) -> None:
     assert set(finished.turned) == {f"light/{key}" for key in ("shape_error_mm", "nme", "geometry_auc")}
     assert not result.skipped
     assert not any(item.off for item in result.comparisons.values())
+
+
+def test_photographs_come_out_again_with_or_without_sex_and_ethnicity(face_model, monkeypatch, cache_dir) -> None:
+    """Older runs stored neither; a table that lacks them leaves nothing of an earlier one beside its photos."""
+    monkeypatch.setenv("RECFACE_CACHE", str(cache_dir))
+    bench, region = SimpleNamespace(face_model=face_model), read_region("makehuman", None)
+    shapes = torch.randn(20, len(face_model.identity_sigma), generator=torch.Generator().manual_seed(0))
+    shapes = (shapes[:, None] + 0.7 * shapes.flip(1)[:, None] * torch.tensor([[1.0], [-1.0]])).flatten(0, 1)
+    labels = {
+        "expression": np.array(["neutral", "smiling"] * 20),
+        "gender": np.repeat(["female", "male", "male", ""], 10),
+        "ethnicity": np.repeat(["white", "black"], 20),
+    }
+    found = {}
+    for name, kept in (("full", labels), ("bare", {"expression": labels["expression"]})):
+        source = Source("photos", np.zeros((40, 3, 4, 4), np.uint8), np.repeat(np.arange(20), 2), extra=kept)
+        values, stored = evaluate_photos(lambda source: {"identity": shapes}, bench, source)
+        found[name] = stored | {"identity_sigma": face_model.identity_sigma.numpy()}
+        assert recompute(found[name], region, "here")["photos"] == pytest.approx(values, rel=1e-6)
+        assert set(values) == {key for key in PHOTO_PROTOCOLS if name == "full" or not key.startswith("matched_")}
+        assert 0.5 < values["geometry_auc"] < 1
+    assert set(found["bare"]) == set(found["full"])
+    older = {key: array for key, array in found["full"].items() if key not in ("photos_gender", "photos_ethnicity")}
+    assert recompute(older, region, "here") == recompute(found["bare"], region, "here")
 
 
 def test_an_archived_copy_agrees_within_rounding(finished) -> None:

@@ -32,6 +32,19 @@ RIGHT = {
         ),
         ({"imported": "b"}, "imported must be a row, not 'b'"),
         ({"figure": {"x": "z", "y": "m"}}, "figure.x must be a column, not 'z'"),
+        (
+            {"columns": [{"metric": "m", "equal": {"value": "m", "metric": "m", "row": "a"}}]},
+            "columns.0.equal.value must be a column with a direction, not 'm'",
+        ),
+        (
+            {
+                "columns": [
+                    {"metric": "m", "direction": "lower"},
+                    {"metric": "n", "equal": {"value": "m", "metric": "m", "row": "z"}},
+                ]
+            },
+            "columns.1.equal.row must be a row, not 'z'; known are a",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, words):

@@ -11,6 +11,8 @@ from recface.results.statistics import (
     NEITHER,
     PEOPLE,
     SEEDS,
+    benjamini_hochberg,
+    best_reached,
     compare,
     goodness,
     holm,
@@ -158,6 +160,27 @@ def test_holm_does_not_depend_on_the_order(p_values, random):
 def test_holm_of_nothing_and_by_hand():
     assert holm([]) == []
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_benjamini_hochberg_is_scipys(p_values):
+    assert benjamini_hochberg(p_values) == pytest.approx(scipy.stats.false_discovery_control(p_values))
+
+
+def test_benjamini_hochberg_of_nothing_and_tiny_p_values_that_rank():
+    assert benjamini_hochberg([]) == []
+    assert benjamini_hochberg([1e-30, 1e-40]) == pytest.approx([1e-30, 2e-40], rel=1e-12, abs=0)
+
+
+def test_best_reached_against_a_fine_walk_along_the_line(generator):
+    for _ in range(50):
+        held, read = generator.normal(size=(2, 5))
+        walk = np.linspace(0, 4, 40_001)
+        x, y = (np.interp(walk, np.arange(5), values) for values in (held, read))
+        level = generator.uniform(held.min(), held.max())
+        assert best_reached(held, read, level) == pytest.approx(y[x >= level].max(), abs=1e-3)
+        assert best_reached(held, read, held.max() + 0.1) is None
+        assert best_reached(held, read, held.min()) == read.max()
 
 
 def test_goodness_turns_values_so_that_more_is_better():

@@ -40,6 +40,14 @@ def test_best_row_is_marked_by_direction(table):
     assert best["shape_error_mm"] == best["geometry_auc"] == best["prior_kl"] == "sir"
 
 
+def test_the_page_is_corrected_as_a_whole(table):
+    found = [item for block in table.blocks for item in block.differences.values() if item.test.p is not None]
+    corrected = scipy.stats.false_discovery_control([item.test.p for item in found])
+    assert [item.page for item in found] == pytest.approx(corrected)
+    assert len(found) > max(item.family for item in found)
+    assert {item.discovery for item in found} == {True, False}
+
+
 def test_blocks_take_their_own_runs_and_metrics(table):
     assert [block.block.name for block in table.blocks] == ["embedded", "ict", "photos"]
     photos = table.blocks[2]

@@ -21,7 +21,10 @@ BAD = [
     ("seed=true", "seed must be a whole number from 0 to 4294967295, not True"),
     ("seed=null", "seed must be a whole number from 0 to 4294967295, not None"),
     ("seed=", "seed must be a whole number from 0 to 4294967295, not ''"),
-    ("variant=sirr", "variant must be one of baseline, sfm, sir, or package.module:Class, not 'sirr'"),
+    (
+        "variant=sirr",
+        "variant must be one of baseline, prototypes, sfm, sir, supervised, or package.module:Class, not 'sirr'",
+    ),
     ("variant=nowhere.sir:SIR", "variant must be importable: no module 'nowhere.sir'; is its folder in PYTHONPATH?"),
     ("name=3", "name must be text, not 3"),
     ("tables=ablation", "tables must be a list, not 'ablation'"),
@@ -185,7 +188,7 @@ def test_a_further_declaration_is_checked_with_the_rest(config) -> None:
 
 
 def test_variants_are_known_by_their_files() -> None:
-    assert known_variants() == ["baseline", "sfm", "sir"]
+    assert known_variants() == ["baseline", "prototypes", "sfm", "sir", "supervised"]
 
 
 def test_checks_import_nothing_heavy() -> None:

@@ -1,11 +1,12 @@
 import io
+import json
 
 import numpy as np
 import pytest
 
 from recface.errors import RecfaceError
 from recface.tracking import RunFolder, RunRecord, archive, read_record, run_path
-from recface.tracking.archive import reduce_predictions, zip_arrays
+from recface.tracking.archive import CURVE_POINTS, reduce_predictions, training_curves, zip_arrays
 
 
 def arrays(photos=60, modes=8):
@@ -71,6 +72,45 @@ def test_only_finished_runs_are_archived(finished, tmp_path):
     finished.fail("why not")
     with pytest.raises(RecfaceError, match="is failed"):
         archive(finished.path, tmp_path / "records")
+
+
+def log(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_losses_along_stage_2_are_archived(finished, tmp_path):
+    rows = [{"stage": 1, "step": 50, "loss/pixel": 9.0}]
+    rows += [{"stage": 2, "step": 50 * i, "rate": 0.1, "loss/pixel": 1 / i, "loss/separation": None} for i in (1, 2, 3)]
+    rows += [{"stage": 2, "step": 150, "loss/pixel": 0.25, "loss/separation": 4.0}]  # of a run that resumed
+    log(finished.path / "metrics.jsonl", rows)
+    with np.load(archive(finished.path, tmp_path / "records").with_suffix(".npz")) as stored:
+        found = {name: stored[name] for name in stored.files if name.startswith("training_")}
+        assert set(stored.files) > set(found)
+    assert set(found) == {"training_step", "training_pixel", "training_separation"}
+    assert found["training_step"].tolist() == [50, 100, 150]
+    np.testing.assert_allclose(found["training_pixel"], [1, 0.5, 0.25])
+    np.testing.assert_array_equal(found["training_separation"], [np.nan, np.nan, 4])
+
+
+def test_long_curves_are_thinned_evenly(tmp_path):
+    log(tmp_path / "metrics.jsonl", [{"stage": 2, "step": i, "loss/total": 0.5 * i} for i in range(1, 1235)])
+    found = training_curves(tmp_path / "metrics.jsonl")
+    steps = found["training_step"]
+    assert len(steps) == CURVE_POINTS and (steps[0], steps[-1]) == (1, 1234)
+    assert set(np.diff(steps)) == {12, 13} and (found["training_total"] == 0.5 * steps).all()
+
+
+def test_without_a_stage_2_there_are_no_curves(tmp_path):
+    assert training_curves(tmp_path / "metrics.jsonl") == {}
+    log(tmp_path / "metrics.jsonl", [{"step": 1, "loss/total": 1.0}, {"stage": 1, "step": 1, "loss/total": 1.0}])
+    assert training_curves(tmp_path / "metrics.jsonl") == {}
+
+
+@pytest.mark.parametrize("change", [{"step": "x"}, {"step": 10**30}, {"loss/pixel": {}}, {"loss/pixel": "many"}])
+def test_a_damaged_log_is_named(tmp_path, change):
+    log(tmp_path / "metrics.jsonl", [{"stage": 2, "step": 1, "loss/pixel": 1.0} | change])
+    with pytest.raises(RecfaceError, match=r"metrics\.jsonl: not a readable log of losses \(.*\); remove it"):
+        training_curves(tmp_path / "metrics.jsonl")
 
 
 def test_control_sets_go_before_modes():

@@ -4,7 +4,7 @@ import lightning
 import pytest
 import torch
 
-from recface.variants.trainer import fit_quietly, quiet_trainer
+from recface.variants.trainer import chosen_precision, fit_quietly, quiet_trainer
 
 
 class Line(lightning.LightningModule):
@@ -54,3 +54,12 @@ def test_what_else_ends_training_is_left_as_it_is(tmp_path, error) -> None:
     with pytest.raises(type(error)) as caught:
         trained(tmp_path, error)
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("has", "chosen"), [({}, "32-true"), ({"avx512_bf16": True}, "bf16-mixed"), ({"amx_bf16": True}, "bf16-mixed")]
+)
+def test_precision_is_chosen_by_what_the_processor_multiplies(monkeypatch, has, chosen) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert chosen_precision({"precision": "auto", "accelerator": "cpu"}) == chosen
+    assert chosen_precision({"precision": "64-true", "accelerator": "cpu"}) == "64-true"

@@ -42,6 +42,42 @@ def test_sir_is_the_baseline_plus_three_terms(batch, face_model, benchmark, smok
         torch.testing.assert_close(value, both["sir"][name], msg=name)
 
 
+def test_the_center_in_millimeters_is_half_the_mean_squared_distance_of_vertices(batch, face_model, benchmark):
+    named = batch["identity"] >= 0
+    for space in ("shapes", "parameters"):
+        config = compose_config("+experiment=sir", "scale=smoke", f"sir.center_space={space}")
+        module = build(config, face_model, benchmark)
+        face = module.reconstruct(batch)
+        module.terms(batch, face)  # takes the batch into the centers
+        again = module.eval().reconstruct(batch)
+        found = module.terms(batch, again)["center"].item()
+        own, centers = again.coefficients.identity[named], module.center.centers[batch["identity"][named]]
+        if space == "shapes":
+            centers = centers * len(face_model.mean) ** 0.5 / face_model.identity_sigma
+            squared = (face_model.shape(own) - face_model.shape(centers)).square().sum(-1).mean(-1)
+        else:
+            squared = (own - centers).square().sum(-1)
+        assert found == pytest.approx(0.5 * squared.mean().item(), rel=1e-3)
+
+
+def test_the_ceiling_measures_the_distance_to_the_true_shape(batch, face_model, benchmark):
+    module = build(compose_config("+experiment=supervised", "scale=smoke"), face_model, benchmark)
+    face = module.reconstruct(batch)
+    assert module.terms(batch, face)["shape"].item() == 0  # nothing is known of these
+    known = torch.arange(len(batch["image"])) % 2 == 0
+    true = torch.randn_like(face.coefficients.identity).masked_fill(~known[:, None], torch.nan)
+    difference = face_model.shape(face.coefficients.identity[known]) - face_model.shape(true[known])
+    expected = difference.square().sum(-1).mean(-1).sqrt().mean().item()
+    found = module.terms(batch | {"identity_parameters": true}, face)["shape"].item()
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_prototypes_need_centers_that_are_shapes(face_model, benchmark):
+    config = compose_config("+experiment=prototypes", "scale=smoke", "sir.center_space=parameters")
+    with pytest.raises(RecfaceError, match="set sir.center_space=shapes"):
+        build(config, face_model, benchmark)
+
+
 def test_landmark_photos_get_no_identity_gradient(batch, face_model, benchmark, smoke_config):
     module = build(smoke_config, face_model, benchmark)
     face = module.reconstruct(batch)

@@ -104,16 +104,20 @@ TRAINING_LABELS = {"identity": ("identity",), "landmark": ("landmarks",)}
 """Labels of the training splits; the benchmark's other labels are hidden from the networks."""
 EXTRA_LABELS = ("angles", "expression", "albedo", "occluded")
 """Further labels of the evaluation splits."""
+PHOTO_LABELS = ("file", "expression", "gender", "ethnicity")
+"""Further labels of a table of photos."""
 
 
-def embedded_source(benchmark: Benchmark, split: str) -> Source:
+def embedded_source(benchmark: Benchmark, split: str, truth: bool = False) -> Source:
     """Open a split of the embedded benchmark, memory-mapped.
 
     Training splits hide labels ("identity": people but no landmarks; "landmark": landmarks but no people); evaluation
-    splits have all, and the true shapes.
+    splits have all, and the true shapes, which `truth` shows of training splits too.
     """
     labels, images = benchmark.labels(split), benchmark.images(split)
     shown = TRAINING_LABELS.get(split, ("identity", "landmarks", "identity_parameters"))
+    if truth and split in TRAINING_LABELS:
+        shown = (*shown, "identity_parameters")
     extra = {}
     if split not in TRAINING_LABELS:
         extra = {key: labels[key] for key in EXTRA_LABELS}
@@ -128,12 +132,12 @@ def manifest_source(
     """Read a folder of photos with its table: the door for real data.
 
     The table has a column `file` (relative to the table's folder or to `images/` in it) and, as known, `identity` (any
-    string; empty = unknown), `expression`, and 68 landmarks as x1, y1, ..., x68, y68 in pixels of the upright picture
-    (empty = unknown). Photos with landmarks are cropped to the suite's framing. Photos without are only resized, and
-    must be framed already: `framed`, or the table's own column `framed`, says so.
+    string; empty = unknown), `expression`, `gender`, `ethnicity`, and 68 landmarks as x1, y1, ..., x68, y68 in pixels
+    of the upright picture (empty = unknown). Photos with landmarks are cropped to the suite's framing. Photos without
+    are only resized, and must be framed already: `framed`, or the table's own column `framed`, says so.
 
     Arguments and errors are those of `read_photos`; a table without labels is an error too. `extra` holds the table's
-    columns expression and file.
+    columns of `PHOTO_LABELS`.
     """
     photos = read_photos(path, canonical, size, f"data source '{name}'", framed)
     table = photos.table
@@ -141,7 +145,7 @@ def manifest_source(
     if "identity" in table and (table["identity"] != "").any():
         known = table["identity"].where(table["identity"] != "")
         identity = pd.factorize(known, sort=True)[0].astype(np.int64)  # unknown is -1, our NO_IDENTITY
-    extra = {key: table[key].to_numpy(str) for key in ("file", "expression") if key in table}
+    extra = {key: table[key].to_numpy(str) for key in PHOTO_LABELS if key in table}
     return Source(name, photos.images, identity, photos.landmarks, extra=extra)
 
 

@@ -49,14 +49,17 @@ def open_workbench(config: Config, watch: Callable[[int, int], None] = lambda do
     benchmark = get_benchmark(
         face_model, BenchmarkConfig(seed=data["seed"], albedo_modes=data["albedo_modes"], **sizes), cache, watch
     )
-    sources = {name: _open_source(name, settings, benchmark, face_model) for name, settings in data["sources"].items()}
+    truth = data.get("truth", False)  # earlier runs have no such key
+    sources = {
+        name: _open_source(name, settings, benchmark, face_model, truth) for name, settings in data["sources"].items()
+    }
     return Workbench(config, face_model, benchmark, sources)
 
 
-def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: FaceModel) -> Source:
+def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: FaceModel, truth: bool) -> Source:
     build = SOURCES[settings["kind"]]
     if settings["kind"] == "embedded":
-        return build(benchmark, settings["split"])
+        return build(benchmark, settings["split"], truth)
     size = benchmark.images("landmark").shape[-1]
     return build(settings["path"], canonical_landmarks(face_model), size, name, settings.get("framed", False))
 

@@ -1,6 +1,7 @@
 """The linear 3D morphable model: one class for every source of faces."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,10 @@ class FaceModel(nn.Module):
     def weighted(self, identity: Tensor) -> Tensor:
         """Whitened parameters (B, K) in mm, so that their Euclidean distance is the distance between shapes."""
         return identity * self.identity_sigma
+
+    def root_mean_square(self, identity: Tensor) -> Tensor:
+        """Whitened parameters (B, K) in mm a vertex: their distance is the root mean square distance of vertices."""
+        return self.weighted(identity) / math.sqrt(len(self.mean))
 
     def shape(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
         """Decode parameters to vertices.

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 110
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
+"""Told apart with any color vision: Okabe and Ito, *Color Universal Design*, 2008, their yellow replaced by gray."""
+MARKERS = "osD^vPX"  # of another period than the colors
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class Series:
     y: np.ndarray  # (S,) of a scatter plot; (S, N) along a line, one row a seed
     mean: tuple[float, float] = (np.nan, np.nan)  # of x and y over seeds, of a scatter plot
     error: tuple[float | None, float | None] = (None, None)  # standard errors of the mean, None for one seed
+    names: Sequence[str] = ()  # (N,) of the points along a line
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """Color and marker."""
+        return {"color": COLORS[self.color % len(COLORS)], "marker": MARKERS[self.color % len(MARKERS)]}
 
 
 @dataclass(frozen=True)
@@ -45,11 +54,9 @@ def draw_scatter(panels: Sequence[Panel], description: str | None = None) -> byt
     figure, axes = _subplots(1, len(panels), 4.6, 3.9)
     for drawn, panel in zip(axes[0], panels, strict=True):
         for series in panel.series:
-            color = f"C{series.color}"
-            drawn.plot(series.x, series.y, ".", color=color, alpha=0.5)
+            drawn.plot(series.x, series.y, linestyle="none", markersize=3, alpha=0.5, **series.style)
             (x, y), (x_error, y_error) = series.mean, series.error
-            style = {"fmt": "o", "color": color, "capsize": 3, "label": series.label}
-            drawn.errorbar(x, y, xerr=x_error, yerr=y_error, **style)
+            drawn.errorbar(x, y, xerr=x_error, yerr=y_error, capsize=3, label=series.label, **series.style)
         _finish(drawn, panel)
         drawn.legend(fontsize=7)
     return _to_png(figure, description)
@@ -64,11 +71,13 @@ def draw_lines(rows: Sequence[Sequence[Panel]], description: str | None = None) 
     for line, panels in zip(axes, rows, strict=True):
         for drawn, panel in zip(line, panels, strict=True):
             for series in panel.series:
-                style = {"color": f"C{series.color}", "marker": "o" if panel.markers else None, "markersize": 3}
-                drawn.plot(series.x, series.y.mean(0), label=series.label, **style)
-                drawn.fill_between(
-                    series.x, series.y.min(0), series.y.max(0), color=f"C{series.color}", alpha=0.2, linewidth=0
-                )
+                style = series.style if panel.markers else {"color": series.style["color"]}
+                mean, size = series.y.mean(0), 3 if len(series.x) > 1 else 8
+                drawn.plot(series.x, mean, label=series.label, markersize=size, **style)
+                band = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
+                drawn.fill_between(series.x, series.y.min(0), series.y.max(0), **band)
+                for name, point in zip(series.names, zip(series.x, mean, strict=True), strict=False):
+                    drawn.annotate(name, point, (3, 3), textcoords="offset points", fontsize=6, color=style["color"])
             _finish(drawn, panel)
         line[0].legend(fontsize=7)
     return _to_png(figure, description)

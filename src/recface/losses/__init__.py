@@ -4,6 +4,7 @@ from recface.losses.center import WeightedCenter, center_loss, center_weight
 from recface.losses.landmark import landmark_loss
 from recface.losses.parameter_prior import prior_loss, tikhonov_loss
 from recface.losses.photometric import feature_loss, perceptual_loss, pixel_loss
+from recface.losses.prototypes import prototype_loss
 from recface.losses.separation import Separation, cosface_loss, cosine_similarity
 from recface.losses.total_loss import masked_mean, weighted_sum
 
@@ -20,6 +21,7 @@ __all__ = [
     "perceptual_loss",
     "pixel_loss",
     "prior_loss",
+    "prototype_loss",
     "tikhonov_loss",
     "weighted_sum",
 ]

@@ -31,8 +31,9 @@ def center_weight(angles: Tensor, expression: Tensor) -> Tensor:
 def center_loss(parameters: Tensor, centers: Tensor, valid: Tensor, identity: Tensor) -> Tensor:
     """1/2 ||a - C_y||^2, averaged over valid samples, zero over none. SIR [A][C] after Wen et al., ECCV 2016, eq. 2.
 
-    A sum over dimensions, as there: the weight of this term belongs to a number of shape parameters. The centers (C,K)
-    are constants; the parameters (B,K) are whitened, and identities (B,) ignored where not valid.
+    A sum over dimensions, as there. The centers (C,K) are constants, and identities (B,) ignored where not valid.
+    Parameters (B,K) as `FaceModel.root_mean_square` gives them make this half the mean squared distance of vertices
+    from the person's shape, in mm^2; whitened ones count a mode of a fraction of a millimeter as much as the first.
     """
     target = centers.detach()[torch.where(valid, identity, 0)]
     return masked_mean(0.5 * (parameters - target).square().sum(dim=1), valid)
@@ -50,12 +51,12 @@ class WeightedCenter(nn.Module):
         mass <- (1 - rate) mass + sum_i w_i,     C <- C + sum_i w_i (a_i - C) / mass,
 
     which makes C exactly the mean of that person's past predictions with weights w_i (1 - rate)^age, where age counts
-    batches with that person. A profile photo defines a center only until a frontal one is seen. Identities absent from
-    a batch keep their centers, samples without identity touch none, and a person not seen yet has no center and no
-    loss.
+    batches with a photo of that person and a weight > 0. A profile photo defines a center only until a frontal one is
+    seen. Identities absent from a batch keep their centers, samples without identity touch none, and a person not seen
+    yet has no center and no loss.
 
     Attributes:
-        centers: (C,K) whitened.
+        centers: (C,K) in the unit of the parameters.
         mass: (C,) sum of decayed weights; 0 = no center yet.
     """
 
@@ -79,7 +80,7 @@ class WeightedCenter(nn.Module):
         """Loss towards the centers of the past, which, in training mode, then take in this batch.
 
         Args:
-            parameters: Whitened shape parameters (B,K).
+            parameters: Shape parameters (B,K), all in one unit.
             identity: Class of each sample (B,), int64; -1 = unknown.
             weight: `center_weight` of each sample (B,).
 
@@ -103,13 +104,13 @@ class WeightedCenter(nn.Module):
         rows = torch.where(known, identity, 0)
         weight = torch.where(known, weight.float(), 0.0)
         weighted = weight[:, None] * torch.where(known[:, None], parameters.float(), 0.0)
-        # columns: sum of w a, sum of w, number of samples
-        columns = torch.cat([weighted, weight[:, None], known[:, None].float()], dim=1)
+        columns = torch.cat([weighted, weight[:, None]], dim=1)  # sum of w a, sum of w
         sums = self.centers.new_zeros(len(self.centers), columns.shape[1]).index_add_(0, rows, columns)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(sums)
-        value, added, count = sums[:, :-2], sums[:, -2], sums[:, -1]
-        mass = torch.where(count > 0, (1 - self.rate) * self.mass + added, self.mass)
+        value, added = sums[:, :-1], sums[:, -1]
+        # Photos of weight 0, such as profiles, neither move a center nor age it: it would vanish in the end.
+        mass = torch.where(added > 0, (1 - self.rate) * self.mass + added, self.mass)
         step = (value - added[:, None] * self.centers) / mass.clamp_min(torch.finfo(mass.dtype).tiny)[:, None]
         self.centers += torch.where((added > 0)[:, None], step, 0.0)
         self.mass.copy_(mass)

@@ -275,12 +275,12 @@ def measured_control(
 
 
 def measured_photos(
-    parameters: Tensor, identity: Tensor, neutral: Tensor, basis: Tensor, sigma: Tensor
+    parameters: Tensor, identity: Tensor, neutral: Tensor, basis: Tensor, sigma: Tensor, groups: Tensor | None = None
 ) -> tuple[dict[str, float], Arrays]:
     """Metrics of photographs by key, and the influences; arguments as `functional.cross_verification`."""
     people = identity.unique().numpy()
     values, influences = measure(
-        lambda weights: cross_verification(parameters, identity, neutral, basis, sigma, weights), len(people)
+        lambda weights: cross_verification(parameters, identity, neutral, basis, sigma, weights, groups), len(people)
     )
     named = {f"photos/{key}": value for key, value in influences.items()}
     return finite(values), influence_arrays("photos", people, named)

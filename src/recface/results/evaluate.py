@@ -183,6 +183,8 @@ def run_predictions(
     """
     import pandas as pd
 
+    from recface.metrics.functional import MATCHED_BY
+
     if f"{part}_parameters" not in arrays:
         raise RecfaceError(f"{where}: holds no {part}_parameters")
     parameters = np.asarray(arrays[f"{part}_parameters"], np.float32)
@@ -190,6 +192,7 @@ def run_predictions(
     columns: dict[str, Any] = {"id": ids, "identity": arrays[f"{part}_identity"].astype(np.int64)}
     if part == "photos":
         columns["expression"] = np.where(arrays["photos_expression"], "neutral", "other")
+        columns |= {name: arrays[f"photos_{name}"] for name in MATCHED_BY if f"photos_{name}" in arrays}
     elif part != "test":
         columns["albedo"] = arrays[f"{part}_group"].astype(np.int64)
     elif "test_true" in arrays and not learned:
@@ -197,7 +200,7 @@ def run_predictions(
         order = np.argsort(people)
         rows = order[np.searchsorted(people, columns["identity"], sorter=order)]
         columns |= {f"true_{k}": true.astype(np.float32) for k, true in enumerate(arrays["test_true"][rows].T, 1)}
-    for name in ("yaw_abs", "expression_norm"):  # of the test set; runs before these were stored lack them
+    for name in ("yaw_abs", "expression_norm"):  # of the test set; as gender and ethnicity, missing in older runs
         if f"{part}_{name}" in arrays:
             columns[name] = arrays[f"{part}_{name}"].astype(np.float32)
     weights = np.asarray(arrays["identity_sigma"], np.float32)

@@ -67,10 +67,15 @@ def explain(
 
 
 def _column(spec: TableSpec, column: str, entries: Sequence[Entry]) -> Table:
-    """A table of one column alone; Holm's correction is by column, so its statistics are those of the whole table."""
-    columns = [item for item in spec.columns if item.metric == column]
+    """A table of one column, and of those it is read off; Holm's correction is by column, so the statistics agree."""
+    wanted = {column}.union(*(_sources(item) for item in spec.columns if item.metric == column))
+    columns = [item for item in spec.columns if item.metric in wanted]
     blocks = [item for item in spec.blocks if item.columns is None or column in item.columns]
     return build(spec.model_copy(update={"columns": columns, "blocks": blocks}), entries, CURRENT)
+
+
+def _sources(column: Column) -> set[str]:
+    return set() if column.equal is None else {column.equal.value, column.equal.metric}
 
 
 def _has(spec: TableSpec, row: str, column: str) -> bool:
@@ -149,7 +154,8 @@ def _run_lines(block: BlockTable, row: str, column: Column) -> list[str]:
     lines = []
     for seed, entry in sorted(block.runs.finished[row].items()):
         record = entry.record
-        value = entry.value(block.block.metrics, column.metric)
+        cell = block.cells.get((row, column.metric))
+        value = None if cell is None else cell.per_seed.get(seed)
         text = UNDEFINED if value is None else f"{value:.{column.digits + 1}f}"
         old = ", outdated" if (row, seed) in block.runs.outdated else ""
         path = entry.path.parent if entry.path.name == "run.json" else entry.path

@@ -118,8 +118,8 @@ def interval(difference: Difference, column: Column) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """A p value with three decimals."""
-    return UNDEFINED if p is None else "< 0.001" if p < 0.0005 else f"{p:.3f}"
+    """A p value with three decimals, or with two digits below 0.001, so that small ones rank, too."""
+    return UNDEFINED if p is None else f"{p:.3f}" if p >= 0.001 else f"{p:.2g}"
 
 
 def to_markdown(table: Table) -> str:
@@ -132,7 +132,7 @@ def to_markdown(table: Table) -> str:
         for lines in (_findings(table, block), [f"- {note}" for note in block.runs.notes]):
             parts += ["\n".join(lines)] if lines else []
     statistics = [part for block in table.blocks for part in _statistics(table, block)]
-    parts += ["## Statistics", *statistics] if statistics else []
+    parts += ["## Statistics", *_discoveries(table), *statistics] if statistics else []
     parts += _changes(table)
     notes = [f"Selection: {table.spec.selection}."] if table.spec.selection else []
     notes += [table.spec.notes.strip()] if table.spec.notes else []
@@ -192,6 +192,25 @@ def _findings(table: Table, block: BlockTable) -> list[str]:
         if shown and row.parent is not None:
             sentences.append(f"- {titles[row.experiment]} against {titles[row.parent]}: {'; '.join(shown)}.")
     return sentences
+
+
+def _discoveries(table: Table) -> list[str]:
+    """How many marks of the page hold among all of its differences, and which do not."""
+    titles = table.spec.titles()
+    marked = [
+        (f"{titles[experiment]} in {column.title or column.metric} (`{block.block.name}`)", found)
+        for block in table.blocks
+        for column in block.columns
+        for experiment in titles
+        if (found := block.differences.get((experiment, column.metric))) and found.significant
+    ]
+    count = sum(found.page is not None for block in table.blocks for found in block.differences.values())
+    lost = [name for name, found in marked if not found.discovery]
+    text = (
+        f"Of the {len(marked)} marked differences, {len(marked) - len(lost)} hold at a false-discovery rate of "
+        f"{LEVEL:.0%} over the {count} differences tested on this page (Benjamini-Hochberg)"
+    )
+    return [f"{text}; not: {'; '.join(lost)}." if lost else f"{text}."] if marked else []
 
 
 def _statistics(table: Table, block: BlockTable) -> list[str]:

@@ -109,7 +109,8 @@ def select_block(
     matching = [
         e
         for e in entries
-        if not e.record.config or all(lookup(e.record.config, k) == v for k, v in block.select.items())
+        if not e.record.config
+        or all(lookup(e.record.config, k) in (v if isinstance(v, list) else [v]) for k, v in block.select.items())
     ]
     for experiment in experiments:
         groups: dict[str, list[Entry]] = {}

@@ -24,11 +24,15 @@ class Block(Settings):
     """Key of the record's metrics to read."""
     title: str = ""
     select: dict[str, Any] = Field(default_factory=dict)
-    """Dotted config key to the value that a run's config must have."""
+    """Dotted config key to the value that a run's config must have; of a list any, null for a key that is absent."""
     command: str = ""
     """Command that fills the block."""
     columns: list[str] | None = None
     """Metrics shown; None for all that any run of the block has."""
+    curve: str = ""
+    """Name that blocks share whose runs, in order, are points of one curve a row, such as along a weight."""
+    point: str = ""
+    """What names the block's point on its curve, such as the weight."""
     split: bool = False
     """One block for each configuration; name and title may then hold dotted config keys in braces, and {hash}."""
 
@@ -41,6 +45,17 @@ class Row(Settings):
     """By default that of the experiment's config."""
     parent: str | None = None
     """By default the experiment's own parent where it is a row too; null for none."""
+
+
+class Equal(Settings):
+    """What a row reaches along its curve over blocks, at no worse a value of another metric than a row has here."""
+
+    value: str
+    """Metric that is read off the curve, at its best."""
+    metric: str
+    """Metric whose value counts as equal or better."""
+    row: str
+    """Experiment whose value in the block must be reached."""
 
 
 class Column(Settings):
@@ -56,14 +71,17 @@ class Column(Settings):
     """Record metric that holds the mean face's value of this column."""
     relative: bool = False
     """Whether differences are in % of the parent's value."""
+    equal: Equal | None = None
+    """Where the values come from a row's curve, and not from the record; `metric` is then a name for it."""
 
 
 class Figure(Settings):
-    """The picture beside a table: a scatter plot of metric y against x, curves along training, or lines."""
+    """The picture beside a table: metric y against x, a line each row where blocks are points of a curve; or curves."""
 
     x: str | None = None
     y: str | None = None
-    curves: Literal["conflict"] | None = None
+    curves: Literal["conflict", "training"] | None = None
+    """Which curves that runs stored along stage 2 are drawn."""
     lines: str | None = None
     """Metric that is recorded as METRIC@N too, for numbers N of modes, to draw against N."""
     hide: list[str] = Field(default_factory=list)
@@ -144,6 +162,12 @@ def read_spec(path: str | Path, experiments: Sequence[ExperimentRow] | None = No
         for metric in block.columns or ():
             if metric not in metrics:
                 refuse(f"must be columns of the table, not {metric!r}", metrics, "blocks", index, "columns")
+    curved = [column.metric for column in spec.columns if column.direction and column.equal is None]
+    for index, column in enumerate(spec.columns):
+        for key, name in column.equal or ():
+            known, kind = (names, "row") if key == "row" else (curved, "column with a direction")
+            if name not in known:
+                refuse(f"must be a {kind}, not {name!r}", known, "columns", index, "equal", key)
     for axis in ("x", "y"):
         metric = getattr(spec.figure, axis)
         if metric is not None and metric not in metrics:

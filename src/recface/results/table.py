@@ -13,10 +13,12 @@ import numpy as np
 from recface.errors import RecfaceError
 from recface.results.records import Entry
 from recface.results.selection import BlockRuns, Changes, changes_of_rows, select_runs
-from recface.results.spec import Block, Column, TableSpec
+from recface.results.spec import Block, Column, Equal, TableSpec
 from recface.results.statistics import (
     LEVEL,
     Result,
+    benjamini_hochberg,
+    best_reached,
     compare,
     goodness,
     holm,
@@ -52,11 +54,17 @@ class Difference:
     people: int = 0  # people over which `better` is taken; 0 where only the seeds' values are compared
     holm: float | None = None  # p value corrected over the rows of the column; see `statistics.holm`
     family: int = 0  # number of differences that it was corrected over
+    page: float | None = None  # p value corrected over the whole table; see `statistics.benjamini_hochberg`
 
     @property
     def significant(self) -> bool:
-        """Whether it holds after the correction."""
+        """Whether it holds after the correction over its column."""
         return self.holm is not None and self.holm < LEVEL
+
+    @property
+    def discovery(self) -> bool:
+        """Whether it holds after the correction over the whole table, too."""
+        return self.significant and self.page is not None and self.page < LEVEL
 
 
 @dataclass
@@ -92,22 +100,82 @@ def build(spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] 
     Raises:
         RecfaceError: Two records of one column name different protocols.
     """
-    blocks = [_block(spec, block, runs) for block, runs in select_runs(spec, entries, current)]
+    blocks = [_cells(spec, block, runs) for block, runs in select_runs(spec, entries, current)]
+    for table in blocks:
+        for column in spec.columns:
+            if column.equal is not None and table.block.curve:
+                table.cells |= _equal_cells(spec, blocks, table, column, column.equal)
+        _complete(spec, table)
+    _correct_page(blocks)
     changes = {} if spec.experiment else changes_of_rows(spec.rows, [table.runs for table in blocks])
     return Table(spec, blocks, changes, _provenance([entry for table in blocks for entry in table.runs.entries()]))
 
 
-def _block(spec: TableSpec, block: Block, runs: BlockRuns) -> BlockTable:
+def _cells(spec: TableSpec, block: Block, runs: BlockRuns) -> BlockTable:
+    """A block with the cells that records give, and all of its columns."""
     wanted = [column for column in spec.columns if block.columns is None or column.metric in block.columns]
-    cells = {}
-    for experiment, found in runs.finished.items():
+    table = BlockTable(block, wanted, runs)
+    for experiment in runs.finished:
         for column in wanted:
-            values = {seed: entry.value(block.metrics, column.metric) for seed, entry in sorted(found.items())}
-            per_seed = {seed: value for seed, value in values.items() if value is not None}
-            if per_seed:
-                cells[experiment, column.metric] = Cell(*mean_and_error(list(per_seed.values())), per_seed)
-    present = {metric for _, metric in cells}
-    table = BlockTable(block, [column for column in wanted if column.metric in present] or wanted, runs, cells)
+            if values := per_seed(table, experiment, column.metric):
+                table.cells[experiment, column.metric] = Cell(*mean_and_error(list(values.values())), values)
+    return table
+
+
+def per_seed(table: BlockTable, experiment: str, metric: str) -> dict[int, float]:
+    """Seed to recorded value, of the seeds that have one."""
+    found = sorted(table.runs.finished[experiment].items())
+    values = {seed: entry.value(table.block.metrics, metric) for seed, entry in found}
+    return {seed: value for seed, value in values.items() if value is not None}
+
+
+def row_curve(
+    blocks: Sequence[BlockTable], name: str, experiment: str, metrics: Sequence[str]
+) -> tuple[list[str], dict[int, np.ndarray]]:
+    """A row's curve over the blocks of one name, by the seeds that have all of its points.
+
+    A configuration that several blocks hold, such as that of a row without the weight, is one point.
+
+    Returns:
+        (W,) names of the points; and seed to (M, W) values of the M metrics.
+    """
+    points: dict[str, tuple[str, list[dict[int, float]]]] = {}
+    for table in blocks:
+        if table.block.curve == name and table.runs.finished[experiment]:
+            digest = next(iter(table.runs.finished[experiment].values())).record.hash
+            points.setdefault(digest, (table.block.point, [per_seed(table, experiment, key) for key in metrics]))
+    found = [values for _, values in points.values()]
+    seeds = sorted(set.intersection(*(set(values) for point in found for values in point))) if found else []
+    return [label for label, _ in points.values()], {
+        seed: np.array([[values[seed] for values in point] for point in found]).T for seed in seeds
+    }
+
+
+def _equal_cells(
+    spec: TableSpec, blocks: Sequence[BlockTable], table: BlockTable, column: Column, equal: Equal
+) -> dict[tuple[str, str], Cell]:
+    """Cells of a column whose values are read off the rows' curves, at the level of one row in this block."""
+    directions = {other.metric: other.direction for other in spec.columns}
+    first, second = (1.0 if directions[key] == "higher" else -1.0 for key in (equal.metric, equal.value))
+    levels = per_seed(table, equal.row, equal.metric)
+    cells = {}
+    for experiment, runs in table.runs.finished.items():
+        curves = row_curve(blocks, table.block.curve, experiment, (equal.metric, equal.value))[1] if runs else {}
+        values = {}
+        for seed in sorted(set(curves) & set(levels)):
+            held, read = curves[seed]
+            best = best_reached(first * held, second * read, first * levels[seed])
+            if best is not None:
+                values[seed] = second * best
+        if values:
+            cells[experiment, column.metric] = Cell(*mean_and_error(list(values.values())), values)
+    return cells
+
+
+def _complete(spec: TableSpec, table: BlockTable) -> None:
+    """Keep the columns that have any value, and add what follows from the cells."""
+    present = {metric for _, metric in table.cells}
+    table.columns = [column for column in table.columns if column.metric in present] or table.columns
     for column in table.columns:
         table.protocols[column.metric] = _protocol(spec, table, column.metric)
         _mark_best(table, column)
@@ -118,7 +186,6 @@ def _block(spec: TableSpec, block: Block, runs: BlockRuns) -> BlockTable:
             if row.parent and (difference := _difference(table, row.experiment, row.parent, column))
         }
         table.differences |= {(name, column.metric): item for name, item in _correct(differences).items()}
-    return table
 
 
 def _difference(table: BlockTable, row: str, parent: str, column: Column) -> Difference | None:
@@ -172,6 +239,19 @@ def _correct(differences: dict[str, Difference]) -> dict[str, Difference]:
     family = {name: item.test.p for name, item in differences.items() if item.test.p is not None}
     corrected = dict(zip(family, holm(list(family.values())), strict=True))
     return {name: replace(item, holm=corrected.get(name), family=len(family)) for name, item in differences.items()}
+
+
+def _correct_page(blocks: Iterable[BlockTable]) -> None:
+    """Benjamini and Hochberg's correction over all differences of a table, in place."""
+    tested = [
+        (block.differences, key, difference, difference.test.p)
+        for block in blocks
+        for key, difference in block.differences.items()
+        if difference.test.p is not None
+    ]
+    corrected = benjamini_hochberg([p for *_, p in tested])
+    for (differences, key, difference, _), p in zip(tested, corrected, strict=True):
+        differences[key] = replace(difference, page=p)
 
 
 def _protocol(spec: TableSpec, table: BlockTable, metric: str) -> str:

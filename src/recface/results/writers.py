@@ -13,7 +13,7 @@ from recface.results.table import BlockTable, Table
 LONG_HEADER = ["experiment", "block", "protocol", "metric", "seed", "value", "hash"]
 DIFFERENCES_HEADER = [
     *("experiment", "parent", "block", "protocol", "metric", "seeds", "difference", "low", "high", "method"),
-    *("p", "p_holm", "family", "improvement", "improvement_people"),
+    *("p", "p_holm", "family", "improvement", "improvement_people", "p_page"),
 ]
 _TEX_MARKS = {BETTER: "^{+}", WORSE: "^{-}", OTHER: r"^{\neq}", "": ""}
 _TEX_ARROWS = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}
@@ -73,7 +73,8 @@ def to_differences_csv(table: Table) -> str:
                 value, low, high, p, corrected, better = ("" if n is None else f"{n:.6g}" for n in numbers)
                 line = [row.experiment, row.parent or "", block.block.name, block.protocols.get(column.metric, "")]
                 line += [column.metric, str(len(found.per_seed)), value, low, high, found.test.method, p, corrected]
-                lines.append([*line, str(found.family), better, "" if found.better is None else str(found.people)])
+                line += [str(found.family), better, "" if found.better is None else str(found.people)]
+                lines.append([*line, "" if found.page is None else f"{found.page:.6g}"])
     return csv_text(lines)
 
 

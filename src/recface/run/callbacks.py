@@ -26,19 +26,25 @@ class Follow(lightning.Callback):
 
     def __init__(self, folder: RunFolder, run: RunFolder, before: int, total: int) -> None:
         self.folder, self.run, self.before, self.total = folder, run, before, total
+        self.losses: dict[str, list[Tensor]] = {}
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, *rest: Any) -> None:
-        """Update the progress."""
+        """Update the progress, and keep the losses for their means."""
+        for key, value in trainer.callback_metrics.items():
+            if key.startswith("loss/"):
+                self.losses.setdefault(key, []).append(value)
         if trainer.is_global_zero:
             loss = float(outputs["loss"])
             self.run.progress(self.before + module.step, self.total, phase=f"stage{module.stage}", loss=loss)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Write the last losses of the epoch and the learning rate."""
+        """Write the mean losses of the epoch, whatever else was logged last, and the learning rate."""
+        means = {key: torch.stack(values).mean() for key, values in self.losses.items()}
+        self.losses = {}
         if trainer.is_global_zero:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            losses = {key: float(value) for key, value in trainer.callback_metrics.items()}
-            self.folder.log_metrics({"stage": module.stage, "step": module.step, "rate": rate} | losses)
+            values = {key: float(value) for key, value in (trainer.callback_metrics | means).items()}
+            self.folder.log_metrics({"stage": module.stage, "step": module.step, "rate": rate} | values)
 
 
 class Validate(lightning.Callback):

@@ -27,7 +27,7 @@ from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
 from recface.metrics import MeasuredShapes, SampleMetric, masked_basis
 from recface.metrics.evaluation import finite, measured_blocks, measured_control, measured_photos
-from recface.metrics.functional import landmark_nme
+from recface.metrics.functional import MATCHED_BY, landmark_nme, matched_groups
 from recface.metrics.functional.geometry import JointSpace, joint_space
 from recface.render import project
 from recface.variants import Reconstruction
@@ -304,7 +304,8 @@ def open_photos(bench: Workbench, path: str) -> Source:
 
     Args:
         bench: Face model and image size.
-        path: Folder with faces.csv, whose columns identity and expression say who and "neutral" or other.
+        path: Folder with faces.csv, whose columns identity and expression say who and "neutral" or other; gender and
+            ethnicity, as known, say which impostors are matched.
 
     Raises:
         RecfaceError: The table does not name people, or nobody has both a neutral and another photo.
@@ -331,10 +332,13 @@ def evaluate_photos(
     identity, _, extra = _labels(source)
     neutral = extra["expression"] == "neutral"
     parameters, geometry = predictor(source)["identity"], Geometry(bench, face_model)
+    people, groups = torch.from_numpy(identity), matched_groups(extra, len(source))
     values, found = measured_photos(
-        parameters, torch.from_numpy(identity), torch.from_numpy(neutral), geometry.basis, geometry.sigma
+        parameters, people, torch.from_numpy(neutral), geometry.basis, geometry.sigma, groups
     )
-    return values, found | {
+    # Stored even where unknown: what an earlier table said must not stay beside these photos.
+    shown = {f"photos_{name}": extra.get(name, np.full(len(source), "")) for name in MATCHED_BY}
+    return values, found | shown | {
         "photos_parameters": parameters.numpy(),
         "photos_identity": identity,
         "photos_expression": neutral,

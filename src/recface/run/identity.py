@@ -16,7 +16,7 @@ from recface.versions import VERSIONS
 IGNORED = (*NEVER_HASHED, "name", "parent", "title", "tables", "data.photos", "face_model.path")
 STAGE1_READS = ("face_model", "data", "model", "loss", "optimizer", "trainer", "scale")
 """The groups that stage 1 is given; a variant's settings stay outside."""
-STAGE1_IGNORED = (*IGNORED, "scale.stage2_steps", "optimizer.stage2_rate")
+STAGE1_IGNORED = (*IGNORED, "scale.stage2_steps", "optimizer.stage2_rate", "data.truth")
 
 
 def input_digests(config: Mapping[str, Any]) -> dict[str, str | None]:

@@ -25,7 +25,7 @@ from recface.settings import Config
 from recface.tracking import RunFolder, new_record, run_path
 from recface.variants import Reconstruction, build_variant
 from recface.variants.conflict import ConflictLog
-from recface.variants.trainer import fit_quietly, quiet_trainer
+from recface.variants.trainer import chosen_precision, fit_quietly, quiet_trainer
 from recface.versions import VERSIONS
 
 SHARED = ("encoders.", "confidence.")
@@ -64,7 +64,7 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Fo
         folder.path,
         accelerator=settings["accelerator"],
         devices=settings["devices"],
-        precision=settings["precision"],
+        precision=chosen_precision(settings),
         max_steps=steps - variant.first_step,
         callbacks=callbacks,
         logger=logger or False,

@@ -35,9 +35,9 @@ MISSING = "???"
 """Hydra's value of a key that the user must give."""
 
 Precision = Literal[
-    "64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", "64", "32", "16", "bf16", 64, 32, 16
+    "auto", "64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", "64", "32", "16", "bf16", 64, 32, 16
 ]
-"""Lightning's; transformer-engine needs hardware that nobody has tried."""
+"""Lightning's, or auto: the faster of two that train alike; transformer-engine needs hardware that nobody has tried."""
 
 
 def _known_variant(name: str) -> str:
@@ -84,6 +84,7 @@ class DataSettings(Settings):
     augment: Annotated[float, between(0, 5)]  # beyond it, there is no such brightness
     workers: Annotated[int, between(0, 1024, whole=True)]
     photos: str | None
+    truth: bool
     sources: dict[str, SourceSettings]
 
 
@@ -183,6 +184,24 @@ class LatentSettings(Settings):
     center_rate: Share
 
 
+class SIRSettings(LatentSettings):
+    """Section `sir`."""
+
+    center_space: Literal["shapes", "parameters"]
+
+
+class PrototypesSettings(Settings):
+    """Section `prototypes`."""
+
+    deviation: Positive
+
+
+class SupervisedSettings(Settings):
+    """Section `supervised`."""
+
+    shape: NonNegative
+
+
 class ScanRates(Settings):
     """Learning rates of SFM's stage on scans."""
 
@@ -270,7 +289,9 @@ class RunSettings(Settings):
     trainer: TrainerSettings
     logger: LoggerSettings
     scale: ScaleSettings
-    sir: LatentSettings | None = None
+    sir: SIRSettings | None = None
+    prototypes: PrototypesSettings | None = None
+    supervised: SupervisedSettings | None = None
     sfm: SFMSettings | None = None
     sfm_model: SFMModelSettings | None = None
 
@@ -298,7 +319,7 @@ def config_mistakes(config: Mapping[str, Any], sections: Sections | None = None)
     declared = {key: value for key, value in config.items() if key in RunSettings.model_fields}
     found = _declared_mistakes(RunSettings, declared)
     variant = config.get("variant")
-    if variant in ("sir", "sfm") and config.get(variant) is None:
+    if variant in ("sir", "sfm", "prototypes", "supervised") and config.get(variant) is None:
         found.append((variant, f"is missing: +experiment={variant} sets it"))
     for key in config.keys() - declared.keys():
         if sections and key in sections:

@@ -1,4 +1,4 @@
-"""A finished run in at most 256 kB: its record, its predictions as float16 and each person's influence on its metrics.
+"""A finished run in at most 256 kB: its record, its predictions as float16, influences on its metrics, its losses.
 
 Records are committed in this form, and lie in it among the files of a W&B run, so that tables are built from either.
 """
@@ -16,6 +16,8 @@ import numpy as np
 from recface.errors import RecfaceError
 from recface.files.arrays import read_arrays
 from recface.files.atomic import write_bytes
+from recface.files.guard import guarded, is_file
+from recface.files.json_files import read_json_lines
 from recface.tracking.record import RunRecord, read_record
 
 LIMIT_BYTES = 256_000
@@ -33,6 +35,7 @@ KEEP_FLOAT32 = ("basis_gram", "identity_sigma")
 INFLUENCE = "influence_"
 """Beginning of the names of influences, which are never dropped: all intervals come from them."""
 DROPPED_FIRST = ("control_", "test_yaw_abs", "test_expression_norm")
+CURVE_POINTS = 100
 
 
 def record_stem(record: RunRecord) -> str:
@@ -113,8 +116,33 @@ def reduce_predictions(arrays: Mapping[str, np.ndarray], limit: int = LIMIT_BYTE
     return _cut(small, low)
 
 
+def training_curves(metrics: str | Path) -> dict[str, np.ndarray]:
+    """Losses along stage 2, thinned to evenly spaced steps, in the form of the archived arrays.
+
+    Args:
+        metrics: The run's metrics.jsonl, whose lines hold "stage", "step" and "loss/TERM".
+
+    Returns:
+        `training_step` (T,), T at most `CURVE_POINTS`, and `training_TERM` (T,) in the unit of each term, NaN where it
+        was not finite; {} where the file is missing or holds no step of stage 2.
+
+    Raises:
+        RecfaceError: The file is damaged.
+    """
+    if not is_file(metrics):
+        return {}
+    with guarded(metrics, "log of losses", "remove it; the run then has no curves"):
+        # A run that was killed repeats the lines after its last checkpoint: the last line of a step counts.
+        found = {row["step"]: row for row in read_json_lines(metrics) if row.get("stage") == 2}
+        places = np.linspace(0, len(found) - 1, min(len(found), CURVE_POINTS)).round().astype(int)
+        rows = [found[step] for step in np.array(sorted(found), np.int64)[places].tolist()]
+        terms = sorted({key for row in rows for key in row if key.startswith("loss/")})
+        curves = {f"training_{key[5:]}": np.array([row.get(key) for row in rows], float) for key in terms}
+        return curves and {"training_step": np.array([row["step"] for row in rows], np.int64)} | curves
+
+
 def archive(run_folder: str | Path, records_dir: str | Path, limit: int = LIMIT_BYTES) -> Path:
-    """Copy a finished run's record, and its reduced predictions where it has any, into the records folder.
+    """Copy a finished run's record, and its reduced predictions and losses where it has any, into the records folder.
 
     Returns:
         Path of the archived record. Files whose content would not change are not touched.
@@ -129,7 +157,8 @@ def archive(run_folder: str | Path, records_dir: str | Path, limit: int = LIMIT_
     stem = record_stem(record)
     predictions = run_folder / "predictions.npz"
     if predictions.is_file():
-        write_bytes(records_dir / f"{stem}.npz", zip_arrays(reduce_predictions(read_arrays(predictions), limit)))
+        arrays = read_arrays(predictions) | training_curves(run_folder / "metrics.jsonl")
+        write_bytes(records_dir / f"{stem}.npz", zip_arrays(reduce_predictions(arrays, limit)))
     else:
         (records_dir / f"{stem}.npz").unlink(missing_ok=True)
     write_bytes(records_dir / f"{stem}.json", (run_folder / "run.json").read_bytes())

@@ -17,8 +17,9 @@ from recface.variants.reconstruction import Reconstructed
 class SIR(Baseline):
     """The baseline's terms, and in stage 2 separation, weighted center, and the prior on the parameters.
 
-    The separation works on sigma-weighted parameters, whose distances are distances between shapes, so that what it
-    separates is geometry (ours; methods.md, "Why parameters and geometry are linked").
+    Separation and center work on sigma-weighted parameters, as in the authors' code. Their distances are distances
+    between shapes, so what is told apart and gathered is geometry (methods.md, "Why parameters and geometry are
+    linked").
     """
 
     section = "sir"
@@ -34,8 +35,14 @@ class SIR(Baseline):
         coefficients, person = face.coefficients, batch["identity"]
         angles = matrix_to_euler(coefficients.rotation.detach())
         frontal = center_weight(angles, coefficients.expression.detach())
+        shapes = self.face_model.root_mean_square(coefficients.identity)
+        gathered = shapes if self.config["sir"]["center_space"] == "shapes" else coefficients.identity
         return super().terms(batch, face) | {
-            "separation": self.separation(self.face_model.weighted(coefficients.identity), person),
-            "center": self.center(coefficients.identity, person, frontal),
+            "separation": self.separation_term(shapes, person, frontal),  # by the centers before this batch
+            "center": self.center(gathered, person, frontal),
             "prior": prior_loss(coefficients.identity),
         }
+
+    def separation_term(self, shapes: Tensor, person: Tensor, frontal: Tensor) -> Tensor:
+        """CosFace on the directions of shapes (B, K) from the mean face; people and the photos' weights are (B,)."""
+        return self.separation(shapes, person)

@@ -4,9 +4,11 @@ from recface.metrics.functional.distribution import clustering, nmcd, parameter_
 from recface.metrics.functional.errors import align, landmark_nme, nme_by_yaw, per_vertex_error
 from recface.metrics.functional.geometry import geometry_coordinates, geometry_distance_pairs
 from recface.metrics.functional.recognition import (
+    MATCHED_BY,
     control_auc,
     cross_verification,
     decoded_recognition,
+    matched_groups,
     rank1,
     recognition,
     reference_photos,
@@ -27,6 +29,7 @@ from recface.metrics.functional.verification import (
 )
 
 __all__ = [
+    "MATCHED_BY",
     "Pairs",
     "align",
     "auc",
@@ -40,6 +43,7 @@ __all__ = [
     "geometry_distance_pairs",
     "mesh_scores",
     "landmark_nme",
+    "matched_groups",
     "nmcd",
     "nme_by_yaw",
     "parameter_energy",

@@ -4,7 +4,8 @@ Predicted shapes are compared with the true shape of each person, with a photo t
 photos of a gallery. Faithfulness tells true shape from imprinted appearance, where the true shape is known.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -212,6 +213,28 @@ def decoded_recognition(
     return recognition(parameters[probe], identities[probe], parameters[rows], identities[rows], basis, chosen)
 
 
+MATCHED_BY = ("gender", "ethnicity")
+"""Columns of a table of photographs that matched impostors share."""
+
+
+def matched_groups(labels: Mapping[str, Any], count: int) -> Tensor:
+    """The group of each photo: equal where all columns of `MATCHED_BY` are.
+
+    Source: ours (methods.md, "Metrics": photographs).
+
+    Args:
+        labels: Column to (N,) text, such as a table; an empty cell, or a column that is not there, is unknown.
+        count: N.
+
+    Returns:
+        (N,) int64 from 0; -1 for a photo of which a column is unknown.
+    """
+    unknown = np.full(count, "")
+    cells = np.stack([np.asarray(labels.get(name, unknown), str) for name in MATCHED_BY], axis=1)
+    group = np.unique(cells, axis=0, return_inverse=True)[1].reshape(count)
+    return torch.from_numpy(np.where((cells == "").any(axis=1), -1, group))
+
+
 def cross_verification(
     parameters: Tensor,
     identities: Tensor,
@@ -219,6 +242,7 @@ def cross_verification(
     basis: Tensor,
     sigma: Tensor,
     weights: Tensor | None = None,
+    groups: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """How well shapes tell whether a probe and a gallery photo show one person, such as smiling against neutral.
 
@@ -231,10 +255,12 @@ def cross_verification(
         basis: (V, 3, K) mm.
         sigma: (K,) mm.
         weights: (P,) of the people.
+        groups: (N,) int64, as from `matched_groups`; negative = unknown.
 
     Returns:
         param_auc and param_tar (TAR at FAR 1%) by cosine of sigma-weighted parameters; geometry_auc and geometry_tar by
-        mean vertex distance; rank1 by RMS vertex distance over probes whose person is in the gallery.
+        mean vertex distance; the same as matched_param_auc and so on, over all genuine pairs and the impostor pairs of
+        one known group, if there are any; rank1 by RMS vertex distance over probes whose person is in the gallery.
 
     Raises:
         RecfaceError: There is no genuine or no impostor pair, or values are not finite.
@@ -244,18 +270,24 @@ def cross_verification(
     first, second = torch.cartesian_prod(probes, kept).T
     same = identities[first] == identities[second]
     of_pairs = pair_weights(photos, first, second, same)
-    cosine = torch.cosine_similarity(parameters[first] * sigma, parameters[second] * sigma, dim=1)
-    nearness = -geometry_distance_pairs(parameters, first, second, basis)
-    metrics = {
-        "param_auc": auc(cosine, same, of_pairs),
-        "param_tar": tar_at_far(cosine, same),
-        "geometry_auc": auc(nearness, same, of_pairs),
-        "geometry_tar": tar_at_far(nearness, same),
+    scores = {
+        "param": torch.cosine_similarity(parameters[first] * sigma, parameters[second] * sigma, dim=1),
+        "geometry": -geometry_distance_pairs(parameters, first, second, basis),
     }
+    compared: dict[str, Tensor | slice] = {"": slice(None)}
+    if groups is not None:
+        alike = ~same & (groups[first] >= 0) & (groups[first] == groups[second])
+        compared |= {"matched_": same | alike} if alike.any() else {}
+    metrics = {}
+    for beginning, chosen in compared.items():
+        kept_weights = None if of_pairs is None else of_pairs[chosen]
+        for space, values in scores.items():
+            metrics[f"{beginning}{space}_auc"] = auc(values[chosen], same[chosen], kept_weights)
+            metrics[f"{beginning}{space}_tar"] = tar_at_far(values[chosen], same[chosen], weights=kept_weights)
     known = probes[torch.isin(identities[probes], identities[kept])]
     distances = rms_distances(parameters[known], parameters[kept], basis)
-    chosen = None if photos is None else photos[known]
-    return metrics | {"rank1": rank1(distances, identities[known], identities[kept], chosen)}
+    of_probes = None if photos is None else photos[known]
+    return metrics | {"rank1": rank1(distances, identities[known], identities[kept], of_probes)}
 
 
 def truth_cosine(predicted: Tensor, true: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -133,14 +133,24 @@ def auc(scores: Tensor, same: Tensor, weights: Tensor | None = None) -> Tensor:
     return weighted_mean(mass[below] + mass[not_above], weights[same]) / 2 / mass[-1]
 
 
-def tar_at_far(scores: Tensor, same: Tensor, far: float = 0.01) -> Tensor:
+def tar_at_far(scores: Tensor, same: Tensor, far: float = 0.01, weights: Tensor | None = None) -> Tensor:
     """Largest true accept rate of any threshold whose false accept rate is at most `far`, without interpolation.
 
-    Source: field; the rule without interpolation is ours. Arguments as `auc`, without weights: a step function of them
-    has no useful derivative.
+    Source: field; the rule without interpolation is ours, and so is what weights do. A step function of them has no
+    useful derivative, so that the threshold is chosen without them; what weights change in the false accept rate there
+    is made good along the ROC curve, by its mean slope over the logarithm of the rate from `far` / 2 to 2 `far`.
+    Arguments as `auc`.
     """
     _check_scores(scores, same)
-    return (scores[same] > _threshold_at_far(scores[~same], far)).double().mean()
+    genuine, impostor = scores[same], scores[~same]
+    threshold = _threshold_at_far(impostor, far)
+    accepted = (genuine > threshold).double()
+    if weights is None:
+        return accepted.mean()
+    strict, loose = ((genuine > _threshold_at_far(impostor, rate)).double().mean() for rate in (far / 2, 2 * far))
+    false = (impostor > threshold).double()
+    excess = weighted_mean(false, weights[~same]) - false.mean()
+    return weighted_mean(accepted, weights[same]) - (loose - strict) / (far * math.log(4)) * excess
 
 
 def _threshold_at_far(impostor: Tensor, far: float) -> Tensor | float:
@@ -201,7 +211,7 @@ def verification(scores: Tensor, same: Tensor, fold: Tensor, weights: Tensor | N
     return {
         "auc": auc(scores, same, weights),
         "accuracy": fold_accuracies(scores, same, fold, weights).mean(),
-        "tar_at_far_1": tar_at_far(scores, same, 0.01),
+        "tar_at_far_1": tar_at_far(scores, same, 0.01, weights),
     }
 
 
