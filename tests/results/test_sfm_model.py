@@ -73,6 +73,13 @@ def test_each_configuration_has_a_block_without_outdated_records(table):
     assert table.provenance.startswith("4 records, ")
 
 
+def test_a_block_can_be_split_over_the_configurations_that_it_selects(runs):
+    spec = read_spec(TABLE)
+    chosen = spec.blocks[0].model_copy(update={"select": {"face_model.name": "ict"}})
+    blocks = build(spec.model_copy(update={"blocks": [chosen]}), find_records(runs, "none"), CURRENT).blocks
+    assert [table.block.name for table in blocks] == ["ict-learned-beef5678"]
+
+
 def test_a_metric_is_that_of_all_modes(table):
     cell = table.blocks[0].cells["sfm", "generalisation_mm"]
     assert cell.per_seed == {seed: metrics(seed)["sfm"]["generalisation_mm@9"] for seed in range(3)}

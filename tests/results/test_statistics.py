@@ -11,7 +11,6 @@ from recface.results.statistics import (
     NEITHER,
     PEOPLE,
     SEEDS,
-    benjamini_hochberg,
     best_reached,
     compare,
     goodness,
@@ -160,16 +159,6 @@ def test_holm_does_not_depend_on_the_order(p_values, random):
 def test_holm_of_nothing_and_by_hand():
     assert holm([]) == []
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_benjamini_hochberg_is_scipys(p_values):
-    assert benjamini_hochberg(p_values) == pytest.approx(scipy.stats.false_discovery_control(p_values))
-
-
-def test_benjamini_hochberg_of_nothing_and_tiny_p_values_that_rank():
-    assert benjamini_hochberg([]) == []
-    assert benjamini_hochberg([1e-30, 1e-40]) == pytest.approx([1e-30, 2e-40], rel=1e-12, abs=0)
 
 
 def test_best_reached_against_a_fine_walk_along_the_line(generator):

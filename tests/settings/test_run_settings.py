@@ -14,6 +14,7 @@ from recface.settings.compose import compose_config, known_experiments
 from recface.settings.declared import Positive, Settings
 from recface.settings.run_settings import RunSettings, check_config, config_mistakes, known_variants
 
+VARIANTS = "baseline, prototypes, sfm, sir, supervised"
 BAD = [
     ("seed=a", "seed must be a whole number from 0 to 4294967295, not 'a'"),
     ("seed=-1", "seed must be a whole number from 0 to 4294967295, not -1"),
@@ -23,7 +24,7 @@ BAD = [
     ("seed=", "seed must be a whole number from 0 to 4294967295, not ''"),
     (
         "variant=sirr",
-        "variant must be one of baseline, prototypes, sfm, sir, supervised, or package.module:Class, not 'sirr'",
+        f"variant must be one of {VARIANTS}, or package.module:Class, not 'sirr'",
     ),
     ("variant=nowhere.sir:SIR", "variant must be importable: no module 'nowhere.sir'; is its folder in PYTHONPATH?"),
     ("name=3", "name must be text, not 3"),
@@ -188,7 +189,7 @@ def test_a_further_declaration_is_checked_with_the_rest(config) -> None:
 
 
 def test_variants_are_known_by_their_files() -> None:
-    assert known_variants() == ["baseline", "prototypes", "sfm", "sir", "supervised"]
+    assert ", ".join(known_variants()) == VARIANTS
 
 
 def test_checks_import_nothing_heavy() -> None:

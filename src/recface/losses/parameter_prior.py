@@ -14,9 +14,8 @@ VARIANCE_FLOOR = 1e-4
 def prior_loss(parameters: Tensor, floor: float = VARIANCE_FLOOR) -> Tensor:
     """KL divergence to N(0, 1) of a normal distribution with the batch's mean and variance, per dimension.
 
-    Mean over k of 1/2 (v_k + m_k^2 - 1 - log v_k), SIR [A][C]. Two choices are ours: one mean m_k per dimension (their
-    code takes one scalar over all entries), and the mean over dimensions where they sum, so that a weight means the
-    same for every face model (theirs = K x ours).
+    Mean over k of 1/2 (v_k + m_k^2 - 1 - log v_k), SIR [A][C], with one mean m_k per dimension as in the second version
+    of their code; the first has one mean over all entries, and divides the sum by the batch (K / batch times ours).
 
     Every sample (B,K) counts, with or without labels. In a distributed run each process uses its own batch: statistics
     over 32 or more samples. The floor is added to v_k inside the logarithm: a collapsed dimension gets a finite loss

@@ -53,7 +53,8 @@ def select_runs(
             continue
         groups: dict[str, list[Entry]] = {}
         for entry in entries:
-            if _has_metrics(entry, block) and not is_behind(entry, current or {}) and entry.record.experiment in names:
+            shown = entry.record.experiment in names and _fits(entry, block)
+            if shown and _has_metrics(entry, block) and not is_behind(entry, current or {}):
                 groups.setdefault(entry.record.hash, []).append(entry)
         split = [(_filled(block, group[0]), group) for group in groups.values()]
         split.sort(key=lambda part: (not part[0].name.startswith("makehuman"), part[0].name))
@@ -75,6 +76,12 @@ def _rows_of_records(experiment: str, entries: Iterable[Entry]) -> list[Entry]:
                 record = replace(entry.record, experiment=name, metrics={"rows": {**whole, **metrics}})
                 found.append(replace(entry, record=record))
     return found
+
+
+def _fits(entry: Entry, block: Block) -> bool:
+    """Whether a run's configuration has the values that the block selects."""
+    config = entry.record.config
+    return all(lookup(config, k) in (v if isinstance(v, list) else [v]) for k, v in block.select.items())
 
 
 def _filled(block: Block, entry: Entry) -> Block:
@@ -106,12 +113,7 @@ def select_block(
     """
     result = BlockRuns()
     # A damaged record has lost its configuration; it may have been one of this block.
-    matching = [
-        e
-        for e in entries
-        if not e.record.config
-        or all(lookup(e.record.config, k) in (v if isinstance(v, list) else [v]) for k, v in block.select.items())
-    ]
+    matching = [entry for entry in entries if not entry.record.config or _fits(entry, block)]
     for experiment in experiments:
         groups: dict[str, list[Entry]] = {}
         for entry in matching:

@@ -100,22 +100,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Benjamini and Hochberg's step-up correction: of those below a level after it, that share is false on average.
-
-    Source: Benjamini and Hochberg, *Controlling the false discovery rate*, Journal of the Royal Statistical Society B
-    57, 1995.
-
-    Returns:
-        Corrected p values in the order given: the k-th smallest of m times m / k, made monotone from the largest.
-    """
-    values = np.asarray(p_values, float)
-    order = np.argsort(-values, kind="stable")
-    corrected = np.empty_like(values)
-    corrected[order] = np.minimum.accumulate(values[order] * values.size / np.arange(values.size, 0, -1))
-    return corrected.tolist()
-
-
 def best_reached(held: Array, read: Array, level: float) -> float | None:
     """Largest `read` along the polyline through the points (held, read), both (W,), where `held` is at least `level`.
 

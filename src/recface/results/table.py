@@ -17,7 +17,6 @@ from recface.results.spec import Block, Column, Equal, TableSpec
 from recface.results.statistics import (
     LEVEL,
     Result,
-    benjamini_hochberg,
     best_reached,
     compare,
     goodness,
@@ -54,7 +53,7 @@ class Difference:
     people: int = 0  # people over which `better` is taken; 0 where only the seeds' values are compared
     holm: float | None = None  # p value corrected over the rows of the column; see `statistics.holm`
     family: int = 0  # number of differences that it was corrected over
-    page: float | None = None  # p value corrected over the whole table; see `statistics.benjamini_hochberg`
+    page: float | None = None  # p value corrected over the whole table; by Benjamini and Hochberg's procedure
 
     @property
     def significant(self) -> bool:
@@ -249,7 +248,11 @@ def _correct_page(blocks: Iterable[BlockTable]) -> None:
         for key, difference in block.differences.items()
         if difference.test.p is not None
     ]
-    corrected = benjamini_hochberg([p for *_, p in tested])
+    if not tested:
+        return
+    from scipy.stats import false_discovery_control  # takes half a second to import
+
+    corrected = false_discovery_control([p for *_, p in tested]).tolist()
     for (differences, key, difference, _), p in zip(tested, corrected, strict=True):
         differences[key] = replace(difference, page=p)
 
