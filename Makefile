@@ -62,8 +62,9 @@ format: $(STAMP) ## ruff, fixing what it can
 docs: $(STAMP) ## build the site from docs/ into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict && echo site/index.html
 
-bench: $(STAMP) ## speed measurements, each against an alternative
+bench: $(STAMP) ## speed measurements, each against an alternative, into results/benchmarks.json and .md (15 minutes)
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@echo results/benchmarks.md
 
 fuzz: $(STAMP) ## read damaged and forged files with every reader, for an hour (MINUTES=5: for five minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --minutes $(MINUTES)

@@ -14,7 +14,8 @@ import time
 
 import numpy as np
 import trimesh
-from bench_render import best, grid_head
+from bench_render import grid_head
+from measured import Line, best, keep
 from rich.console import Console
 from rich.table import Table
 from scipy.spatial.transform import Rotation
@@ -32,12 +33,17 @@ def head_and_scan(vertices: int, points: int, off: float) -> tuple[trimesh.Trime
     return head, np.asarray(sampled + off * np.random.default_rng(0).normal(size=sampled.shape))
 
 
-def distances(console: Console, options: argparse.Namespace) -> None:
+def distances(console: Console, options: argparse.Namespace) -> list[Line]:
     """Scan-to-mesh distances, ours beside the reference's."""
+    lines = []
     table = Table("points off by, mm", "ours, s", "trimesh, s", "ratio", "largest difference, mm")
     for off in options.off:
         head, points = head_and_scan(options.vertices, options.points, off)
-        ours = best(lambda head=head, points=points: scan_to_mesh(points, head.vertices, head.faces), options.repeats)
+        ours = best(
+            lambda head=head, points=points: scan_to_mesh(points, head.vertices, head.faces),
+            options.repeats,
+            time.perf_counter,
+        )
         row = [f"{off:g}", f"{ours / 1000:.2f}", "-", "-", "-"]
         if not options.skip_reference:
             trimesh.proximity.closest_point(head, points[:100])
@@ -47,23 +53,30 @@ def distances(console: Console, options: argparse.Namespace) -> None:
             elapsed = time.perf_counter() - start
             difference = np.abs(scan_to_mesh(points, head.vertices, head.faces) - theirs).max()
             row[2:] = [f"{elapsed:.2f}", f"{1000 * elapsed / ours:.1f}", f"{difference:.1e}"]
+            what = f"distance of {len(points):,} points {off:g} mm off to {len(head.faces):,} faces, against trimesh"
+            lines.append(Line(what, ours / 1000, elapsed, "s"))
         table.add_row(*row)
     console.print(table)
+    return lines
 
 
-def alignment(console: Console, options: argparse.Namespace) -> None:
+def alignment(console: Console, options: argparse.Namespace) -> list[Line]:
     """ICP of a mesh that stands 5 to 10 degrees and some millimeters off."""
     head, points = head_and_scan(options.vertices, options.points, 1.0)
     start = Similarity(1.05, Rotation.from_rotvec([0.1, -0.08, 0.06]).as_matrix(), np.array([4.0, -3, 5]))
     mesh, few = SearchMesh(head.vertices, head.faces), thin(points)
-    table = Table("ICP", "points", "s", "steps", "rms, mm")
+    lines, table = [], Table("ICP", "points", "s", "steps", "rms, mm")
     for name, begin, with_scale in (("similarity", start, True), ("rigid", Similarity(1.0, start.rotation), False)):
         fit = icp(mesh, few, begin, with_scale=with_scale)
         elapsed = best(
-            lambda begin=begin, with_scale=with_scale: icp(mesh, few, begin, with_scale=with_scale), options.repeats
+            lambda begin=begin, with_scale=with_scale: icp(mesh, few, begin, with_scale=with_scale),
+            options.repeats,
+            time.perf_counter,
         )
         table.add_row(name, f"{len(few):,}", f"{elapsed / 1000:.2f}", str(fit.iterations), f"{fit.rms:.3f}")
+        lines.append(Line(f"{name} ICP of {len(few):,} points", elapsed / 1000, None, "s"))
     console.print(table)
+    return lines
 
 
 def main() -> None:
@@ -79,8 +92,7 @@ def main() -> None:
     threads = os.environ.get("IGL_NUM_THREADS", "all")
     size = f"{len(points):,} points, {len(head.vertices):,} vertices, {len(head.faces):,} triangles"
     console.print(f"{size}; libigl on {threads} thread(s)")
-    distances(console, options)
-    alignment(console, options)
+    keep("scan", [*distances(console, options), *alignment(console, options)])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measured import Line, keep
 
 from recface.metrics.influence import influence_arrays
 from recface.tracking.archive import record_stem, reduce_predictions, zip_arrays
@@ -69,7 +70,8 @@ def write_records(folder: Path, template: RunRecord) -> None:
 
 
 def main() -> None:
-    """Print a line for each of the two."""
+    """Print and keep a line for each of the two."""
+    lines = []
     template = read_record(min((ROOT / "results" / "records").glob("sir-*-seed0.json")))
     with tempfile.TemporaryDirectory() as folder:
         records = Path(folder) / "results" / "records"
@@ -85,6 +87,10 @@ def main() -> None:
                 sys.exit(f"recface tables failed with status {status}")
             seconds, megabytes = time.perf_counter() - begin, usage.ru_maxrss / 1024
             print(f"{len(EXPERIMENTS) * SEEDS:,} records, {what:16s}  {seconds:5.1f} s  {megabytes:5.0f} MB")
+            name = f"{what} of {len(EXPERIMENTS) * SEEDS:,} records"
+            lines.append(Line(f"{name}, time", seconds, None, "s", "ours <= 10"))
+            lines.append(Line(f"{name}, memory", megabytes, None, "MB", "ours <= 500"))
+    keep("tables", lines)
 
 
 if __name__ == "__main__":

@@ -212,3 +212,16 @@ def test_an_experiment_differs_from_its_parent_in_what_it_ablates_alone(row, par
 
 def test_baseline_configuration_has_no_keys_it_does_not_read():
     assert "sir" not in compose_config("+experiment=baseline") and variant_class("baseline") is Baseline
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 19])
+def test_every_length_of_a_stage_has_a_schedule(face_model, benchmark, steps):
+    config = compose_config("+experiment=baseline", "scale=smoke", f"scale.stage2_steps={steps}")
+    made = build(config, face_model, benchmark).configure_optimizers()
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(steps):
+        optimizer.step()
+        schedule.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert all(0 < rate <= config["optimizer"]["stage2_rate"] for rate in rates)

@@ -15,7 +15,7 @@ from recface.variants.sir import SIR
 class Prototypes(SIR):
     """SIR's terms, the separation replaced: each photo's shape should be nearest to its own person's center.
 
-    Confident photos, frontal and neutral, count more, as in the centers. methods.md, "A variant of our own".
+    Confident photos, frontal and neutral, count more, as in the centers. methods.md, "SIR".
     """
 
     section = "prototypes"

@@ -188,7 +188,8 @@ class Reconstruction(lightning.LightningModule):
     def _mirror_at_random(self, albedo: Tensor) -> tuple[Tensor, Tensor]:
         """Mirror half of the albedos (B, V, 3) left to right, so that a side that is never seen is learned too."""
         mirrored = (torch.rand(len(albedo), generator=self.step_generator()) < 0.5).to(albedo.device)
-        return torch.where(mirrored.view(-1, 1, 1), albedo[:, self.face_model.mirror], albedo), mirrored
+        turned = albedo[mirrored][:, self.face_model.mirror]
+        return albedo.index_copy(0, mirrored.nonzero().flatten(), turned), mirrored
 
     def step_generator(self) -> torch.Generator:
         """Random numbers that depend on seed and step alone, so that all variants draw the same."""
@@ -248,8 +249,9 @@ class Reconstruction(lightning.LightningModule):
         settings, steps = self.config["optimizer"], self.config["scale"][f"stage{self.stage}_steps"]
         rate = settings[f"stage{self.stage}_rate"]
         optimizer = build_optimizer(self, settings, rate)
+        warmup = max(settings["warmup"], 1.5 / (steps + 1))  # a rise of no step at all divides by zero
         cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rate, total_steps=steps + 1, pct_start=settings["warmup"], cycle_momentum=False
+            optimizer, rate, total_steps=steps + 1, pct_start=warmup, cycle_momentum=False
         )
         if self.resumed is not None:
             optimizer.load_state_dict(self.resumed["optimizer"])

@@ -216,13 +216,11 @@ def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -
 
 def enclosed_holes(mask: Tensor) -> Tensor:
     """Background pixels with head on all four sides: openings of eyes and mouth in a model that has none inside."""
-    covered = mask.int()
-    sides = [
-        covered.flip(dim).cummax(dim).values.flip(dim) if backwards else covered.cummax(dim).values
-        for dim in (-1, -2)
-        for backwards in (False, True)
-    ]
-    return (torch.stack(sides).amin(0) > 0) & ~mask
+    holes = ~mask
+    for dim in (-1, -2):
+        before = mask.cumsum(dim, dtype=torch.int16)  # head pixels up to here; the last of a line counts them all
+        holes &= (before > 0) & (before < before.narrow(dim, mask.shape[dim] - 1, 1))
+    return holes
 
 
 def draw_occluders(count: int, size: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
