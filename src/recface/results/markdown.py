@@ -159,6 +159,8 @@ def _values(table: Table, block: BlockTable) -> str:
     lines = []
     for row in table.spec.rows:
         found = block.runs.finished[row.experiment]
+        if block.block.split and not found:  # a configuration of another row
+            continue
         outdated = any((row.experiment, seed) in block.runs.outdated for seed in found)
         line = [(row.title or row.experiment) + (" (outdated)" if outdated else ""), str(len(found))]
         for column in block.columns:
