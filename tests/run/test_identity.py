@@ -25,9 +25,17 @@ RECORDS = {
 
 @pytest.mark.parametrize("key", sorted(RECORDS), ids="-".join)
 def test_committed_records_have_the_hash_of_their_configuration(key):
-    experiment, digest = key
-    overrides = [text for text in RECORDS[key].overrides if "experiment=" not in text]
-    assert run_hash(compose_config(f"+experiment={experiment}", *overrides)) == digest
+    assert run_hash(RECORDS[key].config) == key[1]
+
+
+def test_the_converged_rows_are_found_again_by_their_experiments():
+    found = {
+        name: digest
+        for (name, digest), record in RECORDS.items()
+        if [text for text in record.overrides if not text.startswith(("seed=", "+experiment="))] == ["scale=converged"]
+    }
+    assert {"baseline", "sir"} <= set(found)
+    assert {name: run_hash(compose_config(f"+experiment={name}", "scale=converged")) for name in found} == found
 
 
 def test_there_are_records_of_every_row_of_the_ablation():
