@@ -55,8 +55,8 @@ def at_root(monkeypatch, request):
         (SIR + "  seed:\n    values: [0, 0.5]\n", 7, "seed must be a whole number from 0 to 4294967295, not 0.5"),
         (SIR + "  seed:\n    values: [0, -1]\n", 7, "seed must be a whole number from 0 to 4294967295, not -1"),
         (SIR + "  model.confidence:\n    value: 3\n", 7, "model.confidence must be true or false, not 3"),
-        (SIR + "  variant:\n    value: sirr\n", 7, "variant must be one of baseline, sfm, sir"),
-        (SIR + "  scale:\n    value: huge\n", 7, "no scale configuration 'huge'; known are small, smoke"),
+        (SIR + "  variant:\n    value: sirr\n", 7, "variant must be one of baseline, prototypes, sfm, sir"),
+        (SIR + "  scale:\n    value: huge\n", 7, "no scale configuration 'huge'; known are converged, paper"),
         (SIR + "  seed:\n    value: 1\n  seed:\n    value: 2\n", 8, "seed is given twice"),
         (SIR + "  optimizer:\n    parameters:\n      name: {value: adamw}\n", 7, "nests, which Hydra cannot take"),
         (SIR + "  loss.pixel:\n    distribution: beta\n", 7, "distribution must be one of constant, categorical"),
@@ -210,7 +210,11 @@ def test_another_program_takes_any_parameter(tmp_path):
 
 
 def test_options_of_a_group():
-    assert options_of("scale") == ["small", "smoke"] and options_of("seed") is None and options_of("table") is None
+    assert (
+        options_of("scale") == ["converged", "paper", "small", "smoke"]
+        and options_of("seed") is None
+        and options_of("table") is None
+    )
 
 
 def test_values_that_need_one_another_are_checked_together(tmp_path):
