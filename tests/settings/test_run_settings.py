@@ -161,6 +161,9 @@ def test_every_experiment_is_right_as_composed_and_every_key_is_declared(experim
 def test_the_variant_needs_its_section(config) -> None:
     with pytest.raises(RecfaceError, match=r"^sir is missing: \+experiment=sir sets it$"):
         check_config(changed(config, "variant=sir"))
+    prototypes = compose_config("+experiment=prototypes") | {"sir": None}
+    with pytest.raises(RecfaceError, match=r"^sir is missing: \+experiment=prototypes sets it$"):
+        check_config(prototypes)
 
 
 class Toy(Settings):

@@ -78,6 +78,12 @@ def test_prototypes_need_centers_that_are_shapes(face_model, benchmark):
         build(config, face_model, benchmark)
 
 
+def test_the_ceiling_needs_the_truth(face_model, benchmark):
+    config = compose_config("+experiment=supervised", "scale=smoke", "data.truth=false")
+    with pytest.raises(RecfaceError, match="set data.truth=true"):
+        build(config, face_model, benchmark)
+
+
 def test_landmark_photos_get_no_identity_gradient(batch, face_model, benchmark, smoke_config):
     module = build(smoke_config, face_model, benchmark)
     face = module.reconstruct(batch)

@@ -296,6 +296,8 @@ class RunSettings(Settings):
     sfm_model: SFMModelSettings | None = None
 
 
+NEEDED = {"prototypes": ("sir", "prototypes")}
+"""Sections that a variant reads, where they are more than the one of its name."""
 Sections = Mapping[str, type[Settings]]
 """Declarations of further sections by their key, such as that of a third-party baseline."""
 
@@ -319,8 +321,9 @@ def config_mistakes(config: Mapping[str, Any], sections: Sections | None = None)
     declared = {key: value for key, value in config.items() if key in RunSettings.model_fields}
     found = _declared_mistakes(RunSettings, declared)
     variant = config.get("variant")
-    if variant in ("sir", "sfm", "prototypes", "supervised") and config.get(variant) is None:
-        found.append((variant, f"is missing: +experiment={variant} sets it"))
+    for section in NEEDED.get(str(variant), (variant,)):
+        if section in RunSettings.model_fields and config.get(section) is None:
+            found.append((section, f"is missing: +experiment={variant} sets it"))
     for key in config.keys() - declared.keys():
         if sections and key in sections:
             found += _declared_mistakes(sections[key], config[key], key)

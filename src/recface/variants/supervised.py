@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from recface.data import Batch
+from recface.errors import RecfaceError
 from recface.losses import masked_mean
+from recface.settings import Config
 from recface.variants.baseline import Baseline
 from recface.variants.reconstruction import Reconstructed
 
@@ -17,6 +21,11 @@ class Supervised(Baseline):
     """
 
     section = "supervised"
+
+    def __init__(self, config: Config, *models: Any, **options: Any) -> None:
+        super().__init__(config, *models, **options)
+        if not config["data"]["truth"]:
+            raise RecfaceError("variant supervised learns from the true shapes: set data.truth=true")
 
     def terms(self, batch: Batch, face: Reconstructed) -> dict[str, Tensor]:
         """The baseline's terms, and the root mean square distance of vertices in mm where the truth is known."""

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 def chosen_precision(settings: Mapping[str, Any]) -> str:
     """The precision of the group trainer for Lightning; auto is bfloat16 wherever the device multiplies it natively.
 
-    That halves a step on CPUs with AVX512-BF16 or AMX; others emulate it at half the speed of float32.
+    That shortens a step by about a third with AVX512-BF16; CPUs without it emulate it at half the speed of float32.
     """
     if settings["precision"] != "auto":
         return str(settings["precision"])
