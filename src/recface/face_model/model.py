@@ -145,7 +145,7 @@ class FaceModel(nn.Module):
         return identity * self.identity_sigma
 
     def root_mean_square(self, identity: Tensor) -> Tensor:
-        """Whitened parameters (B, K) scaled so that their distance is the root mean square of vertex distances in mm."""
+        """Whitened parameters (B, K) scaled so that their distance is the root mean square vertex distance in mm."""
         return self.weighted(identity) / math.sqrt(len(self.mean))
 
     def shape(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
