@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 MINUTES ?= 60
+SEEDS ?= 0
 ICT ?= ../shared/data/ict_face/ict_face.npz
 PHOTOS ?= ../shared/data/london
 
 .DEFAULT_GOAL := help
-.PHONY: help setup results results-ict results-comparison tables smoke test coverage lint format docs bench fuzz pictures clean
+.PHONY: help setup results results-converged results-ict results-comparison tables smoke test coverage lint format docs bench fuzz pictures clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -26,19 +27,22 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP) ## install everything into .venv, with exact versions
 
-results: $(STAMP) ## train every row of the ablation on the embedded benchmark (three seeds) and write results/
+results: $(STAMP) ## train every row of the ablation for half an hour (three seeds) and write results/small.md
 	@$(BIN)/recface sweep sweeps/ablation.yaml --workers $(WORKERS)
+	@$(BIN)/recface tables
+
+results-converged: $(STAMP) ## the rows that the claims rest on, for hours, seed by seed: results/ablation.md (SEEDS=0,1,2)
+	@$(BIN)/recface sweep sweeps/converged.yaml seed=$(SEEDS) --workers $(WORKERS)
 	@$(BIN)/recface tables
 
 results-ict: $(STAMP) ## the same on scan statistics with real photographs (needs the ICT face model: ICT=path)
-	@$(BIN)/recface sweep sweeps/ablation_ict.yaml face_model.path=$(ICT) data.photos=$(if $(wildcard $(PHOTOS)),$(PHOTOS),null) --workers $(WORKERS)
+	@$(BIN)/recface sweep sweeps/converged.yaml seed=$(SEEDS) face_model=ict face_model.path=$(ICT) data.photos=$(if $(wildcard $(PHOTOS)),$(PHOTOS),null) --workers $(WORKERS)
 	@$(BIN)/recface tables
 
-results-comparison: $(STAMP) ## third-party baselines too: mean face, eos, fit; 40 minutes (on scan statistics too where ICT and PHOTOS are found)
-	@for seed in 0 1 2; do $(BIN)/recface baselines eos_noisy,fit_noisy seed=$$seed || exit 1; done
-	@$(BIN)/recface baselines mean_face,eos,fit
-	@if [ -e $(ICT) ]; then $(BIN)/recface baselines all face_model=ict face_model.path=$(ICT) $(if $(wildcard $(PHOTOS)),data.photos=$(PHOTOS)); fi
-	@$(BIN)/recface sweep sweeps/ablation.yaml --workers $(WORKERS)
+results-comparison: $(STAMP) ## third-party baselines beside those rows: mean face, eos, fit (on scan statistics too where ICT and PHOTOS are found)
+	@for seed in 0 1 2; do $(BIN)/recface baselines eos_noisy,fit_noisy scale=converged seed=$$seed || exit 1; done
+	@$(BIN)/recface baselines mean_face,eos,fit scale=converged
+	@if [ -e $(ICT) ]; then $(BIN)/recface baselines all scale=converged face_model=ict face_model.path=$(ICT) $(if $(wildcard $(PHOTOS)),data.photos=$(PHOTOS)); fi
 	@$(BIN)/recface tables
 
 tables: $(STAMP) ## rebuild results/ from the finished runs, without training

@@ -24,7 +24,7 @@ def in_the_clone(monkeypatch):
         ("r", ["reconstruct", "run"]),
         ("--v", ["--version"]),
         ("sweep st", ["status"]),
-        ("sweep status sweeps/ab", ["sweeps/ablation.yaml", "sweeps/ablation_ict.yaml"]),
+        ("sweep status sweeps/con", ["sweeps/converged.yaml", "sweeps/convergence.yaml"]),
         ("sweep sweeps/ablation.yaml --w", ["--workers"]),
         ("sweep sweeps/ablation.yaml scale=sm", ["scale=small", "scale=smoke"]),
         ("run --mu", ["--multirun"]),

@@ -122,7 +122,7 @@ def make_run(
         "experiment": experiment,
         "seed": seed,
         "face_model": {"name": face_model},
-        "scale": {"name": "small"},
+        "scale": {"name": "converged", "stage2_steps": 1500},
         "loss": {"kl": 0.0 if experiment == "no_kl" else 0.5, "noise": noise},
     }
     digest = digest or f"{experiment[:4]}-{face_model[:3]}"

@@ -41,7 +41,7 @@ def test_command_line_names_the_runs_of_a_cell_from_the_archive_alone(made, tabl
     assert "also in     --table ablation --block photos" in text
     unknown = subprocess.run([*command, "--explain", "nobody", "geometry_auc"], capture_output=True, text=True)
     assert unknown.returncode == 1
-    rows = "baseline, sir, no_kl, no_center, sfm"
+    rows = "baseline, sir, no_kl, no_center, center_whitened, sfm, prototypes, supervised"
     assert unknown.stderr == f"recface tables: unknown row nobody; rows are {rows}\n"
     alone = subprocess.run([*command, "--block", "photos"], capture_output=True, text=True)
     assert alone.returncode == 1 and alone.stderr.count("\n") == 1
@@ -57,7 +57,7 @@ def test_seeds_alone_and_targets_are_told(made, table_configs):
     text = explain(table_configs, *made, "no_kl", "geometry_acc")
     assert "Student's t over per-seed differences" in text and "over pairs of seeds alone" in text
     text = explain(table_configs, "none", "none", "sir", "param_energy")
-    assert "no finished run: recface sweep sweeps/ablation.yaml" in text
+    assert "no finished run: recface sweep sweeps/converged.yaml" in text
     assert "share no seed with a value" in text
 
 

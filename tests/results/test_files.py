@@ -60,7 +60,7 @@ def test_wide_csv_is_for_a_terminal(files):
     assert header[:4] == ["block", "experiment", "seeds", "shape_error_mm"]
     assert [line[:2] for line in lines[:2]] == [["embedded", "baseline"], ["embedded", "sir"]]
     assert {len(line) for line in lines} == {len(header)}
-    assert max(len(cell) for line in lines for cell in line) <= len("sfm_no_sphere")
+    assert max(len(cell) for line in lines for cell in line) <= len("center_whitened")
     assert all(cell for line in lines for cell in line)  # `column` would close up empty ones
     photos = next(line for line in lines if line[:2] == ["photos", "baseline"])
     assert photos[header.index("shape_error_mm")] == "–"
@@ -169,11 +169,11 @@ def test_grid_columns_line_up():
 def test_empty_tables_say_what_to_run(table_configs, tmp_path):
     write_tables(table_configs, tmp_path / "runs", tmp_path)
     text = (tmp_path / "ablation.md").read_text()
-    assert "No finished runs: `recface sweep sweeps/ablation.yaml`" in text
+    assert "No finished runs: `recface sweep sweeps/converged.yaml`" in text
     assert "Provenance: no records" in text
     assert not (tmp_path / "ablation.png").exists()
     index = (tmp_path / "README.md").read_text()
-    assert "to fill it: `recface sweep sweeps/ablation.yaml`" in index and "ablation.png" not in index
+    assert "to fill it: `recface sweep sweeps/converged.yaml`" in index and "ablation.png" not in index
 
 
 def test_check_sees_new_results_but_not_new_dates(made, table_configs, tmp_path):

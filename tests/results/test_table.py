@@ -7,6 +7,7 @@ import scipy.stats
 from tests.results import synthetic
 
 from recface.errors import RecfaceError
+from recface.results.markdown import to_markdown
 from recface.results.records import find_records
 from recface.results.selection import config_difference
 from recface.results.spec import read_spec
@@ -242,3 +243,22 @@ def test_config_difference_leaves_out_names_and_places():
     parent = {"name": "a", "parent": None, "seed": 0, "paths": {"runs": "x"}, "loss": {"kl": 1, "pixel": 2}}
     own = {"name": "b", "parent": "a", "seed": 1, "paths": {"runs": "y"}, "loss": {"kl": 1.0}, "new": {}}
     assert config_difference(parent, own) == {"loss.pixel": (2, None), "new": (None, {})}
+
+
+def test_marks_are_held_against_those_of_another_table(table):
+    """The table agrees with itself in every mark, with one without marks in none; of negated values, in none either."""
+    marked = [d for block in table.blocks for d in block.differences.values() if d.significant]
+    start = f"Of {len(marked)} differences marked on this page, "
+
+    def held_against(**changed):
+        blocks = [replace(block, **{key: change(block) for key, change in changed.items()}) for block in table.blocks]
+        return to_markdown(replace(table, agreement=replace(table, blocks=blocks)))
+
+    assert f"{start}{len(marked)} have the same mark in [Ablation of SIR](ablation.md).\n" in held_against()
+    unmarked = held_against(differences=lambda block: {k: replace(d, holm=1.0) for k, d in block.differences.items()})
+    assert f"{start}0 have" in unmarked and "Not marked there: SIR in shape error (mm)" in unmarked
+
+    def negated(block):
+        return {k: replace(c, per_seed={s: -v for s, v in c.per_seed.items()}) for k, c in block.cells.items()}
+
+    assert "Marked the other way there: SIR in shape error (mm)" in held_against(cells=negated)

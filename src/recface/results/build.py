@@ -17,7 +17,7 @@ from recface.results.pages import to_index, to_published
 from recface.results.records import Entry, download_records, find_records
 from recface.results.selection import select_runs
 from recface.results.spec import TableSpec, read_specs
-from recface.results.table import build
+from recface.results.table import Table, build
 from recface.results.writers import to_csv, to_differences_csv, to_long_csv, to_tex
 from recface.tracking import archive
 from recface.versions import BASELINES_VERSION, SCAN_VERSION, SHAPE_MODEL_VERSION, VERSIONS
@@ -66,6 +66,9 @@ def _render(
 ) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     tables = [build(spec, entries, CURRENT if current is None else current) for spec in specs]
+    by_name: dict[str | None, Table] = {table.spec.name: table for table in tables}
+    for table in tables:
+        table.agreement = by_name.get(table.spec.agreement)
     # A table of one program's records has no page until that ran.
     tables = [table for table in tables if table.spec.experiment is None or table.blocks]
     for table in tables:

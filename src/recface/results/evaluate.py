@@ -41,8 +41,21 @@ PARTS = {
 """Prefix of the arrays of predictions.npz to the record's block and the protocol that makes its numbers."""
 
 
+UNITS = {"mm": 1.0, "cm": 10.0, "dm": 100.0, "m": 1000.0, "um": 0.001}
+"""Units of predicted shapes, in mm."""
+
+
 def evaluate(
-    predictions: Path, protocol_id: str | None, data: Path | None, face_model: str | None = None, missing: bool = False
+    predictions: Path,
+    protocol_id: str | None,
+    data: Path | None,
+    face_model: str | None = None,
+    missing: bool = False,
+    *,
+    layout: str | None = None,
+    unit: str = "mm",
+    template: Path | None = None,
+    template_mask: Path | None = None,
 ) -> dict[str, Any]:
     """Measure one method under one protocol.
 
@@ -52,6 +65,11 @@ def evaluate(
         data: Manifest; None for the predictions of a run, which hold it.
         face_model: "NAME" or "NAME=PATH"; None measures all vertices (and, for a run, its own face model's region).
         missing: Leave out samples without prediction, and count them.
+        layout: Read `data` as the official folder of a benchmark, a key of `LAYOUTS`; its first protocol is then the
+            default.
+        unit: Of predicted vertices and points, a key of `UNITS`.
+        template: Keypoints of the predictions' topology in REALY's form; see `with_template`.
+        template_mask: Of the template.
 
     Returns:
         What --json writes.
@@ -59,21 +77,29 @@ def evaluate(
     Raises:
         RecfaceError: Bad input.
     """
+    from recface.metrics.layouts import find_layout, with_template
     from recface.metrics.readers import match, read_predictions, read_truth
     from recface.metrics.readers.region import read_region, with_region
 
-    protocol = find_protocol(protocol_id)
+    official, protocol = find_layout(layout, protocol_id) if layout else (None, find_protocol(protocol_id))
+    if template_mask and not template:
+        raise RecfaceError("--template-mask is of the template: give --template, too")
     region = read_region(*split_model(face_model)) if face_model else None
-    if (predictions / "run.json").is_file():
+    if (predictions / "run.json").is_file() and official is None:
         predicted, truth, region = read_run(predictions, protocol, region)
         truth = truth if data is None else read_truth(data, protocol)
     elif data is None:
         raise RecfaceError("--data is missing: give the protocol's manifest, pair list or folder")
+    elif official is None:
+        truth, predicted = read_truth(data, protocol), read_predictions(predictions, UNITS[unit])
     else:
-        truth, predicted = read_truth(data, protocol), read_predictions(predictions)
+        predicted = read_predictions(predictions, UNITS[unit])
+        truth = official.read(data, protocol, predicted.ids)
+    if template is not None:
+        predicted = with_template(predicted, template, template_mask)
     if region is not None:
         predicted = with_region(predicted, region)
-    matched = match(predicted, truth, protocol, missing)
+    matched = match(predicted, truth, protocol, missing, allow_unused=official is not None)
     return {
         "schema": SCHEMA,
         "protocol": protocol.id,
@@ -89,6 +115,7 @@ def evaluate(
         "missing_pairs": matched.missing_pairs,
         "unused": matched.unused,
         "region": "all vertices given" if region is None else f"face region of {region.name}",
+        "template_mask": template_mask and str(template_mask),
         "predictions": str(predictions),
         "data": str(data or predictions),
     }

@@ -131,6 +131,8 @@ def to_markdown(table: Table) -> str:
         parts.append(_values(table, block) if block.cells else "No finished runs" + todo)
         for lines in (_findings(table, block), [f"- {note}" for note in block.runs.notes]):
             parts += ["\n".join(lines)] if lines else []
+    if table.agreement is not None:
+        parts += _agreement(table, table.agreement)
     statistics = [part for block in table.blocks for part in _statistics(table, block)]
     parts += ["## Statistics", *_discoveries(table), *statistics] if statistics else []
     parts += _changes(table)
@@ -213,6 +215,29 @@ def _discoveries(table: Table) -> list[str]:
         f"{LEVEL:.0%} over the {count} differences tested on this page (Benjamini-Hochberg)"
     )
     return [f"{text}; not: {'; '.join(lost)}." if lost else f"{text}."] if marked else []
+
+
+def _agreement(table: Table, other: Table) -> list[str]:
+    """Which marked differences of the page have the same mark in another table, by block, row and column."""
+    titles, blocks = table.spec.titles(), {block.block.name: block for block in other.blocks}
+    found: dict[str, list[str]] = {"alike": [], "unmarked": [], "opposite": []}
+    for block in table.blocks:
+        for row in table.spec.rows:
+            for column in block.columns:
+                key, there = (row.experiment, column.metric), blocks.get(block.block.name)
+                own = verdict(block, row.experiment, row.parent, column)
+                if own and there is not None and key in there.differences:
+                    its = verdict(there, row.experiment, row.parent, column)
+                    name = f"{titles[row.experiment]} in {column.title or column.metric}"
+                    found["alike" if its == own else "opposite" if its else "unmarked"].append(name)
+    count = sum(map(len, found.values()))
+    if not count:
+        return []
+    where = f"[{other.spec.title}]({other.spec.name}.md)"
+    lines = [f"Of {count} differences marked on this page, {len(found['alike'])} have the same mark in {where}."]
+    for kind, text in (("unmarked", "Not marked there"), ("opposite", "Marked the other way there")):
+        lines += [f"{text}: {', '.join(found[kind])}."] if found[kind] else []
+    return [f"## Where it agrees with {other.spec.title}", " ".join(lines)]
 
 
 def _statistics(table: Table, block: BlockTable) -> list[str]:

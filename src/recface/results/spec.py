@@ -101,6 +101,8 @@ class TableSpec(Settings):
     """How runs were chosen, for the page."""
     notes: str = ""
     """Further remarks for the page."""
+    agreement: Name | None = None
+    """The table whose marks this one's are held against on the page."""
     imported: str | None = None
     """Parent of the rows that methods of external/ with predictions get; None: they get none."""
     experiment: str | None = None
@@ -129,6 +131,12 @@ def read_specs(configs: str | Path, entries: Iterable[Entry] = ()) -> list[Table
         if spec.name in specs:
             raise RecfaceError(f"{path}: another table is named {spec.name}, too; names of tables are names of files")
         specs[spec.name] = spec
+    for spec in specs.values():
+        if spec.agreement is not None and spec.agreement not in specs:
+            known = ", ".join(specs)
+            raise RecfaceError(
+                f"{configs}: table {spec.name}: agreement must be a table, not {spec.agreement!r}: {known}"
+            )
     return list(specs.values())
 
 

@@ -89,6 +89,7 @@ class Table:
     blocks: list[BlockTable]  # sections
     changes: dict[str, Changes]  # experiment to dotted key to (parent's value, own value)
     provenance: str  # one line: commits, newest record, number and hash of the records used
+    agreement: Table | None = None  # the table whose marks this one's are held against
 
 
 def build(spec: TableSpec, entries: Iterable[Entry], current: Mapping[str, Any] | None = None) -> Table:
