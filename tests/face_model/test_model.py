@@ -32,6 +32,40 @@ def test_neutral_is_expression_zero(toy):
     torch.testing.assert_close(toy.shape(identity), toy.shape(identity, torch.zeros_like(expression)))
 
 
+def test_landmarks_between_vertices_are_mixtures_of_the_full_decode():
+    random = np.random.default_rng(3)
+    vertices, weights = random.integers(0, 140, (68, 3)), random.dirichlet(np.ones(3), 68)
+    model = FaceModel(**toy_arrays(), landmark_vertices=vertices, landmark_weights=weights)
+    identity, expression = random_parameters(model)
+    full = model.shape(identity, expression).double().numpy()
+    expected = sum(weights[:, [corner]] * full[:, vertices[:, corner]] for corner in range(3))
+    np.testing.assert_allclose(model.landmarks(identity, expression), expected, atol=1e-4)
+    np.testing.assert_allclose(model.landmark_mean, model.landmarks(0 * identity)[0], atol=1e-5)
+
+
+def test_expressions_are_whitened_where_they_are_signed(toy):
+    _, expression = random_parameters(toy)
+    assert toy.whitened_expression(expression) is expression
+    signed = FaceModel(**toy_arrays(), expression_sigma=np.array([0.5, 1.0, 2.0]))
+    torch.testing.assert_close(signed.whitened_expression(expression), expression * torch.tensor([2.0, 1.0, 0.5]))
+
+
+def test_another_basis_is_not_the_files_own_any_more(toy):
+    model = toy.changed(own_identity=np.eye(5))
+    assert model.changed(name="other").own_identity is not None
+    assert model.changed(identity_basis=model.identity_basis).own_identity is None
+
+
+def test_hundreds_of_modes_decode_to_a_tenth_of_a_micrometer():
+    model = FaceModel(**toy_arrays(modes=300, expressions=100))
+    identity, expression = random_parameters(model, batch=1)
+    arrays = {field: array.astype(np.float64) for field, array in model.arrays().items()}
+    moved = arrays["identity_basis"] @ (arrays["identity_sigma"] * identity[0].double().numpy())
+    moved += arrays["expression_basis"] @ expression[0].double().numpy()
+    expected = arrays["mean"] + moved.reshape(-1, 3)
+    np.testing.assert_allclose(model.shape(identity, expression)[0].double(), expected, atol=1e-4)
+
+
 def test_landmarks_are_the_rows_of_the_full_decode(any_model):
     identity, expression = random_parameters(any_model)
     for e in (None, expression):

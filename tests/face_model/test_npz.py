@@ -6,6 +6,7 @@ from tests.face_model.toy_face_model import toy_arrays
 
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel, load, save
+from recface.face_model.model import ARRAY_FIELDS, array_checksum
 from recface.face_model.npz import SCHEMA
 
 
@@ -23,6 +24,63 @@ def test_round_trip(toy, tmp_path):
     for field, array in toy.arrays().items():
         np.testing.assert_array_equal(read.arrays()[field], array)
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["toy.npz"]  # no temporary file stays
+
+
+def optional_arrays():
+    """Every optional array, of the toy's sizes."""
+    random = np.random.default_rng(5)
+    return {
+        "landmark_vertices": random.integers(0, 140, (68, 3)),
+        "landmark_weights": random.dirichlet(np.ones(3), 68),
+        "expression_sigma": np.array([0.5, 1.0, 2.0]),
+        "own_identity": random.normal(size=(7, 5)),
+        "albedo_mean": random.random((140, 3)),
+        "albedo_basis": np.linalg.qr(random.normal(size=(420, 4)))[0],
+        "albedo_sigma": np.array([3.0, 2.0, 1.0, 0.5]),
+    }
+
+
+def test_optional_fields_round_trip(tmp_path):
+    model = FaceModel(**toy_arrays(), **optional_arrays(), mirror_residual=1.25)
+    read = load(save(model, tmp_path / "toy.npz"))
+    assert read.checksum == model.checksum and read.mirror_residual == 1.25
+    for field, array in optional_arrays().items():
+        np.testing.assert_allclose(read.arrays()[field], array, atol=1e-6)
+    assert "signed expressions, mirror approximate to 1.25 mm" in repr(read)
+
+
+def test_checksum_is_of_what_shapes_a_face(toy):
+    base = array_checksum({field: toy.arrays()[field] for field in ARRAY_FIELDS})  # as before there were others
+    extra = optional_arrays()
+    assert toy.checksum == base == FaceModel(**toy_arrays(), own_identity=extra.pop("own_identity")).checksum
+    for field in ("expression_sigma", "albedo_mean"):
+        assert FaceModel(**toy_arrays(), **{field: extra[field]}).checksum != base
+
+
+def test_unknown_fields_are_refused():
+    with pytest.raises(TypeError, match="unknown fields: color"):
+        FaceModel(**toy_arrays(), color=np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("landmark_weights", None, "expected shape (68, 3) of float, found nothing"),
+        ("landmark_vertices", np.full((68, 3), 140), "expected indices in 0..139, found 140..140"),
+        ("landmark_weights", np.ones((68, 3)), "expected rows that sum to 1 (to 0.001), found an error of 2"),
+        ("expression_sigma", np.array([1.0, 0.0, 1.0]), "expected positive values, found 0"),
+        ("own_identity", np.zeros((7, 4)), "expected shape (L, K)"),
+        ("albedo_sigma", None, "expected shape (A)"),
+        ("albedo_sigma", np.arange(1.0, 5.0), "expected positive values in descending order"),
+        ("albedo_basis", np.ones((420, 4)), "expected orthonormal columns"),
+        ("albedo_mean", np.zeros((9, 3)), "expected shape (V, 3) = (140, 3), found shape (9, 3)"),
+    ],
+)
+def test_wrong_optional_field_says_what_was_expected(field, value, message, tmp_path):
+    path = write(tmp_path / "bad.npz", **optional_arrays() | {field: value})
+    with pytest.raises(RecfaceError, match=re.escape(message)) as error:
+        load(path)
+    assert f"field '{field}'" in str(error.value)
 
 
 def test_failed_save_keeps_the_old_file(toy, tmp_path, monkeypatch):

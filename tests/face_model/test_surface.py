@@ -3,10 +3,22 @@
 import numpy as np
 import pytest
 import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from recface.errors import RecfaceError
 from recface.face_model.ict import boundary_loops, cap_triangles, cap_vertices, eyeball, make_cap, pouch
-from recface.face_model.surface import exposed, find_mirror, graph_laplacian, reflect, symmetrize
+from recface.face_model.surface import (
+    exposed,
+    find_mirror,
+    fit_mirror,
+    graph_laplacian,
+    largest_part,
+    outward,
+    reflect,
+    symmetrize,
+)
 
 
 @pytest.fixture
@@ -36,6 +48,55 @@ def test_asymmetric_mesh_is_refused(sphere):
     vertices[np.abs(vertices[:, 0]).argmax()] += 3.0
     with pytest.raises(RecfaceError, match="must be symmetric"):
         find_mirror(vertices, 0.1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    turn=st.tuples(*[st.floats(-0.03, 0.03)] * 3),
+    shift=st.tuples(*[st.floats(-3, 3)] * 3),
+)
+def test_mirror_is_found_in_a_plane_of_its_own(seed, turn, shift):
+    random = np.random.default_rng(seed)
+    # As far apart as vertices of a face are, so that a plane that is a little off finds the same neighbors.
+    grid = np.stack(np.meshgrid(np.arange(1, 5), np.arange(8), np.arange(3)), axis=-1).reshape(-1, 3) * 15.0
+    right = grid + random.uniform(-3, 3, grid.shape)
+    middle = random.uniform(0, 100, (7, 3)) * [0, 1, 1] + np.arange(7)[:, None] * [0, 17, 0]
+    points, size = np.concatenate([right, right * [-1, 1, 1], middle]), len(right)
+    expected = np.concatenate([np.arange(size) + size, np.arange(size), np.arange(2 * size, len(points))])
+    order = random.permutation(len(points))
+    moved = (points @ Rotation.from_rotvec(turn).as_matrix().T + shift)[order]
+    mirror, residual = fit_mirror(moved)
+    assert residual < 1e-9
+    assert (order[mirror] == expected[order]).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 60))
+def test_a_mirror_map_of_any_points_is_an_involution(seed, count):
+    points = np.random.default_rng(seed).uniform(-70, 70, (count, 3))
+    mirror, residual = fit_mirror(points)
+    assert (mirror[mirror] == np.arange(count)).all() and np.isfinite(residual)
+
+
+def test_mirror_of_the_embedded_head_is_the_exact_one(face_model):
+    mirror, residual = fit_mirror(face_model.mean.double().numpy())
+    np.testing.assert_array_equal(mirror, face_model.mirror)
+    assert residual < 0.01
+
+
+def test_triangles_are_turned_outward(sphere):
+    vertices, faces = sphere
+    for given_faces in (faces, faces[:, ::-1]):
+        assert trimesh.Trimesh(vertices + 40, outward(given_faces, vertices + 40), process=False).volume > 0
+
+
+def test_largest_part_is_the_skin(sphere):
+    vertices, faces = sphere
+    eye = trimesh.creation.icosphere(subdivisions=1)
+    both = np.concatenate([np.asarray(eye.faces), faces + len(eye.vertices)])
+    found = largest_part(both, len(eye.vertices) + len(vertices) + 1)  # and a vertex without triangles
+    assert found.sum() == len(vertices) and not found[: len(eye.vertices)].any() and not found[-1]
 
 
 def test_exposed_on_a_ball_within_a_ball(sphere):

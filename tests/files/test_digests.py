@@ -16,6 +16,17 @@ def test_a_digest_is_of_the_content(tmp_path):
     assert file_digest(one) != file_digest(other)
 
 
+def test_a_folder_has_the_digest_of_its_files(tmp_path):
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "model.mat").write_bytes(b"a")
+        (folder / "deeper").mkdir()
+    assert file_digest(folders[0]) == file_digest(folders[1]) != MISSING
+    (folders[1] / "Exp_Pca.bin").write_bytes(b"b")
+    assert file_digest(folders[0]) != file_digest(folders[1])
+
+
 def test_many_files_are_read_once_and_again_where_one_changes(tmp_path, monkeypatch):
     paths = [tmp_path / name for name in "abc"]
     for path in paths:

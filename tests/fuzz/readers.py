@@ -222,7 +222,10 @@ def photos() -> Iterator[Reader]:
         files(faces__csv=table(",".join(("file", "identity", "expression", *LANDMARK_COLUMNS)), *rows))(folder)
 
     yield Reader(
-        "photos, table", with_table, lambda folder: manifest_source(folder, (marks - 10) / [8.0, -8.0], 16), ("*.png",)
+        "photos, table",
+        with_table,
+        lambda folder: manifest_source(folder, (marks - 10) / [8.0, -8.0], 16).images[:],
+        ("*.png",),
     )
 
 
@@ -411,6 +414,19 @@ def models() -> Iterator[Reader]:
     yield Reader("latents.npz", learned, lambda folder: scan_model(stage(folder), toy, scans), ("run.json",))
 
 
+def official_models() -> Iterator[Reader]:
+    """Face models as they come; FLAME's hundreds of modes are read and not orthogonalized."""
+    from tests.official import face_models as official
+
+    from recface.face_model import flame, ict, surrey
+    from recface.face_model.bfm import BFM2009, BFM2017, BFM2019, DEEP3D
+
+    for model in (BFM2009, BFM2017, BFM2019, DEEP3D, surrey.SURREY):
+        yield Reader(f"face model {model.name}", getattr(official, f"write_{model.name}"), model.build)
+    yield Reader("face model flame2020", official.write_flame2020, flame.FLAME2020.opened)
+    yield Reader("face model ict, OBJ", partial(official.write_ict, columns=21, rows=27), ict.build)
+
+
 def light_stage() -> dict[str, np.ndarray]:
     """Arrays in the form of ICT-FaceKit's file; of zeros, which take no room."""
     sizes = {"neutral_cm": (9409, 3), "identity_cm": (100, 9409, 3), "expression_cm": (55, 9409, 3)}
@@ -472,5 +488,5 @@ def states() -> Iterator[Reader]:
 
 def all_readers() -> dict[str, Reader]:
     """Every reader by its name."""
-    groups = (predictions, truth, photos, records, settings, models, states)
+    groups = (predictions, truth, photos, records, settings, models, official_models, states)
     return {reader.name: reader for group in groups for reader in group()}

@@ -16,7 +16,7 @@ from tests.fuzz.mutate import OF_BYTES, OF_TEXT, mutated
 SECONDS, HANG_SECONDS = 240.0, 30.0
 """So patient on a machine that does other things too."""
 TRIES = 20
-READERS = 27
+READERS = 34
 """At least so many ways lead into the project."""
 
 

@@ -45,6 +45,17 @@ def test_shapes_under_autocast(backbone, shared, photos):
     assert len(coefficients) == 4
 
 
+def test_signed_expressions_are_linear_and_scaled_by_their_deviations(photos):
+    sigma = torch.tensor([0.5, 1.0, 2.0, 3.0, 4.0])
+    torch.manual_seed(0)
+    network = Encoders(**SIZES, end="layer3", expression_sigma=sigma)
+    with torch.no_grad():
+        network.scene.head.bias[9:14] = torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])  # after rotation, scale, translation
+        found = network(photos).expression
+    torch.testing.assert_close(found, (network.scene.head.bias[9:14] * sigma).expand(4, 5), atol=0.2, rtol=0)
+    assert "expression_sigma" not in network.state_dict()
+
+
 def test_starts_at_the_neutral_face_but_tells_photos_apart(encoders, photos):
     with torch.no_grad():
         start = encoders(photos)

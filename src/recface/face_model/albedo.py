@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recface.face_model.model import FaceModel
+
 
 class AlbedoModel(nn.Module):
     """Per-vertex linear RGB albedo with whitened parameters (the albedo half of a 3DMM).
@@ -35,6 +37,13 @@ class AlbedoModel(nn.Module):
         """Whitened parameters (B, A) to colors (B, V, 3); not clamped, so that the gradient never dies."""
         offset = (parameters * self.sigma) @ self.basis.T
         return self.mean + offset.view(len(parameters), -1, 3)
+
+
+def own_albedo_model(model: FaceModel) -> AlbedoModel | None:
+    """The albedo model of a face model's own files; None where they have no color per vertex."""
+    if model.albedo_mean is None or model.albedo_basis is None or model.albedo_sigma is None:
+        return None
+    return AlbedoModel(model.albedo_mean, model.albedo_basis, model.albedo_sigma)
 
 
 def fit_albedo_model(samples: np.ndarray, num_modes: int) -> AlbedoModel:

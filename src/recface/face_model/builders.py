@@ -13,10 +13,17 @@ from recface.files.cache import cached
 BUILDERS = {
     "makehuman": "recface.face_model.makehuman",
     "ict": "recface.face_model.ict",
+    "bfm2009": "recface.face_model.bfm:BFM2009",
+    "bfm2017": "recface.face_model.bfm:BFM2017",
+    "bfm2019": "recface.face_model.bfm:BFM2019",
+    "deep3d": "recface.face_model.bfm:DEEP3D",
+    "flame2020": "recface.face_model.flame:FLAME2020",
+    "flame2023": "recface.face_model.flame:FLAME2023",
+    "surrey": "recface.face_model.surrey:SURREY",
     "npz": "recface.face_model.npz",
 }
-"""Modules with `build(path) -> FaceModel`, imported when first used. Where they also have `VERSION` and
-`sources(path) -> str`, a checksum of the inputs, the built model is cached."""
+"""Modules, or objects in them, with `build(path) -> FaceModel`, imported when first used. Where they also have
+`VERSION` and `sources(path) -> str`, a checksum of the inputs, the built model is cached."""
 
 
 def default_cache_dir() -> Path:
@@ -43,7 +50,9 @@ def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None 
     """
     if name not in BUILDERS:
         raise RecfaceError(f"no face model '{name}': set face_model.name to one of {', '.join(BUILDERS)}")
-    builder: Any = import_module(BUILDERS[name])
+    module, _, attribute = BUILDERS[name].partition(":")
+    builder: Any = import_module(module)
+    builder = getattr(builder, attribute) if attribute else builder
     if not hasattr(builder, "sources"):
         built: FaceModel = builder.build(path)
         return built

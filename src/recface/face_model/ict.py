@@ -1,4 +1,4 @@
-"""ICT-FaceKit's light-stage face model, converted without loss, its eyes and mouth closed.
+"""The face of ICT-FaceKit's light-stage model, converted without loss, its eyes and mouth closed.
 
 Li et al., "Learning formation of physically-based face attributes", CVPR 2020; MIT licence, USC Institute for Creative
 Technologies. Its eyes are holes, and its mouth opens on nothing: caps close them.
@@ -18,9 +18,17 @@ from recface.face_model.linear import export_basis
 from recface.face_model.model import FLIP68, FaceModel, file_checksum
 from recface.face_model.surface import face_region, find_mirror
 from recface.files.arrays import read_arrays
+from recface.files.guard import is_file
+from recface.files.json_files import read_json
+from recface.files.meshes import read_mesh
 
-VERSION = 4
+VERSION = 5
 FILE = "ict_face.npz"
+NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"
+FACE_VERTICES = 9409
+"""The first vertices of the official OBJ files are the face; head, mouth and eyes follow."""
+MORE_EXPRESSIONS = ("cheekRaiser_L", "cheekRaiser_R")
+"""OBJ files beside those that the list of expressions names."""
 MM_PER_CM = 10.0
 MIRROR_TOLERANCE_MM = 0.1  # measured: 0.052
 EYE_RINGS, MOUTH_RINGS = 4, 2
@@ -36,7 +44,10 @@ _FIELDS = {
 
 
 def locate(path: str | Path | None) -> Path:
-    """Find `ict_face.npz`: at `path` (the file, its folder, or the folder above), else under RECFACE_DATA.
+    """Find the model: `ict_face.npz`, or the folder FaceXModel of ICT-FaceKit, whose neutral mesh stands for it.
+
+    Args:
+        path: One of these files, its folder, or the folder above; None for the environment variable RECFACE_DATA.
 
     Raises:
         RecfaceError: It is not there.
@@ -46,19 +57,71 @@ def locate(path: str | Path | None) -> Path:
         raise RecfaceError(
             f"face model 'ict' needs {FILE}: set face_model.path to it, or RECFACE_DATA to the folder of ict_face/"
         )
-    for candidate in (Path(root), Path(root) / FILE, Path(root) / "ict_face" / FILE):
-        if candidate.is_file():
-            return candidate
-    raise RecfaceError(f"face model 'ict': no {FILE} at {root}: set face_model.path (or RECFACE_DATA) to its place")
+    for candidate in (".", FILE, f"ict_face/{FILE}", NEUTRAL, f"FaceXModel/{NEUTRAL}"):
+        if is_file(place := Path(root) / candidate):
+            return place
+    raise RecfaceError(
+        f"face model 'ict': no {FILE} at {root}: set face_model.path (or RECFACE_DATA) to its place, or to the folder "
+        "FaceXModel of github.com/ICT-VGL/ICT-FaceKit"
+    )
 
 
 def read_source(path: str | Path | None) -> dict[str, np.ndarray]:
     """Read the source arrays, in float64 and centimeters as stored.
 
     Raises:
+        RecfaceError: A file is missing or damaged, lacks a field, or a field has another form.
+    """
+    place = locate(path)
+    return read_meshes(place.parent) if place.name == NEUTRAL else read_npz(place)
+
+
+def read_meshes(folder: Path) -> dict[str, np.ndarray]:
+    """The face of the official OBJ files, in the form of `read_npz`.
+
+    Raises:
+        RecfaceError: A file is missing or damaged, or of another topology.
+    """
+    neutral, triangles = read_mesh(folder / NEUTRAL)
+    count, indices = min(FACE_VERTICES, len(neutral)), read_json(folder / INDICES, remedy="download ICT-FaceKit again")
+    names, marks = indices.get("expressions"), np.asarray(indices.get("idx_to_landmark_verts"))
+    if not (isinstance(names, list) and all(isinstance(name, str) and name.isidentifier() for name in names)):
+        names = []
+    if not names or marks.shape != (68,) or marks.dtype.kind != "i" or not 0 <= marks.min() <= marks.max() < count:
+        raise RecfaceError(f"{folder / INDICES}: expressions and 68 landmarks expected; download ICT-FaceKit again")
+    names = sorted({*names, *(name for name in MORE_EXPRESSIONS if is_file(folder / f"{name}.obj"))})
+    identities = sorted(folder.glob("identity[0-9][0-9][0-9].obj"))
+    if triangles is None or not identities or not np.isfinite(neutral).all():
+        raise RecfaceError(f"{folder}: no polygons or vertices, or no identity000.obj; download ICT-FaceKit again")
+
+    def offsets(files: list[Path]) -> np.ndarray:
+        found = []
+        for file in files:
+            vertices, _ = read_mesh(file)
+            if vertices.shape != neutral.shape or not np.isfinite(vertices).all():
+                raise RecfaceError(
+                    f"{file}: {len(vertices):,} vertices, {NEUTRAL} has {len(neutral):,}; download it again"
+                )
+            found.append((vertices - neutral)[:count])
+        return np.stack(found)
+
+    return {
+        "neutral_cm": neutral[:count],
+        "triangles": triangles[(triangles < count).all(axis=1)],
+        "identity_cm": offsets(identities),
+        "expression_cm": offsets([folder / f"{name}.obj" for name in names]),
+        "expression_names": np.array(names),
+        "landmarks68": marks,
+    }
+
+
+def read_npz(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of `ict_face.npz`.
+
+    Raises:
         RecfaceError: The file is missing or damaged, lacks a field, or a field has another form.
     """
-    file, remedy = locate(path), f"give face model 'ict' the {FILE} of ICT-FaceKit"
+    remedy = f"give face model 'ict' the {FILE} of ICT-FaceKit"
     source = read_arrays(file, *_FIELDS, remedy=remedy)
     if missing := [field for field in _FIELDS if field not in source]:
         raise RecfaceError(f"{file} lacks {', '.join(missing)}: {remedy}")
@@ -74,14 +137,16 @@ def read_source(path: str | Path | None) -> dict[str, np.ndarray]:
 
 
 def sources(path: str | Path | None) -> str:
-    """Checksum of the source file."""
-    return file_checksum([locate(path)])
+    """Checksum of the source files."""
+    place = locate(path)
+    beside = [place.parent / INDICES, *sorted(place.parent.glob("*.obj"))] if place.name == NEUTRAL else [place]
+    return file_checksum([file for file in beside if is_file(file)])
 
 
 def build(path: str | Path | None = None) -> FaceModel:
     """Convert ICT-FaceKit: mm, origin at the landmarks' mean, modes orthogonalized, eyes and mouth closed.
 
-    The vertices are the 9,409 of the source, then those of the caps; K = 100, E = 55. `locate` explains the path.
+    The vertices are the 9,409 of the face, then those of the caps; K = 100, E = 55. `locate` explains the path.
 
     Raises:
         RecfaceError: The source is missing or incomplete.
@@ -94,7 +159,7 @@ def build(path: str | Path | None = None) -> FaceModel:
     landmarks = _repair_landmarks(source["landmarks68"].astype(np.int64), mirror)
     mean = neutral - neutral[landmarks].mean(axis=0)
     offsets = cap_vertices(MM_PER_CM * source["identity_cm"], caps, displacement=True)
-    basis, sigma, _ = export_basis(offsets.reshape(len(offsets), -1).T, np.eye(len(offsets)))
+    basis, sigma, own = export_basis(offsets.reshape(len(offsets), -1).T, np.eye(len(offsets)))
     triangles = cap_triangles(source["triangles"], count, caps)
     expressions = cap_vertices(MM_PER_CM * source["expression_cm"], caps, expression=True)
     skin = np.arange(len(mean)) < count
@@ -107,10 +172,11 @@ def build(path: str | Path | None = None) -> FaceModel:
         expression_names=source["expression_names"].tolist(),
         landmarks68=landmarks,
         mirror=mirror,
-        face_mask=face_region(mean, triangles, landmarks, mirror, skin),
+        face_mask=face_region(mean, triangles, mean[landmarks], mirror, skin),
         name="ict",
         source="ICT-FaceKit face region (Li et al., CVPR 2020), USC Institute for Creative Technologies",
         licence="MIT",
+        own_identity=own,
     )
 
 
@@ -125,11 +191,12 @@ def _repair_landmarks(landmarks: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 
 def find_caps(neutral: np.ndarray, triangles: np.ndarray) -> list[Cap]:
     """Caps for the two eyes and the mouth: every boundary of the mesh but the longest, which is the neck's rim."""
-    _, mouth, *eyes = loops = boundary_loops(triangles)
+    loops = boundary_loops(triangles)
     if len(loops) != 4:
         raise RecfaceError(
             f"face model 'ict': {len(loops)} holes in the mesh; {FILE} has the neck's, mouth's and eyes'"
         )
+    _, mouth, *eyes = loops
     return [
         *(make_cap(neutral, eye, EYE_RINGS, eyeball, moves=False) for eye in eyes),
         make_cap(neutral, mouth, MOUTH_RINGS, pouch, moves=True),
@@ -151,7 +218,11 @@ class Cap:
 
 
 def boundary_loops(triangles: np.ndarray) -> list[np.ndarray]:
-    """Closed boundaries of a manifold mesh, as vertices in the direction of its triangles' edges, longest first."""
+    """Closed boundaries of a manifold mesh, as vertices in the direction of its triangles' edges, longest first.
+
+    Raises:
+        RecfaceError: A boundary does not close.
+    """
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     known = set(map(tuple, edges.tolist()))
     following = {a: b for a, b in known if (b, a) not in known}
@@ -159,7 +230,9 @@ def boundary_loops(triangles: np.ndarray) -> list[np.ndarray]:
     while following:
         start = min(following)
         loop = [start]
-        while (vertex := following.pop(loop[-1])) != start:
+        while (vertex := following.pop(loop[-1], None)) != start:
+            if vertex is None:
+                raise RecfaceError("face model 'ict': a rim of the mesh does not close; download ICT-FaceKit again")
             loop.append(vertex)
         loops.append(np.array(loop))
     return sorted(loops, key=len, reverse=True)

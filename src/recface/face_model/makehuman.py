@@ -63,7 +63,7 @@ def build(path: str | Path | None = None) -> FaceModel:
     mirror = find_mirror(base, MIRROR_TOLERANCE_MM)
     landmarks = np.searchsorted(keep, json.loads(LANDMARKS_FILE.read_text())["vertices"])
     skin = ~np.isin(keep, template.quads[np.isin(template.groups, _EYES)])
-    mask = face_region(base, triangles, landmarks, mirror, skin)
+    mask = face_region(base, triangles, base[landmarks], mirror, skin)
 
     sliders = [
         Slider(s.name, s.positive[keep], None if s.negative is None else s.negative[keep]) for s in read_sliders(count)

@@ -29,10 +29,23 @@ SCHEMA: dict[str, tuple[tuple[str | int, ...], str]] = {
     "licence": ((), "U"),
 }
 # Fields that a file may lack.
-OPTIONAL: dict[str, tuple[tuple[str | int, ...], str]] = {"latent_radius": ((), "f")}
+OPTIONAL: dict[str, tuple[tuple[str | int, ...], str]] = {
+    "latent_radius": ((), "f"),
+    "mirror_residual": ((), "f"),
+    "landmark_vertices": ((68, 3), "iu"),
+    "landmark_weights": ((68, 3), "f"),
+    "expression_sigma": (("E",), "f"),
+    "own_identity": (("L", "K"), "f"),
+    "albedo_mean": (("V", 3), "f"),
+    "albedo_basis": (("3V", "A"), "f"),
+    "albedo_sigma": (("A",), "f"),
+}
+TOGETHER = (("landmark_vertices", "landmark_weights"), ("albedo_mean", "albedo_basis", "albedo_sigma"))
+NUMBERS = ("latent_radius", "mirror_residual")
 _KINDS = {"f": "float", "iu": "integer", "U": "string", "b": "bool"}
 _REMEDY = "rebuild it with recface.face_model.save, whose schema is recface.face_model.npz.SCHEMA"
 ORTHONORMAL_TOLERANCE = 1e-3
+WEIGHTS_TOLERANCE = 1e-3
 LEARNED_FILE = "sfm.npz"
 """Under this name a run's folder keeps a face model that it learned."""
 RADIUS_TOLERANCE = 0.01
@@ -64,13 +77,11 @@ def load(path: str | Path) -> FaceModel:
     content = read_arrays(path, remedy=_REMEDY)
     validate(content, str(path))
     plain_name(str(content["name"]), f"{path}: field 'name'")  # caches are named after it
-    fields: dict[str, Any] = {field: content[field] for field in SCHEMA}
+    fields: dict[str, Any] = {field: content[field] for field in (*SCHEMA, *OPTIONAL) if field in content}
     for text in ("name", "source", "licence"):
         fields[text] = str(fields[text])
     fields["expression_names"] = fields["expression_names"].tolist()
-    if "latent_radius" in content:
-        fields["latent_radius"] = float(content["latent_radius"])
-    return FaceModel(**fields)
+    return FaceModel(**fields | {field: float(content[field]) for field in NUMBERS if field in content})
 
 
 def save(model: FaceModel, path: str | Path) -> Path:
@@ -83,8 +94,8 @@ def save(model: FaceModel, path: str | Path) -> Path:
         "licence": np.str_(model.licence),
         "schema_version": np.int64(SCHEMA_VERSION),
     }
-    if model.latent_radius is not None:
-        content["latent_radius"] = np.float64(model.latent_radius)
+    numbers = {field: getattr(model, field) for field in NUMBERS}
+    content |= {field: np.float64(value) for field, value in numbers.items() if value is not None}
     write_arrays(path, content)
     return Path(path)
 
@@ -104,7 +115,8 @@ def validate(content: Mapping[str, np.ndarray], where: str) -> None:
         raise RecfaceError(f"{where}: field '{field}' expected {expected}, found {found}; {_REMEDY}")
 
     sizes = {"V": len(content["mean"])} if np.ndim(content.get("mean", 0)) == 2 else {}
-    present = {field: form for field, form in OPTIONAL.items() if field in content}
+    parts = {part for group in TOGETHER if not content.keys().isdisjoint(group) for part in group}
+    present = {field: form for field, form in OPTIONAL.items() if field in content or field in parts}
     for field, (dimensions, kinds) in (SCHEMA | present).items():
         described = "(" + ", ".join(map(str, dimensions)) + ")"
         if field not in content:
@@ -121,21 +133,28 @@ def validate(content: Mapping[str, np.ndarray], where: str) -> None:
     extent = float(np.ptp(np.asarray(content["mean"]), axis=0).max(initial=0.0))
     if not SMALLEST_MM <= extent <= LARGEST_MM:
         fail("mean", f"millimeters ({SMALLEST_MM:g} to {LARGEST_MM:g} from end to end)", f"{extent:.3g}")
-    for field in ("triangles", "landmarks68", "mirror"):
-        array = np.asarray(content[field])
+    for field in ("triangles", "landmarks68", "mirror", "landmark_vertices"):
+        array = np.asarray(content.get(field, 0))
         if array.size and (array.min() < 0 or array.max() >= sizes["V"]):
             fail(field, f"indices in 0..{sizes['V'] - 1}", f"{array.min()}..{array.max()}")
     mirror = np.asarray(content["mirror"])
     if breaks := (mirror[mirror] != np.arange(sizes["V"])).sum():
         fail("mirror", "an involution (mirror[mirror[v]] == v)", f"{breaks} breaks")
-    sigma = np.asarray(content["identity_sigma"])
-    if (sigma <= 0).any() or (np.diff(sigma) > 0).any():
-        fail("identity_sigma", "positive values in descending order", np.array2string(sigma[:5], precision=3))
-    basis = np.asarray(content["identity_basis"], dtype=np.float64)
-    error = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max(initial=0.0)
-    if error > ORTHONORMAL_TOLERANCE:
-        fail("identity_basis", f"orthonormal columns (to {ORTHONORMAL_TOLERANCE:g})", f"an error of {error:.3g}")
-    if present:  # whitened parameters have a mean square of 1: the sphere that they lie on has the radius sqrt(K)
+    for field in ("identity", "albedo") if "albedo_basis" in content else ("identity",):
+        sigma = np.asarray(content[f"{field}_sigma"])
+        if (sigma <= 0).any() or (np.diff(sigma) > 0).any():
+            found = np.array2string(sigma[:5], precision=3)
+            fail(f"{field}_sigma", "positive values in descending order", found)
+        basis = np.asarray(content[f"{field}_basis"], dtype=np.float64)
+        error = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max(initial=0.0)
+        if error > ORTHONORMAL_TOLERANCE:
+            fail(f"{field}_basis", f"orthonormal columns (to {ORTHONORMAL_TOLERANCE:g})", f"an error of {error:.3g}")
+    if (smallest := np.min(content.get("expression_sigma", 1.0), initial=1.0)) <= 0:
+        fail("expression_sigma", "positive values", f"{smallest:.3g}")
+    weights = np.asarray(content.get("landmark_weights", 1 / 3 * np.ones((68, 3))), dtype=np.float64)
+    if (error := np.abs(weights.sum(axis=1) - 1).max()) > WEIGHTS_TOLERANCE:
+        fail("landmark_weights", f"rows that sum to 1 (to {WEIGHTS_TOLERANCE:g})", f"an error of {error:.3g}")
+    if "latent_radius" in content:  # whitened parameters have a mean square of 1, and so a norm of sqrt(K)
         radius, expected_radius = float(content["latent_radius"]), np.sqrt(len(content["identity_sigma"]))
         if abs(radius / expected_radius - 1) > RADIUS_TOLERANCE:
             fail("latent_radius", f"sqrt(K) = {expected_radius:.4g} (to {RADIUS_TOLERANCE:.0%})", f"{radius:.4g}")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from recface.face_model.linear import export_basis
-from recface.face_model.model import ARRAY_FIELDS, OTHER_FIELDS, FaceModel
+from recface.face_model.model import FaceModel
 
 
 class ResidualFaceModel(FaceModel):
@@ -28,7 +28,7 @@ class ResidualFaceModel(FaceModel):
     _unit: Tensor
 
     def __init__(self, model: FaceModel, rate: float = 0.5) -> None:
-        super().__init__(**{field: getattr(model, field) for field in (*ARRAY_FIELDS, *OTHER_FIELDS)})
+        super().__init__(**model.fields())
         self.residual_steps = nn.Parameter(torch.zeros_like(self.identity_basis))
         self.register_buffer("_unit", rate * self.identity_sigma / len(self.identity_basis) ** 0.5, False)
 
@@ -53,7 +53,7 @@ class ResidualFaceModel(FaceModel):
 
     def landmarks(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
         """`FaceModel.landmarks` with the residual."""
-        rows = self.residual_steps[self.landmark_rows] * self._unit
+        rows = self.at_landmarks(self.residual_steps) * self._unit
         return super().landmarks(identity, expression) + _offsets(identity, rows)
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.path import Path as Polygon
 from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from recface.errors import RecfaceError
@@ -24,6 +25,58 @@ def find_mirror(vertices: np.ndarray, tolerance: float) -> np.ndarray:
             f"the worst lies {distance.max():.3g} off; give a symmetric template"
         )
     return mirror.astype(np.int64)
+
+
+def fit_mirror(vertices: np.ndarray, rounds: int = 50) -> tuple[np.ndarray, float]:
+    """The mirror image (V,) of every vertex in the mesh's own symmetry plane: an involution, exact where it can be.
+
+    The plane starts at x = 0 and is fitted in turn with the nearest vertices (after Besl and McKay's ICP, TPAMI 1992);
+    then the nearest pairs are matched first, each vertex once, some with themselves. Ours.
+
+    Args:
+        vertices: (V, 3) in mm, of a face that looks along z.
+        rounds: Most rounds of the fit.
+
+    Returns:
+        The map, and the largest distance in mm between a vertex and its partner's mirror image.
+    """
+    normal, offset, tree, before = np.array([1.0, 0.0, 0.0]), 0.0, cKDTree(vertices), None
+    for _ in range(rounds):
+        _, nearest = tree.query(_reflected(vertices, normal, offset))
+        if before is not None and (nearest == before).all():
+            break
+        before, center = nearest, 0.5 * (vertices + vertices[nearest]).mean(axis=0)
+        p, q = vertices - center, vertices[nearest] - center
+        # Of |q - p + 2 (n p) n|^2, only 4 (n p)(n q) depends on the unit vector n.
+        normal = np.linalg.eigh(p.T @ q + q.T @ p)[1][:, 0]
+        offset = float(normal @ center)
+    images, mirror = _reflected(vertices, normal, offset), np.full(len(vertices), -1)
+    while len(free := np.flatnonzero(mirror < 0)):
+        count = min(8, len(free))
+        distances, near = cKDTree(vertices[free]).query(images[free], k=[*range(1, count + 1)])
+        order = np.argsort(distances, axis=None, kind="stable")
+        for one, other in zip(np.repeat(free, count)[order].tolist(), free[near].ravel()[order].tolist(), strict=True):
+            if mirror[one] < 0 and mirror[other] < 0:
+                mirror[one], mirror[other] = other, one
+    return mirror, float(np.linalg.norm(images - vertices[mirror], axis=1).max())
+
+
+def _reflected(points: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
+    return points - 2 * (points @ normal - offset)[:, None] * normal
+
+
+def outward(triangles: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Triangles (F, 3) counter-clockwise seen from outside, all turned where most are not."""
+    a, b, c = (vertices[triangles[:, corner]] - vertices.mean(axis=0) for corner in range(3))
+    volume = (a * np.cross(b, c)).sum()
+    return triangles if volume >= 0 else triangles[:, ::-1].copy()
+
+
+def largest_part(triangles: np.ndarray, count: int) -> np.ndarray:
+    """Whether each of `count` vertices belongs to the largest connected part of a mesh: skin, unlike eyeballs."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]])
+    _, part = connected_components(coo_matrix((np.ones(len(edges)), edges.T), shape=(count, count)), directed=False)
+    return part == np.bincount(part).argmax()
 
 
 def reflect(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
@@ -50,19 +103,18 @@ def graph_laplacian(triangles: np.ndarray, count: int) -> csr_matrix:
 def face_region(
     mean: np.ndarray,
     triangles: np.ndarray,
-    landmarks: np.ndarray,
+    points: np.ndarray,
     mirror: np.ndarray,
     skin: np.ndarray,
     forehead: float = 0.75,
 ) -> np.ndarray:
-    """Visible skin inside the face outline, seen from the front.
+    """Visible skin inside the face outline of 68 landmarks (68, 3), seen from the front.
 
     The outline follows the jaw landmarks and closes over the forehead with half an ellipse, whose height above the
     brows is `forehead` times the distance from brows to nose base: below the hairline. Lining of nostrils, eye
     sockets and mouth is left out, because it cannot be seen. Only skin (V,) may belong to the face, and the mirror map
     makes the region symmetric. Ours.
     """
-    points = mean[landmarks]
     jaw = points[:17, :2]
     brow, nose = points[17:27, 1].mean(), points[31:36, 1].mean()
     half_width, top = np.abs(jaw[[0, 16], 0]).mean(), brow + forehead * (brow - nose)
@@ -94,6 +146,8 @@ def exposed(
     """
     seen = np.zeros(len(candidates), dtype=bool)
     for view in views:
+        if seen.all():
+            break
         across = np.cross((0.0, 1.0, 0.0), view)
         across /= np.linalg.norm(across)
         turned = vertices @ np.stack([across, np.cross(view, across), view], axis=1)

@@ -48,12 +48,20 @@ def seldom(function: Callable[P, str]) -> Callable[P, str]:
 
 
 def file_digest(path: str | Path) -> str:
-    """Hash of one file's content."""
+    """Hash of one file's content, or of the files of a folder, such as that of a face model, by their names."""
     try:
+        if os.path.isdir(path):
+            return _folder_digest(Path(path))
         about = os.stat(path)
         return _digest(str(path), about.st_size, about.st_mtime_ns)
     except (OSError, ValueError):  # none there, or a name that no file can have
         return MISSING
+
+
+def _folder_digest(folder: Path) -> str:
+    files = sorted(file for file in folder.iterdir() if is_file(file))
+    content = "".join(f"{file.name}\0{file_digest(file)}\0" for file in files)
+    return hashlib.sha256(content.encode()).hexdigest()[:LENGTH]
 
 
 @functools.lru_cache(maxsize=64)

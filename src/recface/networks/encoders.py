@@ -26,7 +26,7 @@ class Coefficients:
 
     Attributes:
         identity: Whitened shape parameters (B,K).
-        expression: Expression coefficients (B,E) in (0, 1).
+        expression: Expression coefficients (B,E), in (0, 1) or signed, as the face model has them.
         rotation: Head to camera (B,3,3).
         scale: Half images per millimeter (B,).
         translation: In normalized image coordinates (B,2).
@@ -108,6 +108,8 @@ class Encoders(nn.Module):
     ambient light.
     """
 
+    expression_sigma: Tensor | None
+
     def __init__(
         self,
         num_identity: int,
@@ -119,6 +121,7 @@ class Encoders(nn.Module):
         end: str | int | None = None,
         weights: str | Path | None = None,
         grid: int = 1,
+        expression_sigma: Tensor | None = None,
     ) -> None:
         """Build the network; its weights come from torch's generator.
 
@@ -132,6 +135,7 @@ class Encoders(nn.Module):
             end: Its last stage in use; None is timm's last.
             weights: A local checkpoint of that timm model to start from.
             grid: Side of the grid of pooled features that each head sees.
+            expression_sigma: Standard deviations (E,) of signed expression coefficients; None for weights in 0..1.
         """
         super().__init__()
         parts = split_backbone(backbone, shared, weights, end)
@@ -142,6 +146,7 @@ class Encoders(nn.Module):
         self.scene = Encoder(parts, sum(self.scene_sizes.values()), grid)
         self.albedo = Encoder(parts, num_albedo, grid)
         self.initial_scale = initial_scale
+        self.register_buffer("expression_sigma", expression_sigma, persistent=False)
 
     def forward(self, image: Tensor) -> Coefficients:
         """Predict the coefficients of RGB images (B,3,S,S) in [0, 1]. All results are float32."""
@@ -154,7 +159,8 @@ class Encoders(nn.Module):
             light = parts["light"].view(-1, LIGHT_BANDS, 3)
             ambient = torch.zeros_like(light)
             ambient[:, 0] = 1.0
-            expression = unit_interval(parts["expression"])
+            weights, sigma = parts["expression"], self.expression_sigma
+            expression = unit_interval(weights) if sigma is None else weights * sigma
         return Coefficients(
             identity=self.shape(features),
             expression=expression,
