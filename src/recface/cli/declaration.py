@@ -15,6 +15,8 @@ from recface.settings.overrides import normalize_arguments
 
 Body = Callable[[argparse.Namespace], int | None]
 Argument = tuple[tuple[str, ...], dict[str, Any]]
+BENCHMARK_FOLDERS = ("now", "realy", "micc", "lfw", "bin", "aflw2000")
+"""Keys of `recface.metrics.layouts.LAYOUTS`, whose import takes longer than a help may."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from recface.cli.declaration import argument, command, flag, path, progress
+from recface.cli.declaration import BENCHMARK_FOLDERS, argument, command, flag, path, progress
 
 _KEYS = "configuration keys as of `recface run`, such as face_model=ict"
 _SEEDS = "configuration keys such as sfm.scan.people=500; seed=0,1,2 for several seeds"
@@ -57,7 +57,7 @@ def export(options: argparse.Namespace) -> None:
     from recface.data.workbench import open_workbench
 
     config = _checked_config(options.overrides)
-    bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
+    bench = open_workbench(config, training=False)
     with progress("photos") as show:
         path = export_benchmark(bench.benchmark, bench.face_model, options.folder, show)
     print(path)
@@ -172,9 +172,10 @@ def export_eos(options: argparse.Namespace) -> None:
 @command(
     "reconstruct",
     path("run", "RUN", "folder of a finished run: runs/<experiment>/<hash>/seed=<n>"),
-    path("photos", "PHOTOS", "folder of photos, or their CSV"),
+    path("photos", "PHOTOS", "folder of photos, their CSV, or a prepared store"),
     path("out", "OUT", "new folder to write to"),
     flag("--meshes", "write the neutral shapes as OBJ, and as arrays"),
+    argument("--for", dest="benchmark", choices=BENCHMARK_FOLDERS, help="write what this benchmark wants handed in"),
     flag("--framed", "photos without landmarks are cropped to the suite's framing already"),
     path("--cache", "DIR", "folder of cached data (that of the run)"),
 )
@@ -184,12 +185,13 @@ def reconstruct(options: argparse.Namespace) -> None:
     PHOTOS is a folder with faces.csv (columns x1, y1, ..., x68, y68 in pixels frame the faces), such a CSV, or, with
     --framed, a folder of square photos that are framed already. Photos are turned upright by the camera's note on
     their orientation; landmarks are those of the upright picture. OUT gets arrays that `recface evaluate` reads, a
-    picture of the first photos and, with --meshes, each photo's neutral shape as OBJ.
+    picture of the first photos and, with --meshes, each photo's neutral shape as OBJ. With --for now, realy or micc it
+    gets these meshes as the benchmark names them, with its landmarks; docs/protocols.md, "Official folders".
     """
     from recface.run.reconstruct import open_faces, open_run, reconstruct_photos
 
     bench, variant = open_run(options.run, options.cache)
     photos = open_faces(options.photos, bench, options.framed)
     with progress("photos") as show:
-        folder = reconstruct_photos(bench, variant, photos, options.out, options.meshes, show)
+        folder = reconstruct_photos(bench, variant, photos, options.out, options.meshes, options.benchmark, show)
     print(folder)

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 # Each of these modules declares commands.
-from recface.cli import completion, method_commands, results_commands, run_command, sweep_command  # noqa: F401
+from recface.cli import (  # noqa: F401
+    completion,
+    doctor_command,
+    method_commands,
+    prepare_command,
+    results_commands,
+    run_command,
+    sweep_command,
+)
 from recface.cli.declaration import COMMANDS, Command
 from recface.errors import Interrupted, RecfaceError
 

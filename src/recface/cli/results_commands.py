@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from recface.cli.declaration import argument, command, flag, path
+from recface.cli.declaration import BENCHMARK_FOLDERS, argument, command, flag, path, progress
 from recface.errors import RecfaceError
 
 if TYPE_CHECKING:
@@ -65,7 +66,12 @@ def tables(options: argparse.Namespace) -> None:
     "evaluate",
     flag("--markdown", "with --list: the table of docs/protocols.md"),
     argument("--protocol", metavar="ID", help="such as lfw-10fold-cos/v1"),
+    argument("--layout", choices=BENCHMARK_FOLDERS, help="--data is this benchmark's official folder"),
     path("--data", "MANIFEST", "CSV, pair list, or folder; a run needs none"),
+    path("--run", "RUN", "with --layout: reconstruct its photos with this run first, into the folder --predictions"),
+    argument("--unit", choices=("mm", "cm", "dm", "m", "um"), default="mm", help="of predicted meshes and points (mm)"),
+    path("--template", "FILE", "REALY's keypoints NAME.txt of the predictions' topology, NAME.obj beside it"),
+    path("--template-mask", "FILE", "with --template: 0 or 1 for each vertex, REALY's --template_mask"),
     argument("--face-model", metavar="NAME[=PATH]", help="measure in the face region of this face model"),
     flag("--allow-missing", "leave out samples without prediction, and count them"),
     path("--json", "FILE", "write the numbers to this file, too"),
@@ -81,7 +87,7 @@ def tables(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Measure any method's predictions under a protocol of the field, or recompute every run's metrics.
 
-    docs/protocols.md says what predictions and manifests hold.
+    docs/protocols.md says what predictions and manifests hold, and which official folders --layout reads.
     """
     from recface.files.atomic import write_json
     from recface.results.evaluate import evaluate as measure
@@ -92,10 +98,41 @@ def evaluate(options: argparse.Namespace) -> None:
     elif options.all:
         _recompute(options)
     else:
-        report = measure(options.predictions, options.protocol, options.data, options.face_model, options.allow_missing)
+        if options.run is not None:
+            _reconstruct(options)
+        report = measure(
+            options.predictions,
+            options.protocol,
+            options.data,
+            options.face_model,
+            options.allow_missing,
+            layout=options.layout,
+            unit=options.unit,
+            template=options.template,
+            template_mask=options.template_mask,
+        )
         _print_report(report)
         if options.json:
             write_json(options.json, report)
+
+
+def _reconstruct(options: argparse.Namespace) -> None:
+    """Prepare the photos of a benchmark's folder, beside the predictions, and predict them with a run's network."""
+    from recface.prepare.catalog import DATASETS
+    from recface.prepare.preparation import prepare
+    from recface.run.reconstruct import open_faces, open_run, reconstruct_photos
+
+    if options.layout not in DATASETS or options.data is None:
+        known = ", ".join(name for name in BENCHMARK_FOLDERS if name in DATASETS)
+        raise RecfaceError(f"--run needs --data, and --layout {known}: photos that `recface prepare` knows")
+    bench, variant = open_run(options.run)
+    raw = options.data.parent if options.data.is_file() else options.data
+    out = options.predictions.with_name(f"{options.predictions.name}-photos")
+    with progress("preparing photos") as show:
+        store = prepare(options.layout, raw, out, bench.config["scale"]["image_size"], os.cpu_count() or 1, watch=show)
+    with progress("reconstructing") as show:
+        photos = open_faces(store.parent, bench)
+        reconstruct_photos(bench, variant, photos, options.predictions, benchmark=options.layout, watch=show)
 
 
 def _recompute(options: argparse.Namespace) -> None:
@@ -146,7 +183,7 @@ def _print_report(report: dict[str, Any]) -> None:
         lost = f", {report['missing_pairs']:,} pairs with them" if report["missing_pairs"] else ""
         console.print(f"{report['missing']:,} predictions are missing and left out{lost}", highlight=False)
     if report["unused"]:
-        console.print(f"{report['unused']:,} predictions are of no pair", highlight=False)
+        console.print(f"{report['unused']:,} predictions are not in the list", highlight=False)
 
 
 def _print_comparisons(result: Recomputed) -> None:

@@ -13,7 +13,7 @@ HALF_WIDTH_MM = 90.0
 
 def canonical_landmarks(model: FaceModel) -> np.ndarray:
     """Landmarks of the mean shape seen from the front, (68, 2) normalized (x right, y up): the target of framing."""
-    return model.mean[model.landmarks68][:, :2].double().numpy() / HALF_WIDTH_MM
+    return model.landmark_mean[:, :2].double().numpy() / HALF_WIDTH_MM
 
 
 def similarity_2d(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -32,13 +32,12 @@ def similarity_2d(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, n
     return a, w0[..., 0] - a * z0[..., 0]
 
 
-def framing_of(landmarks: np.ndarray, canonical: np.ndarray) -> tuple[complex, complex]:
+def framing_of(landmarks: np.ndarray, canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The map (a, b) from a photo to its crop: a pixel (x, y) comes to a (x - iy) + b in normalized coordinates.
 
-    Landmarks (68, 2) are in pixels (origin top left, y down); `canonical` comes from `canonical_landmarks`.
+    Landmarks (..., 68, 2) are in pixels (origin top left, y down); `canonical` comes from `canonical_landmarks`.
     """
-    a, b = similarity_2d(landmarks * [1.0, -1.0], canonical)
-    return complex(a), complex(b)
+    return similarity_2d(landmarks * [1.0, -1.0], canonical)
 
 
 def crop_photo(

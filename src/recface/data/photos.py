@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from PIL import Image
 
 from recface.data.framing import crop_photo, framing_of
 from recface.errors import RecfaceError, named
-from recface.files.images import read_image
+from recface.files.guard import is_file
+from recface.files.images import FORMATS, read_image
 from recface.files.tables import line_of, read_table
 
 LANDMARK_COLUMNS = [f"{axis}{number}" for number in range(1, 69) for axis in "xy"]
@@ -20,24 +23,108 @@ YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 FRAMED = "add x1,y1 to x68,y68; or, if it is cropped to the suite's framing already, say so (column framed: true)"
 
 
+class LazyRows:
+    """An array (N, ...) whose rows are read when they are asked for, in whichever process asks.
+
+    Args:
+        read: Gives the rows (B, ...) of indices (B,) in 0..N-1; takes part in pickling.
+        shape: (N, ...).
+    """
+
+    def __init__(self, read: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]) -> None:
+        self.read, self.shape = read, shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: int | slice | list[int] | np.ndarray) -> np.ndarray:
+        if isinstance(rows, int):
+            return self.read(np.array([range(len(self))[rows]]))[0]
+        return self.read(np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows))
+
+
 @dataclass(frozen=True)
 class Photos:
-    """N photos of a table: a pixel (x, y) of a file lies at turn (x - iy) + shift in normalized coordinates."""
+    """N photos of a table, which are decoded when they are asked for.
 
-    table: pd.DataFrame  # always has a column `file`; other columns where known
-    images: np.ndarray  # (N, 3, S, S) uint8
-    landmarks: np.ndarray | None  # (N, 68, 2) normalized, NaN for photos without; None where the table has none
-    turn: np.ndarray  # (N,) complex
-    shift: np.ndarray  # (N,) complex
+    Attributes:
+        table: Has a column `file`; other columns where known.
+        folder: That of the files.
+        pixels: Landmarks (N, 68, 2) in pixels of the files, NaN for photos without; None where the table has none.
+        ready: (N,) bool, whether a photo without landmarks is framed already.
+        canonical: (68, 2) landmark positions that crops are aligned to.
+        size: Width and height S of the crops.
+        name: Name of the photos in messages.
+    """
+
+    table: pd.DataFrame
+    folder: Path
+    pixels: np.ndarray | None
+    ready: np.ndarray
+    canonical: np.ndarray
+    size: int
+    name: str
+
+    @property
+    def images(self) -> LazyRows:
+        """(N, 3, S, S) uint8; raises RecfaceError for a photo that is unreadable or cannot be framed."""
+        return LazyRows(self._crops, (len(self.table), 3, self.size, self.size))
+
+    @functools.cached_property
+    def marked(self) -> np.ndarray:
+        """(N,) bool, whether a photo has landmarks."""
+        return np.isfinite(self.pixels).all(axis=(1, 2)) if self.pixels is not None else np.zeros(len(self.table), bool)
+
+    @functools.cached_property
+    def landmarks(self) -> np.ndarray | None:
+        """(N, 68, 2) normalized, NaN for photos without; None where the table has none."""
+        if self.pixels is None:
+            return None
+        turn, shift = framing_of(self.pixels, self.canonical)
+        moved = turn[:, None] * (self.pixels[..., 0] - 1j * self.pixels[..., 1]) + shift[:, None]
+        return np.stack([moved.real, moved.imag], -1)
 
     def in_pixels(self, points: np.ndarray) -> np.ndarray:
         """Normalized points (N, P, 2) in the pixels of the files that the photos came from."""
-        place = (points[..., 0] + 1j * points[..., 1] - self.shift[:, None]) / self.turn[:, None]
+        turn, shift = np.full(len(self.table), -1 + 1j), np.full(len(self.table), -1 + 1j)
+        if self.pixels is not None:
+            turn[self.marked], shift[self.marked] = framing_of(self.pixels[self.marked], self.canonical)
+        for row in np.flatnonzero(~self.marked).tolist():
+            with Image.open(self.path(row), formats=FORMATS) as photo:  # its header alone
+                turn[row] = 2 / photo.width
+        place = (points[..., 0] + 1j * points[..., 1] - shift[:, None]) / turn[:, None]
         return np.stack([place.real, -place.imag], -1)
+
+    def where(self, row: int) -> str:
+        """A photo's line and path, as messages name it."""
+        return f"{self.name}: line {line_of(self.table, row)}: {self.path(row)}"
+
+    def path(self, row: int) -> Path:
+        """Where a photo lies."""
+        return self.folder / str(self.table["file"].iloc[row])
+
+    def _photo(self, row: int) -> Image.Image:
+        with named(f"{self.name}: line {line_of(self.table, row)}"):
+            return read_image(self.path(row))
+
+    def _crops(self, rows: np.ndarray) -> np.ndarray:
+        found = np.empty((len(rows), 3, self.size, self.size), np.uint8)
+        for place, row in enumerate(rows.tolist()):
+            photo = self._photo(row)
+            if self.pixels is not None and self.marked[row]:
+                _require_inside(photo, self.pixels[row], self.canonical, self.where(row))
+                found[place], _ = crop_photo(photo, self.pixels[row], self.canonical, self.size)
+            elif photo.width == photo.height:
+                scaled = photo.resize((self.size, self.size), Image.Resampling.LANCZOS)
+                found[place] = np.asarray(scaled).transpose(2, 0, 1)
+            else:
+                size = f"{photo.width} x {photo.height} pixels"
+                raise RecfaceError(f"{self.where(row)}: {size}; a framed photo is square")
+        return found
 
 
 def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str, framed: bool = False) -> Photos:
-    """Read a table and its photos.
+    """Read and check a table of photos, and look whether all are there; decode none yet.
 
     Args:
         path: The CSV table, or a folder that holds `faces.csv`.
@@ -50,8 +137,9 @@ def read_photos(path: str | Path, canonical: np.ndarray, size: int, name: str, f
         The photos: upright, cropped by their landmarks; framed ones without landmarks are only resized.
 
     Raises:
-        RecfaceError: The table or its column 'file' is missing; or a row's photo is unreadable, has landmarks that are
-            incomplete, not numbers, or outside of the photo, or has none and is not said to be framed.
+        RecfaceError: The table or its column 'file' is missing; or a row's photo is missing, has landmarks that are
+            incomplete, not numbers, or those of no face, or has none and is not said to be framed. What is wrong with
+            the photo itself (it is damaged, or its landmarks lie outside) is told when it is decoded.
     """
     table_path = table_of_photos(path, name)
     with named(name):
@@ -77,27 +165,21 @@ def load_photos(
     table: pd.DataFrame, folder: Path, canonical: np.ndarray, size: int, name: str, framed: bool = False
 ) -> Photos:
     """`read_photos` for a table in memory whose files lie in a folder."""
-    pixels = _landmarks(table, name)
-    images = np.empty((len(table), 3, size, size), np.uint8)
-    landmarks = np.full((len(table), 68, 2), np.nan)
-    turn, shift = np.zeros(len(table), complex), np.zeros(len(table), complex)
-    said = _said_framed(table, name, framed)
-    for row, (file, ready) in enumerate(zip(table["file"], said, strict=True)):
-        path, line = folder / str(file), f"{name}: line {line_of(table, row)}"
-        where = f"{line}: {path}"
-        with named(line):
-            photo = read_image(path)
-        if pixels is not None and np.isfinite(pixels[row]).all():
-            turn[row], shift[row] = _place(photo, pixels[row], canonical, where)
-            images[row], landmarks[row] = crop_photo(photo, pixels[row], canonical, size)
-        elif ready and photo.width == photo.height:
-            turn[row], shift[row] = 2 / photo.width, -1 + 1j
-            images[row] = np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
-        elif ready:
-            raise RecfaceError(f"{where}: {photo.width} x {photo.height} pixels; a framed photo is square")
-        else:
-            raise RecfaceError(f"{where}: no landmarks to frame it by; {FRAMED}")
-    return Photos(table, images, None if pixels is None else landmarks, turn, shift)
+    ready = np.array(_said_framed(table, name, framed), bool)
+    photos = Photos(table, folder, _landmarks(table, name), ready, canonical, size, name)
+    for row, file in enumerate(table["file"]):
+        if not is_file(folder / str(file)):
+            photos.images[row]  # says what is wrong with it
+    if (bare := ~photos.marked & ~ready).any():
+        raise RecfaceError(f"{photos.where(int(bare.argmax()))}: no landmarks to frame it by; {FRAMED}")
+    if photos.pixels is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            turn = np.abs(framing_of(photos.pixels, canonical)[0])
+        spans = (np.ptp(photos.pixels, axis=1).min(axis=1) > 0) & (turn > LEAST_TURN) & (turn < 1 / LEAST_TURN)
+        if (wrong := photos.marked & ~spans).any():
+            where = photos.where(int(wrong.argmax()))
+            raise RecfaceError(f"{where}: the landmarks span no face; leave their cells empty if unknown")
+    return photos
 
 
 def _landmarks(table: pd.DataFrame, name: str) -> np.ndarray | None:
@@ -135,12 +217,9 @@ def _said_framed(table: pd.DataFrame, name: str, otherwise: bool) -> list[bool]:
     return found
 
 
-def _place(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: str) -> tuple[complex, complex]:
-    """`framing_of` landmarks, which must span a face in the photo."""
-    turn, shift = framing_of(marks, canonical) if np.ptp(marks, axis=0).min() > 0 else (0j, 0j)
-    if not LEAST_TURN < abs(turn) < 1 / LEAST_TURN:
-        raise RecfaceError(f"{where}: the landmarks span no face; leave their cells empty if unknown")
+def _require_inside(photo: Image.Image, marks: np.ndarray, canonical: np.ndarray, where: str) -> None:
+    """The middle of the crop must lie in the photo."""
+    turn, shift = framing_of(marks, canonical)
     middle = -shift / turn
     if not (0 <= middle.real <= photo.width and 0 <= -middle.imag <= photo.height):
         raise RecfaceError(f"{where}: the landmarks lie outside of the photo, {photo.width} x {photo.height} pixels")
-    return turn, shift

@@ -1,4 +1,4 @@
-"""Sources of photos: one form for all, from the embedded benchmark or from a folder of photographs."""
+"""Sources of photos: one form for all, from the embedded benchmark, a prepared store, or a table of photographs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from recface.data.benchmark import Benchmark
-from recface.data.photos import read_photos
-from recface.errors import RecfaceError
+from recface.data.photos import LazyRows, read_photos
+from recface.data.store import PhotoStore
+from recface.errors import RecfaceError, named
 
 NO_IDENTITY = -1
 """Identity of a photo whose person is unknown. Unknown landmarks and shape parameters are NaN."""
 
 Batch = dict[str, Tensor]
+Rows = np.ndarray | LazyRows
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,17 @@ class Source:
 
     Attributes:
         name: Its name in the configuration.
-        images: (N, 3, S, S) uint8, in memory or memory-mapped.
-        identity: (N,) int64 in 0..num_identities-1, or None: nobody is named.
-        landmarks: (N, 68, 2) normalized (x right, y up), or None. A photo without landmarks has NaN.
+        images: (N, 3, S, S) uint8, in memory, memory-mapped, or read when a batch needs them.
+        identity: (N,) integers in 0..num_identities-1, -1 = unknown; or None: nobody is named.
+        landmarks: (N, 68, 2) normalized (x right, y up), as `images`; or None. A photo without landmarks has NaN.
         identity_parameters: (N, K) true whitened shape parameters, or None.
         extra: Further arrays of N rows (pose, expression, ...), for evaluation only; never in a batch.
     """
 
     name: str
-    images: np.ndarray
+    images: Rows
     identity: np.ndarray | None = None
-    landmarks: np.ndarray | None = None
+    landmarks: Rows | None = None
     identity_parameters: np.ndarray | None = None
     extra: dict[str, np.ndarray] | None = None
 
@@ -86,13 +89,16 @@ class Source:
             record (B,).
         """
         count = len(rows)
-        identity = np.full(count, NO_IDENTITY) if self.identity is None else self.identity[rows] + first_identity
+        identity = np.full(count, NO_IDENTITY)
+        if self.identity is not None:
+            own = self.identity[rows].astype(np.int64)
+            identity = np.where(own == NO_IDENTITY, own, own + first_identity)
         landmarks = np.full((count, 68, 2), np.nan) if self.landmarks is None else self.landmarks[rows]
         truth = self.identity_parameters
         parameters = np.full((count, num_parameters), np.nan) if truth is None else truth[rows]
         return {
-            "image": torch.from_numpy(np.ascontiguousarray(self.images[rows])),
-            "identity": torch.from_numpy(identity.astype(np.int64)),
+            "image": torch.from_numpy(self.images[rows]),
+            "identity": torch.from_numpy(identity),
             "landmarks": torch.from_numpy(landmarks.astype(np.float32)),
             "identity_parameters": torch.from_numpy(parameters.astype(np.float32)),
             "source": torch.full((count,), source_index),
@@ -136,8 +142,8 @@ def manifest_source(
     of the upright picture (empty = unknown). Photos with landmarks are cropped to the suite's framing. Photos without
     are only resized, and must be framed already: `framed`, or the table's own column `framed`, says so.
 
-    Arguments and errors are those of `read_photos`; a table without labels is an error too. `extra` holds the table's
-    columns of `PHOTO_LABELS`.
+    Arguments and errors are those of `read_photos`; a table without labels is an error too. Photos are decoded in the
+    batches that need them. `extra` holds the table's columns of `PHOTO_LABELS`.
     """
     photos = read_photos(path, canonical, size, f"data source '{name}'", framed)
     table = photos.table
@@ -149,5 +155,72 @@ def manifest_source(
     return Source(name, photos.images, identity, photos.landmarks, extra=extra)
 
 
-SOURCES: dict[str, Callable[..., Source]] = {"embedded": embedded_source, "manifest": manifest_source}
+class _Selection:
+    """Some rows of a store, photos scaled to a size; goes to the workers of a loader as it is."""
+
+    def __init__(self, store: PhotoStore, rows: np.ndarray | None, size: int) -> None:
+        self.store, self.rows, self.size = store, rows, size
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """(B, 3, S, S) uint8."""
+        photos = self.store.images(self._of(rows))
+        if self.size == self.store.size:
+            return photos
+        return interpolate(torch.from_numpy(photos), self.size, mode="bilinear", antialias=True).numpy()
+
+    def landmarks(self, rows: np.ndarray) -> np.ndarray:
+        """(B, 68, 2)."""
+        return self.store.landmarks(self._of(rows))
+
+    def _of(self, rows: np.ndarray) -> np.ndarray:
+        return rows if self.rows is None else self.rows[rows]
+
+
+def store_source(
+    path: str | Path, size: int, name: str = "store", split: str | None = None, labels: str | None = None
+) -> Source:
+    """Open a prepared store, of which nothing but identities is in memory.
+
+    Args:
+        path: The store's folder.
+        size: Width and height S of the photos; larger ones of the store are scaled down.
+        name: Of the source, for messages.
+        split: That of the store to take; None = all photos.
+        labels: "identity" or "landmarks" to show these alone; None = all that the store has.
+
+    Raises:
+        RecfaceError: There is no whole store; its photos are smaller; or it has no such split or no such labels.
+    """
+    with named(f"data source '{name}'"):
+        store = PhotoStore(path)
+    if store.size < size:
+        raise RecfaceError(
+            f"data source '{name}': {path}: photos of {store.size} pixels for scale.image_size={size}; prepare them "
+            f"with --size {size}, or set scale.image_size={store.size}"
+        )
+    rows = None
+    if split is not None:
+        if split not in store.splits:
+            known = ", ".join(store.splits) or "no split"
+            raise RecfaceError(f"data source '{name}': {path}: no split '{split}'; it has {known}")
+        rows = np.flatnonzero(store.split == store.splits.index(split)).astype(np.int32)
+    identity, known = (part if rows is None else part[rows] for part in (store.identity, store.has_landmarks))
+    if rows is not None:  # people of other splits get no class
+        present = np.zeros(len(store.people) + 1, np.int32)
+        present[np.unique(identity)] = 1
+        identity = (np.append(present[:-1].cumsum() - 1, NO_IDENTITY)[identity]).astype(np.int32)
+    chosen, count = _Selection(store, rows, size), len(known)
+    return Source(
+        name,
+        LazyRows(chosen.images, (count, 3, size, size)),
+        identity if labels != "landmarks" and (identity >= 0).any() else None,
+        LazyRows(chosen.landmarks, (count, 68, 2)) if labels != "identity" and known.any() else None,
+    )
+
+
+SOURCES: dict[str, Callable[..., Source]] = {
+    "embedded": embedded_source,
+    "manifest": manifest_source,
+    "store": store_source,
+}
 """Builders by the `kind` of a source in the configuration."""

@@ -12,6 +12,7 @@ from recface.data.framing import canonical_landmarks
 from recface.data.sources import SOURCES
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel, get
+from recface.face_model.albedo import AlbedoModel, own_albedo_model
 from recface.settings import Config
 
 
@@ -32,13 +33,22 @@ class Workbench:
     sources: dict[str, Source]
 
     @property
+    def albedo_model(self) -> AlbedoModel:
+        """The face model's own where it has one and no photo is the embedded benchmark's; else the benchmark's."""
+        kinds = {source["kind"] for source in self.config["data"].get("sources", {}).values()}
+        own = None if "embedded" in kinds or not kinds else own_albedo_model(self.face_model)
+        return own or self.benchmark.albedo_model
+
+    @property
     def num_identities(self) -> int:
         """Number of named people in the training data."""
         return sum(source.num_identities for source in self.sources.values())
 
 
-def open_workbench(config: Config, watch: Callable[[int, int], None] = lambda done, total: None) -> Workbench:
-    """Load or build the face model, the benchmark and the training sources.
+def open_workbench(
+    config: Config, watch: Callable[[int, int], None] = lambda done, total: None, training: bool = True
+) -> Workbench:
+    """Load or build the face model, the benchmark and, for `training`, the sources of photos to train on.
 
     `watch` is called with the photos that are generated, and their number.
     """
@@ -50,9 +60,8 @@ def open_workbench(config: Config, watch: Callable[[int, int], None] = lambda do
         face_model, BenchmarkConfig(seed=data["seed"], albedo_modes=data["albedo_modes"], **sizes), cache, watch
     )
     truth = data.get("truth", False)  # earlier runs have no such key
-    sources = {
-        name: _open_source(name, settings, benchmark, face_model, truth) for name, settings in data["sources"].items()
-    }
+    wanted = data["sources"].items() if training else ()
+    sources = {name: _open_source(name, settings, benchmark, face_model, truth) for name, settings in wanted}
     return Workbench(config, face_model, benchmark, sources)
 
 
@@ -61,6 +70,8 @@ def _open_source(name: str, settings: Config, benchmark: Benchmark, face_model: 
     if settings["kind"] == "embedded":
         return build(benchmark, settings["split"], truth)
     size = benchmark.images("landmark").shape[-1]
+    if settings["kind"] == "store":
+        return build(settings["path"], size, name, settings.get("split"), settings.get("labels"))
     return build(settings["path"], canonical_landmarks(face_model), size, name, settings.get("framed", False))
 
 
@@ -85,4 +96,5 @@ def build_data(bench: Workbench, stage: int, start: int = 0) -> MixedDataModule:
         augment=config["data"]["augment"],
         workers=config["data"]["workers"],
         start=start,
+        photos_of_person=config["data"].get("photos_of_person"),  # earlier runs have no such key
     )
