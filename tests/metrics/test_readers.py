@@ -49,6 +49,48 @@ def test_meshes_may_bring_points(tmp_path, shapes) -> None:
         read_predictions(tmp_path)
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_meshes_in_folders_beside_points(tmp_path, shapes, listed) -> None:
+    for name, vertices in zip("abc", shapes, strict=True):
+        (tmp_path / f"of_{name}").mkdir()
+        write_obj(tmp_path / f"of_{name}" / f"{name}.obj", vertices)
+    np.save(tmp_path / "points.npy", shapes[:, :7])
+    np.save(tmp_path / "parameters.npy", np.eye(3, 5))
+    if listed:
+        (tmp_path / "ids.csv").write_text("id,file\nx,of_a/a.obj\ny,of_b/b.obj\nz,of_c/c.obj\n")
+    found = read_predictions(tmp_path)
+    assert found.ids == (("x", "y", "z") if listed else ("of_a/a", "of_b/b", "of_c/c"))
+    np.testing.assert_allclose(found.vertices, shapes, atol=1e-5)
+    np.testing.assert_array_equal(found.points, shapes[:, :7])
+    np.testing.assert_array_equal(found.parameters, np.eye(3, 5))
+
+
+def test_points_may_lie_beside_each_mesh(tmp_path, shapes) -> None:
+    for name, vertices in zip("abc", shapes, strict=True):
+        write_obj(tmp_path / f"{name}.obj", vertices)
+    np.save(tmp_path / "a.npy", shapes[0, :7])
+    np.savetxt(tmp_path / "b.txt", shapes[1, :7])
+    with pytest.raises(RecfaceError, match=r"c.obj: no c.npy or .txt with its points beside it, as other meshes have"):
+        read_predictions(tmp_path)
+    np.save(tmp_path / "c.npy", shapes[2, :6])
+    with pytest.raises(RecfaceError, match=r"c.npy: 6 points, but 7 in .*a.npy"):
+        read_predictions(tmp_path)
+    np.save(tmp_path / "c.npy", shapes[2, :7])
+    np.testing.assert_allclose(read_predictions(tmp_path).points, shapes[:, :7], atol=1e-5)
+
+
+def test_another_unit_becomes_millimeters(tmp_path, shapes) -> None:
+    (tmp_path / "meshes").mkdir()
+    np.savez(tmp_path / "p.npz", ids=list("abc"), vertices=shapes / 1000, points=shapes[:, :7] / 1000)
+    for name, vertices in zip("abc", shapes, strict=True):
+        write_obj(tmp_path / "meshes" / f"{name}.obj", vertices / 1000)
+    np.save(tmp_path / "meshes" / "points.npy", shapes[:, :7] / 1000)
+    for path in (tmp_path / "p.npz", tmp_path / "meshes"):
+        found = read_predictions(path, millimeters=1000)
+        np.testing.assert_allclose(found.vertices, shapes, atol=1e-3)
+        np.testing.assert_allclose(found.points, shapes[:, :7], atol=1e-3)
+
+
 def test_vertices_without_a_face_keep_their_place(tmp_path, shapes) -> None:
     write_obj(tmp_path / "a.obj", shapes[0])  # faces use 42 of its 50 vertices
     assert read_predictions(tmp_path).vertices.shape == (1, 50, 3)

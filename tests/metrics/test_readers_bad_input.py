@@ -43,7 +43,7 @@ ARRAYS = {
     "two counts": ({"parameters": PARAMETERS, "landmarks": np.ones((2, 68, 2))}, "landmarks has shape (2, 68, 2)", ""),
     "weights of other modes": ({"parameters": PARAMETERS, "weights": np.ones(5)}, "weights has shape (5,)", "(K,)"),
     "weights of zero": ({"parameters": PARAMETERS, "weights": np.zeros(4)}, "weights hold values", "not above 0"),
-    "nothing": ({"other": PARAMETERS}, "holds none of parameters, vertices, points, landmarks", ""),
+    "nothing": ({"other": PARAMETERS}, "holds none of parameters, mirrored, vertices, points, landmarks", ""),
     "a run's": ({"test_parameters": PARAMETERS}, "holds none of", "give the run's folder"),
 }
 

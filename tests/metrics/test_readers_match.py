@@ -1,13 +1,15 @@
 """Predictions and truth brought together: order, what is left out, and the lines that messages name."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recface.cli.program import main
 from recface.errors import RecfaceError
-from recface.metrics.protocols import BENCHMARKS, Predictions
+from recface.metrics.protocols import BENCHMARKS, Predictions, Truth
 from recface.metrics.protocols.scans import SEVEN, row_name
 from recface.metrics.readers import match, read_truth
+from recface.metrics.readers.match import alike
 
 NOW = BENCHMARKS["now-scan-to-mesh/v1"]
 MANIFEST = "id,scan,landmarks\n\nann,a.npz,a.csv\nbob,b.npz,b.csv\n\n\nzoe,z.npz,z.csv\n"
@@ -84,3 +86,40 @@ def test_numbers_are_named_with_their_line(tmp_path) -> None:
     (tmp_path / "manifest.csv").write_text(f"{','.join(columns)}\n\n{row}\n\n{bad}\n")
     with pytest.raises(RecfaceError, match="line 5: yaw must be a number, not 'x'"):
         read_truth(tmp_path, protocol)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "found"),
+    [
+        (["b", "a"], ["a", "b"], ["b", "a"]),
+        (["x/a.jpg", "y/b.OBJ"], ["a", "b"], ["a", "b"]),
+        (["a", "b"], ["s/t/a.png", "s/u/b.png"], ["s/t/a.png", "s/u/b.png"]),
+        (["t\\a", "./u/a.ply"], ["s/t/a", "s/u/a"], ["s/t/a", "s/u/a"]),
+        (["lfw/A_B/A_B_0001.jpg"], ["A_B_0001", "A_B_0002"], ["A_B_0001"]),
+        (["a.jpg", "z"], ["x/a", "y/a"], ["a.jpg", "z"]),  # either could be meant
+        (["q/x/a.jpg"], ["a", "x/a"], ["x/a"]),  # the longest
+        (["a", "x/b.jpg"], ["a", "a.jpg"], ["a", "x/b.jpg"]),
+        (["image.1"], ["image"], ["image.1"]),  # no ending of a photo or mesh
+    ],
+)
+def test_ids_with_or_without_folders_and_endings(given, wanted, found) -> None:
+    assert alike(given, wanted) == found
+
+
+def test_predictions_that_a_benchmark_s_list_does_not_name_are_counted() -> None:
+    table = pd.DataFrame({"id": ["s/a", "s/b"], "identity": ["x", "y"]})
+    protocol = BENCHMARKS["clustering-parameters/v1"]
+    found = match(
+        Predictions(("b.jpg", "c.jpg", "a.jpg"), parameters=np.arange(3.0)[:, None]),
+        Truth(table),
+        protocol,
+        allow_unused=True,
+    )
+    assert found.unused == 1 and found.predictions.parameters.ravel().tolist() == [2, 0]
+
+
+def test_two_ids_of_one_photo_are_an_error() -> None:
+    with pytest.raises(RecfaceError, match=r"predictions x/a.jpg and y/a.png both are of a; give one"):
+        alike(["x/a.jpg", "y/a.png"], ["a"])
+    with pytest.raises(RecfaceError, match="predictions a and y/a.png both are of a"):
+        alike(["y/a.png", "a"], ["a"])

@@ -86,7 +86,7 @@ def test_landmarks_lie_in_the_pixels_of_the_file_that_the_photo_came_from(benchm
     found = load_photos(table, tmp_path, canonical_landmarks(face_model), size, "photos")
     np.testing.assert_allclose(found.in_pixels(found.landmarks), marks, atol=1e-6)
     # Rendered landmarks are close to where the framing puts them, so that the crop shows the same face.
-    assert np.abs(found.images.astype(float) - source.images[:2]).mean() < 45
+    assert np.abs(found.images[:].astype(float) - source.images[:2]).mean() < 45
     framed = load_photos(pd.DataFrame({"file": ["0.png"]}), _square(tmp_path), np.zeros((68, 2)), size, "photos", True)
     corners = np.array([[[-1.0, 1.0], [1.0, -1.0], [0.0, 0.0]]])
     np.testing.assert_allclose(framed.in_pixels(corners), [[[0, 0], [90, 90], [45, 45]]])
@@ -127,7 +127,7 @@ def test_mistakes_are_one_line(run, photos, tmp_path, cache_dir, capsys):
     with pytest.raises(RecfaceError, match=r"wide\.png: no landmarks to frame it by"):
         open_faces(empty, bench)
     with pytest.raises(RecfaceError, match=r"wide\.png: 40 x 30 pixels; a framed photo is square"):
-        open_faces(empty, bench, framed=True)
+        reconstruct_photos(bench, variant, open_faces(empty, bench, framed=True), tmp_path / "wide")
     with pytest.raises(RecfaceError, match="must be a new or empty folder"):
         reconstruct_photos(
             bench, variant, load_photos(pd.DataFrame({"file": ["p0.png"]}), photos, None, 32, "p", True), empty
@@ -162,3 +162,55 @@ def test_only_finished_networks_reconstruct(run, tmp_path):
     (copy / "run.json").write_text(json.dumps(record | {"state": "failed"}))
     with pytest.raises(RecfaceError, match=r"must be a finished run of a network, not sir \(failed\)"):
         open_run(copy)
+
+
+def test_a_benchmark_gets_what_it_wants_handed_in(run, photos, out, tmp_path):
+    for name in ("p0.png", "p1.png"):
+        (tmp_path / "photos" / "A" / "selfie").mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / name, tmp_path / "photos" / "A" / "selfie" / name)
+    options = [str(run), str(tmp_path / "photos"), str(tmp_path / "now"), "--framed", "--for", "now"]
+    assert main(["reconstruct", *options]) == 0
+    plain, found = read_predictions(out), read_predictions(tmp_path / "now")
+    assert found.ids == ("A/selfie/p0", "A/selfie/p1") and not (tmp_path / "now" / "ids.csv").exists()
+    np.testing.assert_allclose(found.vertices, plain.vertices[:2], atol=1e-3)
+    np.testing.assert_allclose(found.points, plain.points[:2], atol=1e-3)
+
+
+def test_insightface_gets_the_mirrored_photos_too(run, photos, out, tmp_path):
+    for number in range(2):
+        with Image.open(photos / f"p{number}.png") as photo:
+            (tmp_path / "flipped").mkdir(exist_ok=True)
+            photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "flipped" / f"{number}.png")
+    for name, folder in (("flipped", tmp_path / "flipped"), ("bin", photos)):
+        assert (
+            main(["reconstruct", str(run), str(folder), str(tmp_path / name / "out"), "--framed", "--for", "bin"]) == 0
+        )
+    found, flipped = read_predictions(tmp_path / "bin" / "out"), read_predictions(tmp_path / "flipped" / "out")
+    np.testing.assert_allclose(found.parameters, read_predictions(out).parameters, atol=1e-4)
+    np.testing.assert_allclose(found.mirrored[:2], flipped.parameters, atol=1e-3)
+    assert np.abs(found.mirrored - found.parameters).max() > 1e-3
+
+
+def test_the_photos_of_a_store(run, photos, out, tmp_path):
+    from io import BytesIO
+
+    from recface.data.store import StoredPhoto, finish_store, write_shard
+
+    stored = []
+    for number in range(3):
+        with Image.open(photos / f"p{number}.png") as photo:
+            stream, size = BytesIO(), photo.width
+            photo.save(stream, "JPEG", quality=100, subsampling=0)
+        extra = {"placement": "(0.02+0.01j) (-1+0.5j)"}
+        stored.append(StoredPhoto(f"a/p{number}.png", stream.getvalue(), "", None, "test", extra))
+    write_shard(tmp_path / "store", 0, stored)
+    about = {"name": "mine", "size": size, "framing": "suite", "license": "none", "source": "none"}
+    finish_store(tmp_path / "store", about)
+    assert main(["reconstruct", str(run), str(tmp_path / "store"), str(tmp_path / "out")]) == 0
+    found = read_predictions(tmp_path / "out")
+    assert found.ids == ("a/p0.png", "a/p1.png", "a/p2.png")
+    place = found.landmarks.astype(np.float64) @ [1, -1j]  # a pixel (x, y) lies at turn (x - iy) + shift
+    normalized = read_predictions(out).landmarks[:3].astype(np.float64) @ [1, -1j] * 2 / size - 1 + 1j
+    assert np.abs((0.02 + 0.01j) * place + (-1 + 0.5j) - normalized).max() < 0.2  # but for what JPEG changed
+    same = np.corrcoef(found.parameters.ravel(), read_predictions(out).parameters[:3].ravel())[0, 1]
+    assert same > 0.98  # but for what JPEG changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,23 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from torch import Tensor
 
 from recface.data.framing import canonical_landmarks
-from recface.data.photos import Photos, load_photos, read_photos
+from recface.data.photos import LazyRows, Photos, load_photos, read_photos
 from recface.data.sources import Source
+from recface.data.store import HEADER, PLACEMENT, PhotoStore
 from recface.data.workbench import Workbench, open_workbench
 from recface.errors import RecfaceError
 from recface.face_model import save
 from recface.figures.reconstruction_picture import reconstruction_picture
-from recface.files.atomic import require_empty, write_bytes
+from recface.files.atomic import require_empty, write_arrays, write_bytes
 from recface.files.meshes import obj_text
 from recface.metrics.protocols.scans import SEVEN_OF_68
 from recface.metrics.readers.predictions import write_predictions
 from recface.run.evaluation import CHUNK, Network
 from recface.run.experiment import set_up_torch, trained_variant
+from recface.run.handed_in import HANDED_IN, require_places, write_handed_in
 from recface.tracking import RunFolder, read_record
 from recface.variants import Reconstruction
 
@@ -42,18 +46,20 @@ def open_run(path: Path, cache: Path | None = None) -> tuple[Workbench, Reconstr
     if record.state != "finished" or "variant" not in record.config:
         raise RecfaceError(f"{path}: must be a finished run of a network, not {record.experiment} ({record.state})")
     folder = RunFolder.open(path)
-    config: dict[str, Any] = record.config | {"data": record.config["data"] | {"sources": {}}}
+    config: dict[str, Any] = dict(record.config)
     # Stage 1 and scan models lie beside the run, wherever it was moved.
     config["paths"] = record.config["paths"] | {"runs": str(path.resolve().parents[2])}
     if cache is not None:
         config["paths"]["cache"] = str(cache)
     set_up_torch(config)
-    bench = open_workbench(config)
+    bench = open_workbench(config, training=False)
     return bench, trained_variant(bench, folder)
 
 
-def open_faces(path: Path, bench: Workbench, framed: bool = False) -> Photos:
-    """Open photos: a table as of training sources, or a folder of photos; those without landmarks must be `framed`.
+def open_faces(path: Path, bench: Workbench, framed: bool = False) -> Photos | StoredFaces:
+    """Open photos: a prepared store, a table as of training sources, or a folder of photos, also in folders of it.
+
+    Photos without landmarks must be `framed`, as a store's are.
 
     Raises:
         RecfaceError: No photo there, or as `read_photos`.
@@ -61,18 +67,56 @@ def open_faces(path: Path, bench: Workbench, framed: bool = False) -> Photos:
     canonical, size = canonical_landmarks(bench.face_model), bench.config["scale"]["image_size"]
     if path.is_file() or (path / "faces.csv").is_file():
         return read_photos(path, canonical, size, "photos", framed)
-    files = sorted(file.name for file in path.glob("*") if file.suffix.lower() in ENDINGS)
+    if (path / HEADER).is_file():
+        return stored_faces(path, size)
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
     if not files:
         raise RecfaceError(f"photos: {path}: no faces.csv and no photo ({', '.join(ENDINGS)}) there")
     return load_photos(pd.DataFrame({"file": files}), path, canonical, size, "photos", framed)
 
 
+@dataclass(frozen=True)
+class StoredFaces:
+    """The photos (N, 3, S, S) of a prepared store, as `Photos`."""
+
+    store: PhotoStore
+    table: pd.DataFrame
+    images: LazyRows
+
+    def in_pixels(self, points: np.ndarray) -> np.ndarray:
+        """Normalized points (N, P, 2) in the pixels of the original photos; NaN where the store does not know them."""
+        found = np.full_like(points, np.nan)
+        for row, marks in enumerate(points):
+            if place := self.store.photo(row).extra.get(PLACEMENT):
+                turn, shift = (complex(text) for text in place.split())
+                moved = (marks[:, 0] + 1j * marks[:, 1] - shift) / turn
+                found[row] = np.stack([moved.real, -moved.imag], -1)
+        return found
+
+
+def stored_faces(path: Path, size: int) -> StoredFaces:
+    """Open a prepared store, whose photos are resized where they are of another size."""
+    store = PhotoStore(path)
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        images = store.images(rows)
+        if store.size == size:
+            return images
+        photos = (Image.fromarray(image.transpose(1, 2, 0)) for image in images)
+        fitted = [np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)) for photo in photos]
+        return np.stack(fitted).transpose(0, 3, 1, 2)
+
+    table = pd.DataFrame({"file": store.files(np.arange(len(store)))})
+    return StoredFaces(store, table, LazyRows(read, (len(store), 3, size, size)))
+
+
 def reconstruct_photos(
     bench: Workbench,
     variant: Reconstruction,
-    photos: Photos,
+    photos: Photos | StoredFaces,
     out: Path,
     meshes: bool = False,
+    benchmark: str | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Reconstruct photos and write what `recface evaluate --predictions` reads; returns the folder.
@@ -83,9 +127,14 @@ def reconstruct_photos(
         photos: Of any number N.
         out: New or empty; gets `ids.csv` (the column `file`), `parameters.npy` (N, K) whitened, `weights.npy` (K,) mm,
             `landmarks.npy` (N, 68, 2) in the files' pixels, `points.npy` (N, 7, 3) mm, `face_model.npz` that these are
-            parameters of, and `picture.png` of the first photos.
+            parameters of, and `picture.png` of the first photos. Where the face model knows how its own files count
+            (`recface.face_model.official`), `own_coefficients.npz` has `identity` (N, L) and `expression` (N, E) in
+            that way.
         meshes: Whether to write the neutral shapes too: OBJ files in mm, which `ids.csv` names, `vertices.npy`
             (N, V, 3) and `triangles.npy` (F, 3).
+        benchmark: A key of `LAYOUTS`: write what it wants handed in. For those on scans these are meshes and landmarks
+            as of `write_handed_in` in place of the arrays; for `bin` the arrays and `mirrored.npy` (N, K), the
+            parameters of the mirrored photos.
         watch: Called with the photos done and their number.
 
     Raises:
@@ -97,27 +146,46 @@ def reconstruct_photos(
     require_empty(out)
     if len(set(ids)) < len(ids):
         raise RecfaceError(f"photos: {next(name for name in ids if ids.count(name) > 1)} is there twice")
+    if benchmark in HANDED_IN:
+        require_places(benchmark, ids)  # before the work, not after it
     network, parts = Network(variant), []
+
+    def predict(images: np.ndarray) -> dict[str, Tensor]:
+        return network(Source("photos", images, np.zeros(len(images), np.int64)))
+
     for start in range(0, len(ids), CHUNK):
         images = photos.images[start : start + CHUNK]
-        parts.append(network(Source("photos", images, np.zeros(len(images), np.int64))))
+        parts.append(predict(images))
+        if benchmark == "bin":
+            parts[-1]["mirrored"] = predict(np.ascontiguousarray(images[..., ::-1]))["identity"]
         watch(min(start + CHUNK, len(ids)), len(ids))
     found = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     model = network.face_model
     arrays = {
         "parameters": found["identity"].numpy(),
         "weights": model.identity_sigma.numpy(),
-        "landmarks": photos.in_pixels(found["landmarks"].double().numpy()).astype(np.float32),
         "points": model.landmarks(found["identity"])[:, list(SEVEN_OF_68)].numpy(),
     }
+    pixels = photos.in_pixels(found["landmarks"].double().numpy()).astype(np.float32)
+    if np.isfinite(pixels).all():
+        arrays["landmarks"] = pixels
+    if benchmark == "bin":
+        arrays["mirrored"] = found["mirrored"].numpy()
     names = pd.DataFrame({"id": ids})
-    if meshes:  # what protocols on scans need
+    if benchmark in HANDED_IN:
+        shapes = model.shape(found["identity"]).numpy()
+        write_handed_in(benchmark, out, ids, shapes, arrays["points"], model)
+    elif meshes:  # what protocols on scans need
         arrays |= {"vertices": model.shape(found["identity"]).numpy(), "triangles": model.triangles.numpy()}
         names["mesh"] = [f"meshes/{row:05d}_{Path(name).stem}.obj" for row, name in enumerate(ids)]
         for place, shape in zip(names["mesh"], arrays["vertices"], strict=True):
             write_bytes(out / place, obj_text(shape, arrays["triangles"]).encode())
-    write_predictions(out, names, arrays)
+    if benchmark not in HANDED_IN:
+        write_predictions(out, names, arrays)
     save(model, out / "face_model.npz")
+    if model.own_identity is not None:
+        own = (found["identity"] @ model.own_identity.T).numpy()
+        write_arrays(out / "own_coefficients.npz", {"identity": own, "expression": found["expression"].numpy()})
     shown = torch.from_numpy(photos.images[:PICTURED]).float() / 255
     stream = io.BytesIO()
     Image.fromarray(reconstruction_picture(variant, shown)).save(stream, "PNG")

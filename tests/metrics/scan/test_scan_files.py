@@ -135,3 +135,48 @@ def test_wrong_regions_are_named(tmp_path) -> None:
     ):
         with pytest.raises(RecfaceError, match=message):
             read_rows(tmp_path / name, 5)
+
+
+PICKED = """<!DOCTYPE PickedPoints>
+<PickedPoints>
+ <DocumentData>
+  <DateTime time="10:00:00" date="2018-01-01"/>
+ </DocumentData>
+ <point x="1.5" y="-2" z="3e1" active="1" name="b"/>
+ <point active="1" name="a" z="6" y="5" x="4"/>
+</PickedPoints>
+"""
+
+
+def test_landmarks_picked_in_meshlab(tmp_path) -> None:
+    (tmp_path / "a.pp").write_text(PICKED)
+    assert read_landmarks(tmp_path / "a.pp", ("a", "b")).tolist() == [[4, 5, 6], [1.5, -2, 30]]  # by their names
+    assert read_landmarks(tmp_path / "a.pp", ("b",)).tolist() == [[1.5, -2, 30]]
+    assert read_landmarks(tmp_path / "a.pp", ("c", "d")).tolist() == [[1.5, -2, 30], [4, 5, 6]]  # by their order
+    for text, said in (
+        (PICKED.replace('x="4"', ""), "not a readable file of picked points"),
+        (PICKED.replace('x="4"', 'x="nan"'), "row 1 of 2 is not finite"),
+        (PICKED.replace("<point", "<dot"), r"points have shape \(0, 3\)"),
+    ):
+        (tmp_path / "a.pp").write_text(text)
+        with pytest.raises(RecfaceError, match=said):
+            read_landmarks(tmp_path / "a.pp", ("a", "b"))
+    (tmp_path / "a.pp").write_text(PICKED)
+    with pytest.raises(RecfaceError, match="2 points, expected 3: c, d, e"):
+        read_landmarks(tmp_path / "a.pp", ("c", "d", "e"))
+
+
+def test_landmarks_as_arrays(tmp_path) -> None:
+    points = np.arange(6.0).reshape(2, 3)
+    np.save(tmp_path / "a.npy", points)
+    np.savetxt(tmp_path / "a.txt", points)
+    for name in ("a.npy", "a.txt"):
+        assert read_landmarks(tmp_path / name, ("a", "b")).tolist() == points.tolist()
+        with pytest.raises(RecfaceError, match="2 points, expected 1: a"):
+            read_landmarks(tmp_path / name, ("a",))
+    (tmp_path / "a.txt").write_text("1 2\n3 4\n")
+    with pytest.raises(RecfaceError, match=r"points have shape \(2, 2\), expected \(N, 3\)"):
+        read_landmarks(tmp_path / "a.txt", ("a", "b"))
+    (tmp_path / "a.txt").write_text("1 2 three\n")
+    with pytest.raises(RecfaceError, match="not a readable list of points"):
+        read_landmarks(tmp_path / "a.txt", ("a",))

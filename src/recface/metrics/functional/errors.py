@@ -110,7 +110,37 @@ def landmark_nme(predicted: Tensor, target: Tensor) -> Tensor:
     return 100 * (predicted - target).norm(dim=-1).mean(dim=-1) / area.sqrt()
 
 
-def nme_by_yaw(nme: Tensor, yaw: Tensor) -> dict[str, float]:
+TWENTY_ONE = (
+    *((17,), (19,), (21,), (22,), (24,), (26,), (36,), tuple(range(36, 42)), (39,), (42,), tuple(range(42, 48)), (45,)),
+    *((2,), (31,), (30,), (35,), (14,), (48,), tuple(range(60, 68)), (54,), (8,)),
+)
+"""Which of iBUG's 68 points, from 0, have each of AFLW's 21 as their mean (3DDFA's code for AFLW)."""
+
+
+def landmark_nme_21(predicted: Tensor, target: Tensor, target68: Tensor) -> Tensor:
+    """`landmark_nme` of AFLW's 21 points: mean over the visible ones, over the box of the true 68, in percent.
+
+    Source: 3DDFA's code for AFLW.
+
+    Args:
+        predicted: (B, 68, 2) image coordinates.
+        target: (B, 21, 2); NaN = invisible.
+        target68: (B, 68, 2).
+
+    Returns:
+        (B,) percent; NaN where no point is visible.
+
+    Raises:
+        RecfaceError: as `landmark_nme`.
+    """
+    scale = landmark_nme(target68 + 1, target68) / 2**0.5  # a step of one pixel in x and y, in percent of the box
+    points = torch.stack([predicted[:, list(of)].mean(dim=1) for of in TWENTY_ONE], dim=1)
+    require_same_length(predicted=predicted, target=target)
+    require_finite("predicted landmarks", predicted)
+    return scale * (points - target).norm(dim=-1).nanmean(dim=1)
+
+
+def nme_by_yaw(nme: Tensor, yaw: Tensor, *, open_end: bool = False) -> dict[str, float]:
     """NME in the three yaw bins of AFLW2000-3D and the mean of the three bins.
 
     Source: methods.md, "Evaluation protocols" [C], field: [0, 30], (30, 60], (60, 90] degrees.
@@ -118,6 +148,7 @@ def nme_by_yaw(nme: Tensor, yaw: Tensor) -> dict[str, float]:
     Args:
         nme: (B,) percent, NaN = left out.
         yaw: (B,) radians, of either sign.
+        open_end: whether the last bin has no upper end, as in 3DDFA's code.
 
     Returns:
         Percent under `nme_0_30`, `nme_30_60`, `nme_60_90`, and `nme_balanced`; NaN for (and from) an empty bin.
@@ -125,7 +156,9 @@ def nme_by_yaw(nme: Tensor, yaw: Tensor) -> dict[str, float]:
     require_same_length(nme=nme, yaw=yaw)
     degrees = (yaw.double().abs() * (180 / math.pi)).round(decimals=6)  # so that 30 degrees stay 30
     bins = {
-        f"nme_{low}_{high}": float(nme[(degrees <= high) & ((degrees > low) | (low == 0))].nanmean())
+        f"nme_{low}_{high}": float(
+            nme[((degrees <= high) | (open_end & (high == 90))) & ((degrees > low) | (low == 0))].nanmean()
+        )
         for low, high in ((0, 30), (30, 60), (60, 90))
     }
     bins["nme_balanced"] = float(torch.tensor(list(bins.values())).mean())

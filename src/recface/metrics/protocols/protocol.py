@@ -23,9 +23,11 @@ class Predictions:
     Attributes:
         ids: N ids, those of the manifest, unique.
         parameters: (N, K) shape parameters, whitened or as the method has them.
+        mirrored: (N, K) those of the mirrored photos.
         weights: (K,) standard deviations in mm that turn parameters into shape distances; None if unknown.
         vertices: (N, V, 3) neutral shapes in mm, all of one topology; may be memory-mapped.
         triangles: (F, 3) of that topology.
+        mask: (V,) bool, vertices between which a triangle may be measured; None: all.
         points: (N, P, 3) named 3D points in mm, such as the seven landmarks of NoW, in the order of the protocol.
         landmarks: (N, 68, 2) projected landmarks in pixels of the original photo.
         basis: (M, 3, K) mm, what a unit of each parameter moves at the M vertices of the face model's face region. With
@@ -37,9 +39,11 @@ class Predictions:
 
     ids: tuple[str, ...]
     parameters: np.ndarray | None = None
+    mirrored: np.ndarray | None = None
     weights: np.ndarray | None = None
     vertices: np.ndarray | None = None
     triangles: np.ndarray | None = None
+    mask: np.ndarray | None = None
     points: np.ndarray | None = None
     landmarks: np.ndarray | None = None
     basis: np.ndarray | None = None

@@ -64,6 +64,16 @@ class REALYRegions(ScanProtocol):
         return _means(self.of_each_scan(predictions, truth, errors))
 
 
+def triangles_of(predictions: Predictions, triangles: np.ndarray) -> np.ndarray:
+    """The triangles (F, 3) whose three vertices are all in the template's mask; without a mask, all of them."""
+    if predictions.mask is None:
+        return triangles
+    kept = triangles[predictions.mask[triangles].all(axis=1)]
+    if not len(kept):
+        raise RecfaceError(f"{predictions.where}: the template's mask leaves no triangle; mark the face by ones")
+    return kept
+
+
 KEYPOINTS = 85
 MOUTH = (*range(48, 61), 64)
 RIGID: dict[str, tuple[int, ...]] = {
@@ -87,7 +97,8 @@ class REALYCorresponding(ScanProtocol):
     Alignment: similarity by seven keypoints; then for each region rigid ICP, in which the region's keypoints weigh as
         much as its vertices (cheek: a quarter).
     Crop: the columns nose, mouth, forehead and cheek, each a mesh of that region, as REALY gives them; keypoints: a
-        mesh file with the scan's 85. Points of the predictions are the 85 keypoints in REALY's order.
+        mesh file with the scan's 85. Points of the predictions are the 85 keypoints in REALY's order. After the
+        alignment, of the prediction only the template's mask counts, if there is one.
     Similarity: mean over a region's vertices of the distance to the corresponding point of the prediction (REALY calls
         it NMSE); mean over rows.
     Unit: mm; the files are in a unit of their own, of which the column scale says how many mm it is, as
@@ -136,7 +147,7 @@ class REALYCorresponding(ScanProtocol):
             rigid, led = list(RIGID[region]), list(BENT[region])
             share = 0.25 if region == "cheek" else 1.0
             motion = regional_alignment(plain, vertices, points[rigid], true[rigid], rough, share)
-            mesh = SearchMesh(motion(plain.vertices), plain.triangles, name)
+            mesh = SearchMesh(motion(plain.vertices), triangles_of(predictions, plain.triangles), name)
             pair = (true[led], motion(points[led])) if led else None
             errors.append(scale * corresponding_error(*merged(vertices, triangles), mesh, pair))
         return errors

@@ -142,9 +142,12 @@ class GeometryClustering(_Clustering):
 
 
 LANDMARK_COLUMNS = tuple(f"{axis}{number}" for number in range(1, 69) for axis in "xy")
+COLUMNS_OF_21 = tuple(f"{axis}{number}_of_21" for number in range(1, 22) for axis in "xy")
 
 
-class _LandmarkError(BenchmarkProtocol):
+class LandmarkError(BenchmarkProtocol):
+    """Base of the errors of projected landmarks, in percent of the face's box."""
+
     unit = "%"
     direction = "lower"
     needs = ("landmarks",)
@@ -158,30 +161,51 @@ class _LandmarkError(BenchmarkProtocol):
         "nme": "mean over all samples",
         "beyond_90": "samples beyond 90 degrees: in no bin, but in the mean over all",
     }
+    units = {"beyond_90": ""}
     version: ClassVar[str]
+    yaw_version: ClassVar[str] = ""
+    points: ClassVar[int] = 68
 
     def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Means over bins of yaw."""
         import torch
 
-        from recface.metrics.functional import landmark_nme, nme_by_yaw
+        from recface.metrics.functional import nme_by_yaw
 
-        versions = truth.table["landmark_version"].astype(str).to_numpy()
-        if (other := np.flatnonzero(versions != self.version)).size:
-            raise RecfaceError(
-                f"{truth.where}: {truth.table['id'].iloc[other[0]]} has landmark_version {versions[other[0]]!r}; "
-                f"{self.id} takes {self.version!r} alone"
-            )
-        true = truth.table[list(LANDMARK_COLUMNS)].to_numpy(np.float64, copy=True).reshape(-1, 68, 2)
-        nme = landmark_nme(predictions.tensor("landmarks").double(), torch.from_numpy(true))
+        versions = {"landmark_version": self.version} | ({"yaw_version": self.yaw_version} if self.yaw_version else {})
+        for column, wanted in versions.items():
+            found = truth.table[column].astype(str).to_numpy()
+            if (other := np.flatnonzero(found != wanted)).size:
+                raise RecfaceError(
+                    f"{truth.where}: {truth.table['id'].iloc[other[0]]} has {column} {found[other[0]]!r}; "
+                    f"{self.id} takes {wanted!r} alone"
+                )
+        nme = self.errors(predictions.tensor("landmarks").double(), truth)
         degrees = truth.table["yaw"].to_numpy(np.float64)
-        bins = nme_by_yaw(nme, torch.from_numpy(np.radians(degrees)))
+        bins = nme_by_yaw(nme, torch.from_numpy(np.radians(degrees)), open_end=bool(self.yaw_version))
         beyond = int((np.abs(degrees) > 90).sum())
-        return {"nme_balanced": bins.pop("nme_balanced"), **bins, "nme": float(nme.mean()), "beyond_90": beyond}
+        return {"nme_balanced": bins.pop("nme_balanced"), **bins, "nme": float(nme.nanmean()), "beyond_90": beyond}
+
+    def errors(self, predicted: Tensor, truth: Truth) -> Tensor:
+        """(N,) percent, from predicted landmarks (N, 68, 2) in pixels."""
+        import torch
+
+        from recface.metrics.functional.errors import landmark_nme, landmark_nme_21
+
+        def true(columns: tuple[str, ...]) -> Tensor:
+            points = truth.table[list(columns)].to_numpy(np.float64, copy=True)
+            return torch.from_numpy(points.reshape(len(points), -1, 2))
+
+        if self.points == 68:
+            return landmark_nme(predicted, true(LANDMARK_COLUMNS))
+        target = true(COLUMNS_OF_21)
+        target[(target == -1).any(dim=-1)] = torch.nan
+        return landmark_nme_21(predicted, target, true(LANDMARK_COLUMNS))
 
 
 @register
-class AFLW2000Original(_LandmarkError):
-    """Normalized mean error of 68 projected points on AFLW2000-3D, by the landmarks it was published with.
+class AFLW2000Original(LandmarkError):
+    """Outdated, see v2: error of 68 projected points on AFLW2000-3D, by the landmarks it was published with.
 
     Source: Zhu et al. 2016, 3DDFA, section 5 (methods.md, "Evaluation protocols" [C], field): mean distance over
     sqrt(w h) of the true landmarks' bounding box, as a percentage; bins of absolute yaw [0,30], (30,60], (60,90] and
@@ -195,8 +219,8 @@ class AFLW2000Original(_LandmarkError):
 
 
 @register
-class AFLW2000Reannotated(_LandmarkError):
-    """Normalized mean error of 68 projected points on AFLW2000-3D, by the corrected landmarks.
+class AFLW2000Reannotated(LandmarkError):
+    """Outdated, see v2: error of 68 projected points on AFLW2000-3D, by the corrected landmarks.
 
     Source: as aflw2000-nme, with the landmarks of Bulat and Tzimiropoulos 2017 ("How far are we", LS3D-W);
     landmark_version "reannotated". Numbers of the two versions do not compare.
@@ -206,3 +230,42 @@ class AFLW2000Reannotated(_LandmarkError):
     id = "aflw2000-nme-reannotated/v1"
     source = "as aflw2000-nme; landmarks of Bulat and Tzimiropoulos 2017"
     version = "reannotated"
+
+
+YAWS = {
+    "pose": "AFLW2000-3D.pose.npy, of the fitted pose: 1,312, 383 and 305 photos",
+    "new-pose": "AFLW2000-3D-new.pose.npy, after AFLW's labels, the paper's bins: 1,306, 462 and 232 photos",
+}
+"""The two files of yaw that 3DDFA's code brings."""
+
+
+def _register_3ddfa(points: int, version: str, source: str) -> None:
+    """Register the error under 3DDFA's code: one for each file of yaw."""
+    for yaw, said in YAWS.items():
+        document = f"""AFLW2000-3D as 3DDFA's code has it: error of {points} points, {version} landmarks, bins by {yaw}.
+
+    Source: Zhu et al. 2016, 3DDFA, and cleardusk/3DDFA: mean distance over sqrt(w h) of the bounding box of the true 68
+    landmarks, as a percentage; bins of absolute yaw [0,30], (30,60] and above 60, without an upper end, and the mean of
+    the three. Yaw: {said}. Landmarks: {source}. In v1 the last bin ended at 90 degrees.
+    Alignment: none. Crop: none; pixels of the original photo, whose first one has its center at 0.5. Similarity: none.
+    Unit: %.
+    """
+        of_this = {
+            "__doc__": document,
+            "__module__": __name__,
+            "id": f"aflw2000-nme-{points}-{version}-{yaw}/v2",
+            "source": "Zhu et al. 2016; cleardusk/3DDFA, benchmark_aflw2000.py",
+            "columns": (*LandmarkError.columns, "yaw_version", *(COLUMNS_OF_21 if points == 21 else ())),
+            "numbers": (*LandmarkError.numbers, *(COLUMNS_OF_21 if points == 21 else ())),
+            "values": LandmarkError.values
+            | {"nme_60_90": "above 60", "beyond_90": "samples beyond 90 degrees, which the last bin counts"},
+            "version": version,
+            "yaw_version": yaw,
+            "points": points,
+        }
+        register(type(f"AFLW2000{version.title()}{points}{yaw.title().replace('-', '')}", (LandmarkError,), of_this))
+
+
+_register_3ddfa(68, "original", "AFLW2000-3D.pts68.npy, as published (pt3d_68)")
+_register_3ddfa(68, "reannotated", "AFLW2000-3D-Reannotated.pts68.npy, of Bulat and Tzimiropoulos 2017")
+_register_3ddfa(21, "original", "AFLW2000-3D.pts21.npy; predictions are means of the 68, as in 3DDFA's code for AFLW")

@@ -141,6 +141,18 @@ class _TenFold(_Verification):
         return ten_fold(scores, pairs.same, pairs.fold)
 
 
+class _View1(_Verification):
+    folds = True
+    values = {"accuracy": "accuracy on pairsDevTest.txt, threshold from pairsDevTrain.txt"}
+
+    def rates(self, scores: Tensor, pairs: Pairs) -> dict[str, float]:
+        from recface.metrics.functional.verification import fold_accuracies
+
+        if pairs.fold.unique().tolist() != [0, 1]:
+            raise RecfaceError("View 1 has two lists of pairs: give the folder of LFW with --layout lfw")
+        return {"accuracy": float(fold_accuracies(scores, pairs.same, pairs.fold)[1])}
+
+
 FARS = {"tar_at_far_1e4": 1e-4, "tar_at_far_1e3": 1e-3, "tar_at_far_1e2": 1e-2, "tar_at_far_1e1": 1e-1}
 RANKS = (1, 5, 10)
 
@@ -233,6 +245,13 @@ for _name, _count, _source in (
         pairs=_count,
     )
 _register(
+    "lfw-view1",
+    _View1,
+    "LFW's View 1, for development: 1,000 test pairs under the threshold that is best on 2,200 training pairs.",
+    "Huang et al. 2007, LFW, View 1: pairsDevTrain.txt, pairsDevTest.txt",
+    pairs=3200,
+)
+_register(
     "ytf-10fold",
     _TenFold,
     "Verification of YTF: 5,000 pairs of videos in ten folds; a video is the mean of its frames.",
@@ -254,3 +273,38 @@ _register(
     f"Closed-set identification of templates. {_POOLED}",
     "Klare et al. 2015, IJB-A; Maze et al. 2018, IJB-C: closed-set 1:N identification",
 )
+
+
+@register
+class InsightFaceFlip(_Verification):
+    """Verification as InsightFace prints it ("Accuracy-Flip"): the parameters of a photo and of its mirror image added.
+
+    Source: InsightFace's public code (verification.py). Alignment: none. Crop: none. Similarity: minus the squared
+    Euclidean distance of the sums, scaled to unit length; thresholds 0, 0.01, ..., 3.99 from the other nine folds. The
+    error is the standard deviation over the folds, where `pairs-10fold-cos` has the standard error, about a third of
+    it. Unit: rates in [0, 1].
+    """
+
+    id = "insightface-flip-10fold/v1"
+    source = "InsightFace's public code: Accuracy-Flip"
+    needs = ("parameters", "mirrored")
+    folds = True
+    pairs = 0
+    values = {
+        "accuracy": "mean accuracy over ten folds, threshold from the other nine",
+        "accuracy_std": "standard deviation over the folds",
+    }
+
+    def evaluate(self, predictions: Predictions, truth: Truth) -> dict[str, float]:
+        """Mean and standard deviation over the folds."""
+        import torch
+
+        from recface.metrics.functional.verification import insightface_accuracies
+
+        self.require_needs(predictions)
+        sums = predictions.tensor("parameters").double() + predictions.tensor("mirrored").double()
+        unit = torch.nn.functional.normalize(sums)
+        pairs = pairs_of(truth)
+        distance = (unit[pairs.first] - unit[pairs.second]).square().sum(dim=1)
+        found = insightface_accuracies(distance, pairs.same, pairs.fold)
+        return {"accuracy": float(found.mean()), "accuracy_std": float(found.std(correction=0))}

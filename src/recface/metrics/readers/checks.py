@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ CHUNK = 256
 REMEDY = "write it again (docs/protocols.md has the forms)"
 FIELD_SHAPES = {
     "parameters": ("N", "K"),
+    "mirrored": ("N", "K"),
     "vertices": ("N", "V", 3),
     "points": ("N", "P", 3),
     "landmarks": ("N", 68, 2),
@@ -59,8 +61,16 @@ def check_shape(name: str, array: np.ndarray, sizes: dict[str, int], file: Path,
             raise RecfaceError(f"{file}: {name} has shape {array.shape}, expected {form}{why}")
 
 
-def checked(predictions: Predictions, where: str, files: list[str] | None = None) -> Predictions:
-    """Require finite numbers and faces in mm; `files` name the rows in messages, where each is a file of its own."""
+def checked(
+    predictions: Predictions, where: str, files: list[str] | None = None, millimeters: float = 1.0
+) -> Predictions:
+    """Require finite numbers and faces in mm; `files` name the rows in messages, where each is a file of its own.
+
+    Vertices and points come in a unit of so many millimeters, and leave in millimeters.
+    """
+    if millimeters != 1:
+        found = {name: values for name in ("vertices", "points") if (values := getattr(predictions, name)) is not None}
+        predictions = replace(predictions, **{name: values * millimeters for name, values in found.items()})
 
     def place(row: int) -> str:
         return files[row] if files else f"row {row} (id {predictions.ids[row]})"

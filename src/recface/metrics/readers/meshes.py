@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from recface.errors import RecfaceError, named
-from recface.files.arrays import read_array
 from recface.files.meshes import read_mesh, require_same_triangles
 from recface.files.tables import line_of, read_table
 from recface.metrics.protocols.protocol import Predictions
@@ -16,7 +16,8 @@ from recface.metrics.readers.checks import check_shape, checked, require_unique,
 PREDICTED_ENDINGS = (".obj", ".ply")
 """File endings of single predicted and true shapes; an npz holds arrays of all samples."""
 IDS = "ids.csv"
-POINTS = "points.npy"
+POINTS = (".npy", ".txt")
+"""Endings of the points that lie beside a mesh."""
 
 
 def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -43,23 +44,46 @@ def read_meshes(paths: list[Path], places: list[str]) -> tuple[np.ndarray, np.nd
     return vertices, np.empty((0, 3), np.int32) if triangles is None else triangles.astype(np.int32)
 
 
-def mesh_predictions(folder: Path) -> Predictions:
-    """A folder of OBJ or PLY files; see `read_predictions`."""
+def points_beside(files: list[Path]) -> np.ndarray | None:
+    """(N, P, 3) named points that lie beside N meshes under their names; None where no mesh has some.
+
+    Raises RecfaceError where a mesh has none, or another number than the first.
+    """
+    from recface.metrics.scan.files import read_points
+
+    found = [next((p for ending in POINTS if (p := file.with_suffix(ending)).is_file()), None) for file in files]
+    if not any(found):
+        return None
+    points: list[np.ndarray] = []
+    for file, path in zip(files, found, strict=True):
+        if path is None:
+            raise RecfaceError(f"{file}: no {file.stem}.npy or .txt with its points beside it, as other meshes have")
+        points.append(read_points(path))
+        if len(points[-1]) != len(points[0]):
+            raise RecfaceError(f"{path}: {len(points[-1])} points, but {len(points[0])} in {found[0]}")
+    return np.stack(points)
+
+
+def mesh_predictions(folder: Path, arrays: Mapping[str, np.ndarray], millimeters: float) -> Predictions:
+    """A folder of OBJ or PLY files, and arrays beside them; see `read_predictions`."""
     if (folder / IDS).is_file():
         table = read_table(folder / IDS, ("id", "file"))
         ids, files = unique_ids(table, folder / IDS), [folder / name for name in table["file"]]
         places = [f"{folder / IDS}: line {line_of(table, row)}" for row in range(len(ids))]
     else:
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PREDICTED_ENDINGS)
-        ids, places = [file.stem for file in files], [str(folder)] * len(files)
+        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PREDICTED_ENDINGS)
+        ids = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
+        places = [str(folder)] * len(files)
         if not files:
             raise RecfaceError(
                 f"{folder}: no predictions.npz, no npy files, and no OBJ or PLY files (docs/protocols.md)"
             )
         require_unique(ids, str(folder), lambda row: files[row].name)
     vertices, triangles = read_meshes(files, places)
-    points = read_array(folder / POINTS) if (folder / POINTS).is_file() else None
-    if points is not None:
-        check_shape("points", points, {"N": len(ids)}, folder / POINTS, str(folder))
-    predictions = Predictions(tuple(ids), vertices=vertices, triangles=triangles, points=points, where=str(folder))
-    return checked(predictions, str(folder), [file.name for file in files])
+    found = {name: array for name, array in arrays.items() if name not in ("vertices", "triangles")}
+    for name, array in found.items():
+        check_shape(name, array, {"N": len(ids)}, folder / f"{name}.npy", str(folder))
+    if "points" not in found and (points := points_beside(files)) is not None:
+        found["points"] = points
+    predictions = Predictions(tuple(ids), vertices=vertices, triangles=triangles, **found, where=str(folder))
+    return checked(predictions, str(folder), [file.name for file in files], millimeters)

@@ -55,6 +55,45 @@ def read_pairs(path: Path, folds: bool = True) -> pd.DataFrame:
     return table
 
 
+def read_view1(train: Path, test: Path) -> pd.DataFrame:
+    """Reads LFW's View 1 as `read_pairs`: the pairs of pairsDevTrain.txt are fold 0, those of pairsDevTest.txt fold 1.
+
+    Raises:
+        RecfaceError: A line cannot be read, or a list has another length than its first line announces.
+    """
+    return pd.concat([_lfw(path, 1).assign(fold=fold) for fold, path in enumerate((train, test))], ignore_index=True)
+
+
+def read_people(path: Path) -> dict[str, tuple[int, int]]:
+    """Reads LFW's people.txt or peopleDevTrain.txt: the fold of each person, and the number of photos.
+
+    A list has its number of people on a line, then "name number" of each. The ten folds of people.txt are such lists,
+    and their number stands before the first.
+
+    Raises:
+        RecfaceError: A line cannot be read, or a list has another length than it announces.
+    """
+    folds: list[tuple[int, int]] = []  # line and length, as announced
+    people: dict[str, tuple[int, int]] = {}
+    for number, line in _filled_lines(path):
+        *name, count = line.split()
+        if len(name) > 1 or not _is_number(count):
+            raise RecfaceError(f"{path}: line {number}: expected 'name number', not {line[:60]!r}")
+        if not name:
+            if len(folds) == 1 and not people:
+                folds.clear()  # that was the number of folds
+            folds.append((number, int(count)))
+        else:
+            people[name[0]] = len(folds) - 1, int(count)
+    lengths = np.bincount([fold for fold, _ in people.values()], minlength=len(folds)).tolist() if folds else []
+    for (number, announced), length in zip(folds, lengths, strict=True):
+        if announced != length:
+            raise RecfaceError(f"{path}: line {number}: {announced} people announced, {length} follow")
+    if not people:
+        raise RecfaceError(f"{path}: no people")
+    return people
+
+
 def _filled_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbers, from 1, of the lines that are not empty, and the lines without blanks round them."""
     guard = guarded(path, "pair list", "docs/protocols.md has the forms", LARGEST_BYTES)
@@ -106,12 +145,15 @@ def _labels(path: Path, table: pd.DataFrame) -> pd.Series:
     return label.astype(bool)
 
 
-def _lfw(path: Path) -> pd.DataFrame:
-    (first_line, head), *filled = _filled_lines(path)
-    numbers = [int(part) for part in head.split()]
-    folds, each = (1, numbers[0]) if len(numbers) == 1 else numbers
-    if folds != FOLDS:
-        raise RecfaceError(f"{path}: line {first_line}: {folds} folds; ten folds are needed (LFW's View 2)")
+def _lfw(path: Path, wanted: int = FOLDS) -> pd.DataFrame:
+    (first_line, head), *filled = list(_filled_lines(path)) or [(1, "")]
+    words = head.split()
+    if not 1 <= len(words) <= 2 or not all(map(_is_number, words)):
+        raise RecfaceError(f"{path}: line {first_line}: expected the number of pairs, not {head[:60]!r}")
+    folds, each = (int(words[0]) if len(words) == 2 else 1), int(words[-1])
+    if folds != wanted:
+        view = "ten folds are needed (LFW's View 2)" if wanted == FOLDS else "one number is (LFW's View 1)"
+        raise RecfaceError(f"{path}: line {first_line}: {folds} folds; {view}")
     if len(filled) != 2 * folds * each:
         raise RecfaceError(f"{path}: {len(filled)} pairs, but its first line announces {2 * folds * each}")
     rows = []

@@ -27,18 +27,22 @@ from recface.metrics.readers.meshes import IDS, PREDICTED_ENDINGS, mesh_predicti
 SHAPES_FILE = "shapes.npz"
 
 
-def read_predictions(path: str | Path) -> Predictions:
+def read_predictions(path: str | Path, millimeters: float = 1.0) -> Predictions:
     """Read and check what a method predicted.
 
     Args:
         path: One of
 
-            - a folder of OBJ or PLY files of one topology, with ids.csv (columns `id`, `file`); without it the files'
-              names, less their endings, are the ids; a points.npy beside them (N, P, 3) mm is in the order of the ids;
+            - a folder of OBJ or PLY files of one topology, also in folders of it, with ids.csv (columns `id`, `file`);
+              without it the ids are their paths in the folder, less the endings; named points (P, 3) lie beside each
+              mesh under its name, as .npy or .txt, or in one points.npy (N, P, 3) in the order of the ids, as may
+              other arrays that are not `vertices`;
             - a folder with predictions.npz, or with NAME.npy files (memory-mapped), whose arrays are any of parameters
-              (N, K), vertices (N, V, 3) mm, points (N, P, 3) mm, landmarks (N, 68, 2) px, and, shared by all, weights
-              (K,) mm and triangles (F, 3); the ids are the array `ids` (N,), or the column `id` of ids.csv in order;
+              and mirrored (N, K), vertices (N, V, 3) mm, points (N, P, 3) mm, landmarks (N, 68, 2) px, and, shared by
+              all, weights (K,) mm and triangles (F, 3); the ids are the array `ids` (N,), or the column `id` of ids.csv
+              in order;
             - such an npz alone.
+        millimeters: In a unit of theirs.
 
     Raises:
         RecfaceError: Nothing to read, a wrong shape, an id twice, NaN, differing vertex counts, shapes not in mm.
@@ -47,13 +51,15 @@ def read_predictions(path: str | Path) -> Predictions:
     if not path.exists():
         raise RecfaceError(f"{path}: no such file or folder")
     if path.is_file():
-        return _from_arrays(path, path.parent, read_arrays(path, remedy=REMEDY))
+        return _from_arrays(path, path.parent, read_arrays(path, remedy=REMEDY), millimeters)
     if (packed := path / "predictions.npz").is_file():
-        return _from_arrays(packed, path, read_arrays(packed, remedy=REMEDY))
+        return _from_arrays(packed, path, read_arrays(packed, remedy=REMEDY), millimeters)
     names = [name for name in FIELD_SHAPES if (path / f"{name}.npy").is_file()]
-    if names and not any(file.suffix.lower() in PREDICTED_ENDINGS for file in path.iterdir()):
-        return _from_arrays(path, path, {name: read_array(path / f"{name}.npy", REMEDY) for name in names})
-    return mesh_predictions(path)
+    arrays = {name: read_array(path / f"{name}.npy", REMEDY) for name in names}
+    files = path.iterdir() if "vertices" in names else path.rglob("*")
+    if names and not any(file.suffix.lower() in PREDICTED_ENDINGS for file in files):
+        return _from_arrays(path, path, arrays, millimeters)
+    return mesh_predictions(path, arrays, millimeters)
 
 
 def write_predictions(folder: Path, table: pd.DataFrame, arrays: Mapping[str, np.ndarray]) -> None:
@@ -66,7 +72,7 @@ def write_predictions(folder: Path, table: pd.DataFrame, arrays: Mapping[str, np
     write_bytes(folder / IDS, table.to_csv(index=False, lineterminator="\n").encode())
 
 
-def _from_arrays(file: Path, folder: Path, arrays: dict[str, np.ndarray]) -> Predictions:
+def _from_arrays(file: Path, folder: Path, arrays: dict[str, np.ndarray], millimeters: float = 1.0) -> Predictions:
     found = {name: arrays[name] for name in FIELD_SHAPES if name in arrays}
     if not set(found) & set(PER_SAMPLE):
         own = " (the predictions of a run: give the run's folder)" if "test_parameters" in arrays else ""
@@ -83,7 +89,7 @@ def _from_arrays(file: Path, folder: Path, arrays: dict[str, np.ndarray]) -> Pre
     sizes: dict[str, int] = {"N": len(ids)}
     for name, array in found.items():
         check_shape(name, array, sizes, file, source)
-    return checked(Predictions(tuple(ids), **found, where=str(file)), str(file))
+    return checked(Predictions(tuple(ids), **found, where=str(file)), str(file), millimeters=millimeters)
 
 
 def read_shapes(folder: Path, names: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:

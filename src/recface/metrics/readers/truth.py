@@ -49,14 +49,9 @@ def read_truth(path: str | Path, protocol: BenchmarkProtocol) -> Truth:
         raise RecfaceError(f"--data {path}: no manifest {manifest}; {protocol.id} needs one")
     if pair_list is not None:
         pairs = read_pairs(pair_list, protocol.folds)
-        if protocol.pairs and len(pairs) != protocol.pairs:
-            own = f"; for a list of your own take pairs-{protocol.id.partition('-')[2]}" if protocol.folds else ""
-            raise RecfaceError(
-                f"{pair_list}: {len(pairs):,} pairs, the list of {protocol.id} has {protocol.pairs:,}{own}"
-            )
+        require_length(pairs, protocol, str(pair_list))
     if pairs is not None and alone:
-        ids = pd.unique(pd.concat([pairs["first"], pairs["second"]]))
-        return Truth(pd.DataFrame({"id": ids}), pairs=pairs, folder=folder, where=str(pair_list))
+        return truth_of_pairs(pairs, folder, str(pair_list))
     table = _table(manifest, protocol)
     if pairs is not None:
         name = "template" if protocol.templates else "id"
@@ -65,6 +60,19 @@ def read_truth(path: str | Path, protocol: BenchmarkProtocol) -> Truth:
                 row = pairs[unknown].iloc[0]
                 raise RecfaceError(f"{pair_list}: line {row['line']}: {name} {row[column]} is not in {manifest}")
     return Truth(table, pairs=pairs, folder=folder, where=str(manifest))
+
+
+def require_length(pairs: pd.DataFrame, protocol: BenchmarkProtocol, where: str) -> None:
+    """Raise RecfaceError for a list of another length than the protocol's."""
+    if protocol.pairs and len(pairs) != protocol.pairs:
+        own = f"; for a list of your own take pairs-{protocol.id.partition('-')[2]}" if "10fold" in protocol.id else ""
+        raise RecfaceError(f"{where}: {len(pairs):,} pairs, the list of {protocol.id} has {protocol.pairs:,}{own}")
+
+
+def truth_of_pairs(pairs: pd.DataFrame, folder: Path, where: str) -> Truth:
+    """The truth of pairs alone: its table has the ids that occur in them."""
+    ids = pd.unique(pd.concat([pairs["first"], pairs["second"]]))
+    return Truth(pd.DataFrame({"id": ids}), pairs=pairs, folder=folder, where=where)
 
 
 def _table(path: Path, protocol: BenchmarkProtocol) -> pd.DataFrame:

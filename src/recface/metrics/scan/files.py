@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from recface.files.guard import guarded
 from recface.files.meshes import LARGEST_BYTES, diagonal, read_mesh, require_millimeters
 from recface.files.tables import line_of, read_table
 
+LARGEST_LIST = 10_000_000  # bytes of a text file with points
 SMALLEST_MM, LARGEST_MM = 60.0, 3000.0
 """Diagonals of the boxes round a face crop and round a bust with shoulders, with room to spare; ours."""
 
@@ -66,17 +68,51 @@ def read_scan(path: Path) -> Scan:
     return Scan(vertices, triangles)
 
 
+def read_points(path: Path) -> np.ndarray:
+    """Reads points (N, 3) in their order, from `.npy`, or from `.txt` with three numbers a line.
+
+    Raises:
+        RecfaceError: For a missing or unreadable file, or points that are not finite.
+    """
+    if path.suffix.lower() == ".npy":
+        return require_points(read_array(path), f"{path}: points")
+    with guarded(path, "list of points", "give three numbers a line", LARGEST_LIST):
+        points = np.loadtxt(path, np.float64, ndmin=2)
+    return require_points(points, f"{path}: points")
+
+
+def read_picked(path: Path) -> tuple[list[str], np.ndarray]:
+    """Reads MeshLab's picked points, `.pp`: their names, and (N, 3) in their order.
+
+    Raises:
+        RecfaceError: For a missing or unreadable file, no points, or points that are not finite.
+    """
+    with guarded(path, "file of picked points", "save it from MeshLab again", LARGEST_LIST):
+        tags = re.findall(r"<point\b[^>]*>", path.read_text("utf-8"))
+        found = [dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', tag)) for tag in tags]
+        points = np.array([[float(point[axis]) for axis in "xyz"] for point in found]).reshape(-1, 3)
+    return [point.get("name", "") for point in found], require_points(points, f"{path}: points")
+
+
 def read_landmarks(path: Path, names: tuple[str, ...]) -> np.ndarray:
     """Reads named points (N, 3), in the order of the N names.
 
     Args:
-        path: A CSV with columns name, x, y, z in mm, in the frame of the scan; more names than asked for are fine.
+        path: A CSV with columns name, x, y, z in mm, in the frame of the scan; more names than asked for are fine. Or
+            MeshLab's `.pp`, whose points have these names, or are N in this order; or N in this order as `read_points`.
         names: The landmarks to take.
 
     Raises:
         RecfaceError: For a missing or unreadable file, a missing, doubled or not finite landmark; its name and row are
             given.
     """
+    if (ending := path.suffix.lower()) in (".pp", ".npy", ".txt"):
+        labels, points = read_picked(path) if ending == ".pp" else ([], read_points(path))
+        if set(names) <= set(labels):
+            return points[[labels.index(name) for name in names]]
+        if len(points) != len(names):
+            raise RecfaceError(f"{path}: {len(points)} points, expected {len(names)}: {', '.join(names)}")
+        return points
     table = read_table(path, ("name", "x", "y", "z"), "a file of landmarks")
     if (twice := table["name"].duplicated().to_numpy()).any():
         row = int(twice.argmax())
