@@ -167,7 +167,7 @@ def photo(path: Path) -> None:
             patch.setattr(name, lambda *_, **__: pytest.fail("a program was started"))
         assert path.name in message(lambda: read_image(path))
         table = pd.DataFrame({"file": [path.name]})
-        text = message(lambda: load_photos(table, path.parent, np.zeros((68, 2)), 16, "photos"))
+        text = message(lambda: load_photos(table, path.parent, np.zeros((68, 2)), 16, "photos", framed=True).images[:])
     assert "line 2" in text and path.name in text
 
 

@@ -397,6 +397,7 @@ def test_a_launcher_without_multirun_is_no_silent_single_run():
 def test_resources_are_what_the_run_uses():
     assert resources(compose_config("trainer.threads=4", "data.workers=2")) == (6, 0)
     assert resources(compose_config("trainer=gpu", "trainer.threads=8")) == (8, 1)
+    assert resources(compose_config("trainer=ddp", "trainer.devices=4", "data.workers=2")) == (40, 4)
 
 
 def test_settings_of_slurm_that_are_open_are_filled_in_or_left_out():
@@ -412,6 +413,14 @@ def test_settings_of_slurm_that_are_open_are_filled_in_or_left_out():
         "slurm_setup": ["export OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2", "a"],
     }
     assert parameters(given | {"gpus_per_node": 2}, 2, 3, 1, "run")["gpus_per_node"] == 2
+    several = parameters(given, 2, 12, 4, "run", tasks=4, nodes=2)
+    assert {key: several[key] for key in ("nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node")} == {
+        "nodes": 2,
+        "tasks_per_node": 4,
+        "cpus_per_task": 3,
+        "gpus_per_node": 4,
+    }
+    assert several["slurm_srun_args"] == ["--kill-on-bad-exit=1"] and "slurm_srun_args" not in result
 
 
 def test_a_run_that_fits_nowhere_is_refused():

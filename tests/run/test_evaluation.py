@@ -1,17 +1,11 @@
 """A trained variant as a predictor: what it predicts is what the variant gives, as parameters of a plain model."""
 
 import copy
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import recface
 from recface.data.sources import embedded_source
 from recface.data.workbench import Workbench
 from recface.face_model.residual import ResidualFaceModel
@@ -113,15 +107,3 @@ def test_photos_and_seconds_are_counted(variant, source) -> None:
     timed(source)
     assert timed.photos == 2 * len(source)
     assert timed.timings == {"image_cpu_seconds": pytest.approx(timed.seconds / timed.photos)} and timed.seconds > 0
-
-
-@pytest.mark.slow
-def test_two_devices_predict_what_one_does(tmp_path, cache_dir, benchmark) -> None:
-    environment = os.environ | {"PYTHONPATH": str(Path(recface.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(Path(__file__).with_name("two_devices.py")), str(tmp_path), str(cache_dir)]
-    subprocess.run(command, env=environment, check=True, timeout=600, capture_output=True)
-    results = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
-    assert len(results) == 2
-    for result in results:
-        assert result.pop("spread") > 0.01
-        assert result == pytest.approx(dict.fromkeys(result, 0), abs=1e-5)

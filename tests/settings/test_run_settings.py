@@ -37,7 +37,7 @@ BAD = [
     ("data.workers=1025", "data.workers must be a whole number from 0 to 1024, not 1025"),
     ("data.sources=3", "data.sources must be a mapping of keys to values, not 3"),
     ("data.sources.identity.share=0", "data.sources.identity.share must be a number > 0, not 0"),
-    ("data.sources.identity.kind=x", "data.sources.identity.kind must be 'embedded' or 'manifest', not 'x'"),
+    ("data.sources.identity.kind=x", "data.sources.identity.kind must be 'embedded', 'manifest' or 'store', not 'x'"),
     ("data.sources.identity.split=test", "data.sources.identity needs split: identity or landmark, not 'test'"),
     ("+data.sources.identity.shar=1", "data.sources.identity.shar is an unknown key"),
     ("model.grid=0", "model.grid must be a whole number >= 1, not 0"),
@@ -56,8 +56,7 @@ BAD = [
     ("optimizer.warmup=0", "optimizer.warmup must be a number > 0 and <= 1, not 0"),
     ("trainer.threads=abc", "trainer.threads must be a whole number from 1 to 1024, not 'abc'"),
     ("trainer.epoch_steps=0", "trainer.epoch_steps must be a whole number >= 1, not 0"),
-    ("trainer.devices=0", "trainer.devices must be 1: a run trains on one device, not 0"),
-    ("trainer.devices=2", "trainer.devices must be 1: a run trains on one device, not 2"),
+    ("trainer.devices=0", "trainer.devices must be a whole number >= 1, not 0"),
     ("trainer.validate=3", "trainer.validate must be true or false, not 3"),
     ("logger.name=tensorboard", "logger.name must be 'none' or 'wandb', not 'tensorboard'"),
     ("scale.batch_size=1", "scale.batch_size must be a whole number from 2 to 100000, not 1"),
@@ -134,6 +133,25 @@ def changed(config, argument):
 def test_a_value_out_of_range_is_named_with_its_range(config, argument, said) -> None:
     with pytest.raises(RecfaceError) as caught:
         check_config(changed(config, argument))
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trainer.num_nodes=0"], "trainer.num_nodes must be a whole number >= 1, not 0"),
+        (["trainer.accumulate=0.5"], "trainer.accumulate must be a whole number >= 1, not 0.5"),
+        (["trainer.accelerator=mps"], "trainer needs accelerator: cpu or gpu on several devices, not 'mps'"),
+        (
+            ["trainer.num_nodes=5", "trainer.accumulate=3"],
+            "scale.batch_size must be a multiple of trainer's devices x num_nodes x accumulate, 30, not 16",
+        ),
+    ],
+)
+def test_several_devices_share_a_batch_evenly(arguments, said) -> None:
+    check_config(compose_config("scale=smoke", "trainer=ddp", "trainer.devices=4", "trainer.accumulate=2"))
+    with pytest.raises(RecfaceError) as caught:
+        check_config(compose_config("scale=smoke", "trainer=ddp", *arguments))
     assert str(caught.value) == said
 
 

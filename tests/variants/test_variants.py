@@ -112,12 +112,18 @@ def test_stage1_begins_with_landmarks_alone(batch, face_model, benchmark, smoke_
 def test_half_of_the_albedos_are_mirrored_by_seed_and_step(face_model, benchmark, smoke_config):
     module = build(smoke_config, face_model, benchmark)
     albedo = benchmark.albedo_model(torch.randn(64, benchmark.albedo_model.num_modes))
-    mixed, mirrored = module._mirror_at_random(albedo)
-    assert 16 < mirrored.sum() < 48
+    rows, mirrored, counts = module._rendered_rows(128)
+    assert counts and rows.tolist() == list(range(0, 128, 2)) and 16 < mirrored.sum() < 48
+    mixed = module._mirror(albedo, mirrored)
     torch.testing.assert_close(mixed[mirrored], albedo[mirrored][:, face_model.mirror])
     torch.testing.assert_close(mixed[~mirrored], albedo[~mirrored])
     torch.rand(5)
-    assert torch.equal(module._mirror_at_random(albedo)[1], mirrored)
+    assert torch.equal(module._rendered_rows(128)[1], mirrored)
+    module.share = (2, 4)  # the rows 2, 6, 10, ... of the batch
+    rows, part, _ = module._rendered_rows(32)
+    assert rows.tolist() == list(range(32)) and torch.equal(part, mirrored[1::2])
+    module.share = (1, 4)
+    assert not module._rendered_rows(32)[2]
 
 
 def test_perceptual_term_uses_a_frozen_copy_of_the_trunk(batch, face_model, benchmark, smoke_config):

@@ -105,7 +105,8 @@ def fit_photos(
         (loss * len(images)).backward()  # the sum over photos, so that a photo's gradient is its own
         optimizer.step()
         with torch.no_grad():
-            values["expression"].clamp_(0, 1)
+            if face_model.expression_sigma is None:
+                values["expression"].clamp_(0, 1)
         if watch is not None:
             watch(step, float(loss.detach()))
     return {name: value.detach() for name, value in values.items()}

@@ -39,10 +39,11 @@ def given_landmarks(source: Source, noise: float, seed: int, method: str) -> np.
     """
     if source.landmarks is None:
         raise RecfaceError(f"{method}: source '{source.name}' has no landmarks to fit")
-    lacking = np.flatnonzero(~np.isfinite(source.landmarks).all(axis=(1, 2)))
+    known = source.landmarks[:]
+    lacking = np.flatnonzero(~np.isfinite(known).all(axis=(1, 2)))
     if lacking.size:
         raise RecfaceError(f"{method}: photo {lacking[0]} of source '{source.name}' lacks landmarks; remove it")
-    marks = np.asarray(source.landmarks, np.float64)
+    marks = np.asarray(known, np.float64)
     return marks if source.identity_parameters is None else noisy(marks, noise, seed, source.name)
 
 

@@ -73,7 +73,7 @@ def _evaluate(config: Config, folder: RunFolder) -> None:
     """All metrics of the benchmark, and of photographs where they are given."""
     begin = time.monotonic()
     folder.stage("evaluation")
-    bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
+    bench = open_workbench(config, training=False)
     folder.update(data_manifest=bench.benchmark.manifest_hash)
     photos = config["data"]["photos"]
     seen = photos_digest(photos, config["paths"]["cache"]) if photos else None

@@ -58,7 +58,7 @@ def export_benchmark(
     count, parts = sum(map(len, sources)), []
     for source in sources:
         ids, size = source.ids, source.images.shape[-1]
-        for name, image in zip(ids, source.images, strict=True):
+        for name, image in zip(ids, source.images[:], strict=True):
             Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(folder / "images" / f"{name}.png")
         marks = to_pixels(torch.from_numpy(np.asarray(source.landmarks, np.float64)), size).flatten(1).numpy()
         named = pd.DataFrame({"id": ids, "file": [f"images/{name}.png" for name in ids], "split": source.name})

@@ -75,7 +75,7 @@ def search(
     if trials < 1:
         raise RecfaceError(f"--search must be a whole number >= 1, not {trials}")
     torch.set_num_threads(config["trainer"]["threads"])
-    bench = open_workbench(config | {"data": config["data"] | {"sources": {}}})
+    bench = open_workbench(config, training=False)
     source, geometry = every(embedded_source(bench.benchmark, "validation"), photos), Geometry(bench)
     done: list[Trial] = []
 

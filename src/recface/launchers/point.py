@@ -93,7 +93,8 @@ def first_line(text: str) -> str:
 
 
 def resources(config: Mapping[str, Any]) -> tuple[int, int]:
-    """CPUs and GPUs that a run uses: its threads and loader workers, and the devices of a trainer on GPUs."""
+    """CPUs and GPUs of a machine that a run uses: threads and loader workers of its processes, and their GPUs."""
     trainer, data = config["trainer"], config.get("data", {})
-    gpus = trainer["devices"] if trainer["accelerator"] in GPU_ACCELERATORS else 0
-    return trainer["threads"] + data.get("workers", 0), gpus
+    devices = trainer["devices"]
+    gpus = devices if trainer["accelerator"] in GPU_ACCELERATORS else 0
+    return devices * (trainer["threads"] + data.get("workers", 0)), gpus

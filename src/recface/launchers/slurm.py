@@ -25,14 +25,18 @@ GENERAL = ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")
 """Settings that submitit has for every kind of cluster; the others are SLURM's, and None omits one."""
 
 
-def parameters(settings: Mapping[str, Any], threads: int, cpus: int, gpus: int, name: str) -> dict[str, Any]:
+def parameters(
+    settings: Mapping[str, Any], threads: int, cpus: int, gpus: int, name: str, tasks: int = 1, nodes: int = 1
+) -> dict[str, Any]:
     """Settings of a job as `submitit.AutoExecutor.update_parameters` takes them.
 
     `settings` is configs/hydra/launcher/slurm.yaml, resolved, without cluster, folder and max_num_timeout; `cpus` and
-    `gpus` are requested unless it says otherwise.
+    `gpus` are those of a run on one of its machines, requested unless it says otherwise. SLURM starts `tasks` processes
+    on each of `nodes` machines, one for each device.
     """
     known = {key: item for key, item in settings.items() if item is not None}
-    result = {"name": name, "nodes": 1, "tasks_per_node": 1, "cpus_per_task": cpus}
+    result: dict[str, Any] = {"name": name, "nodes": nodes, "tasks_per_node": tasks, "cpus_per_task": cpus // tasks}
+    result |= {"slurm_srun_args": ["--kill-on-bad-exit=1"]} if tasks * nodes > 1 else {}
     result |= {"gpus_per_node": gpus} if gpus else {}
     result |= {key if key in GENERAL else f"slurm_{key}": item for key, item in known.items()}
     # Before Python starts, since libraries read them as they are loaded.
@@ -80,7 +84,9 @@ def submit(points: Sequence[Point], settings: Mapping[str, Any]) -> list[Any]:
     cpus, gpus = resources(config)
     try:
         executor = submitit.AutoExecutor(Path(folder).absolute(), cluster, slurm_max_num_timeout=requeues)
-        executor.update_parameters(**parameters(rest, config.trainer.threads, cpus, gpus, config.hydra.job.name))
+        trainer = config.trainer
+        shape = (trainer.devices, trainer.get("num_nodes", 1)) if cluster == "slurm" else (1, 1)
+        executor.update_parameters(**parameters(rest, trainer.threads, cpus, gpus, config.hydra.job.name, *shape))
         # The exception repeats sbatch's message.
         with contextlib.redirect_stderr(io.StringIO()), executor.batch():
             return [executor.submit(point) for point in points]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recface.face_model.residual import ResidualFaceModel
+from recface.losses.processes import mean
 from recface.render import full_precision
 
 
@@ -29,7 +30,7 @@ def scan_loss(shape: Tensor, target: Tensor) -> Tensor:
 def sphere_loss(latents: Tensor, radius: float) -> Tensor:
     """Pull of latents (B, K) to a sphere, of R = sqrt(K) in whitened units: mean of (||x|| - R)^2. [A], form [O]."""
     length = torch.sqrt(latents.square().sum(dim=1) + 1e-12)  # finite gradient at the origin
-    return (length - radius).square().mean()
+    return mean((length - radius).square())
 
 
 def on_sphere(latents: Tensor, radius: float | Tensor) -> Tensor:

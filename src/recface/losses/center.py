@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from recface.losses.processes import gathered
 from recface.losses.total_loss import masked_mean
 from recface.render import full_precision
 
@@ -101,16 +102,15 @@ class WeightedCenter(nn.Module):
         In a distributed run the batches of all processes count as one, and all keep equal centers.
         """
         known = identity >= 0
-        rows = torch.where(known, identity, 0)
         weight = torch.where(known, weight.float(), 0.0)
         weighted = weight[:, None] * torch.where(known[:, None], parameters.float(), 0.0)
-        columns = torch.cat([weighted, weight[:, None]], dim=1)  # sum of w a, sum of w
-        sums = self.centers.new_zeros(len(self.centers), columns.shape[1]).index_add_(0, rows, columns)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(sums)
-        value, added = sums[:, :-1], sums[:, -1]
+        columns = gathered(torch.cat([weighted, weight[:, None]], dim=1))  # w a, w
+        people, row = torch.unique(gathered(torch.where(known, identity, 0)), return_inverse=True)
+        sums = columns.new_zeros(len(people), columns.shape[1]).index_add_(0, row, columns)
+        value, added, before = sums[:, :-1], sums[:, -1], self.mass[people]
         # Photos of weight 0, such as profiles, neither move a center nor age it: it would vanish in the end.
-        mass = torch.where(added > 0, (1 - self.rate) * self.mass + added, self.mass)
-        step = (value - added[:, None] * self.centers) / mass.clamp_min(torch.finfo(mass.dtype).tiny)[:, None]
-        self.centers += torch.where((added > 0)[:, None], step, 0.0)
-        self.mass.copy_(mass)
+        mass = torch.where(added > 0, (1 - self.rate) * before + added, before)
+        centers = self.centers[people]
+        step = (value - added[:, None] * centers) / mass.clamp_min(torch.finfo(mass.dtype).tiny)[:, None]
+        self.centers[people] = centers + torch.where((added > 0)[:, None], step, 0.0)
+        self.mass[people] = mass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recface.losses.processes import mean, summed, world_size
 from recface.render import full_precision
 
 VARIANCE_FLOOR = 1e-4
@@ -17,17 +18,22 @@ def prior_loss(parameters: Tensor, floor: float = VARIANCE_FLOOR) -> Tensor:
     Mean over k of 1/2 (v_k + m_k^2 - 1 - log v_k), SIR [A][C], with one mean m_k per dimension as in the second version
     of their code; the first has one mean over all entries, and divides the sum by the batch (K / batch times ours).
 
-    Every sample (B,K) counts, with or without labels. In a distributed run each process uses its own batch: statistics
-    over 32 or more samples. The floor is added to v_k inside the logarithm: a collapsed dimension gets a finite loss
-    and, unlike with a clamp, a gradient that revives it.
+    Every sample (B,K) of all processes counts, with or without labels: statistics of a few are biased (0.044 at 24
+    samples of a perfect normal distribution). The floor is added to v_k inside the logarithm: a collapsed dimension
+    gets a finite loss and, unlike with a clamp, a gradient that revives it.
 
     Returns:
         The divergence, >= -floor/2; exactly zero for fewer than two samples.
     """
-    if len(parameters) < 2:
-        return parameters.sum() * 0.0
-    variance, mean = torch.var_mean(parameters, dim=0, correction=0)
-    return 0.5 * (variance + mean.square() - 1 - torch.log(variance + floor)).mean()
+    if world_size() == 1:
+        if len(parameters) < 2:
+            return parameters.sum() * 0.0
+        variance, center = torch.var_mean(parameters, dim=0, correction=0)
+    else:  # about the mean of all: a mean of squares less a squared mean would cancel
+        count = summed(parameters.new_tensor(float(len(parameters))))
+        center = summed(parameters.sum(dim=0)) / count
+        variance = summed((parameters - center.detach()).square().sum(dim=0)) / count
+    return 0.5 * (variance + center.square() - 1 - torch.log(variance + floor)).mean()
 
 
 @full_precision
@@ -36,4 +42,6 @@ def tikhonov_loss(parameters: Tensor) -> Tensor:
 
     SIR [C] has (a / sigma)^2: whitened parameters are divided already.
     """
+    if world_size() > 1:
+        return mean(parameters.square())
     return parameters.square().sum() / max(parameters.numel(), 1)

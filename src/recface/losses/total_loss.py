@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recface.errors import RecfaceError
+from recface.losses.processes import summed, world_size
 
 
 def weighted_sum(
@@ -55,8 +56,8 @@ def weighted_sum(
 def masked_mean(values: Tensor, valid: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
     """Average `values` where `valid`; exactly zero, with zero gradient, over none.
 
-    The result always depends on `values`, so every process of a distributed run takes part in the same reductions. Each
-    process averages over its own labeled samples.
+    Over all dimensions it is the average of the samples of all processes. The result always depends on `values`, so
+    every process takes part in the same reductions.
 
     Args:
         values: Any shape; finite even where not valid (replace unknown labels before any arithmetic: 0 x NaN is NaN in
@@ -69,5 +70,7 @@ def masked_mean(values: Tensor, valid: Tensor, dim: int | tuple[int, ...] | None
     """
     valid = valid.expand_as(values)
     dims = tuple(range(values.ndim)) if dim is None else dim
-    total = torch.where(valid, values, 0.0).sum(dim=dims)
-    return total / valid.sum(dim=dims).clamp_min(1)
+    total, count = torch.where(valid, values, 0.0).sum(dim=dims), valid.sum(dim=dims)
+    if dim is None and world_size() > 1:
+        total, count = summed(torch.stack([total, count.to(total.dtype)]))
+    return total / count.clamp_min(1)

@@ -14,6 +14,7 @@ from recface.data import Batch
 from recface.figures.reconstruction_picture import ROWS, reconstruction_picture
 from recface.files.checkpoints import save_state
 from recface.run.logger import RunLogger
+from recface.run.team import Team
 from recface.tracking import RunFolder
 
 
@@ -50,19 +51,22 @@ class Follow(lightning.Callback):
 class Validate(lightning.Callback):
     """Measures the network on the validation people after every epoch, so that a sweep can stop a hopeless run.
 
-    Modes and random state are restored, so training continues unchanged.
+    Modes and random state are restored, so training continues unchanged. The first process of the team measures.
     """
 
-    def __init__(self, measure: Callable[[Any], dict[str, float]]) -> None:
-        self.measure = measure
+    def __init__(self, measure: Callable[[Any], dict[str, float]], team: Team) -> None:
+        self.measure, self.team = measure, team
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Measure and log."""
-        modes = {part: part.training for part in module.modules()}
-        with torch.random.fork_rng(devices=[]):
-            values = self.measure(module)
-        for part, training in modes.items():
-            part.training = training
+        values = None
+        if self.team.leads:
+            modes = {part: part.training for part in module.modules()}
+            with torch.random.fork_rng(devices=[]):
+                values = self.measure(module)
+            for part, training in modes.items():
+                part.training = training
+        values = self.team.agreed(values) or {}
         module.log_dict({f"validation/{key}": value for key, value in values.items()})
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,14 +75,15 @@ class _Photos(Dataset):
 
 
 class _Collection(lightning.LightningModule):
-    """Predicts the photos that a trainer gives this process, and gathers the predictions of all processes.
+    """Predicts the photos that a trainer gives it, and keeps the predictions in their order.
 
     `predict` makes arrays of B rows, under the names in `fields`, from photos (B, 3, S, S) uint8.
     """
 
     def __init__(self, predict: Callable[[Tensor], dict[str, Tensor]], fields: tuple[str, ...]) -> None:
         super().__init__()
-        self.predict, self.samples = predict, SampleMetric(dict, fields)
+        self.predict = predict
+        self.samples = SampleMetric(dict, fields, sync_on_compute=False)  # other processes may be training
         self.collected: dict[str, Tensor] = {}
 
     def test_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
@@ -99,29 +100,29 @@ class Network:
 
     Args:
         variant: The variant; its weights must not change from here on.
-        settings: `accelerator` and `devices` to predict on, as in the group trainer; by default the CPU alone.
+        accelerator: Where to predict, as in the group trainer: on one device.
 
     Attributes:
         face_model: The plain face model that its predictions are parameters of.
     """
 
-    def __init__(self, variant: Reconstruction, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, variant: Reconstruction, accelerator: str = "cpu") -> None:
         self.variant = variant.eval()
         self.face_model, self._turn = variant.exported()
-        chosen = settings or {"accelerator": "cpu", "devices": 1}
-        self._devices = {key: chosen[key] for key in ("accelerator", "devices")}
+        self._accelerator = accelerator
 
     def __call__(self, source: Source) -> dict[str, Tensor]:
-        """Run the network over N photos, on all devices.
+        """Run the network over N photos.
 
         Returns:
             identity (N, K) as parameters of `face_model`, expression (N, E) and projected landmarks (N, 68, 2), on the
-            CPU in float32; the same in every process.
+            CPU in float32.
         """
         photos = DataLoader(_Photos(source), batch_size=CHUNK, collate_fn=lambda batch: batch)
         collection = _Collection(self._predict, ("identity", "expression", "landmarks"))
         # Tensors made in inference mode could not take part in training, which may go on after this.
-        trainer = quiet_trainer(Path.cwd(), **self._devices, logger=False, inference_mode=False)
+        options: dict[str, Any] = {"accelerator": self._accelerator, "devices": 1, "inference_mode": False}
+        trainer = quiet_trainer(Path.cwd(), logger=False, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice about loader workers and samplers, which does not apply here
             trainer.test(collection, photos, verbose=False)

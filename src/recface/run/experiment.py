@@ -21,6 +21,7 @@ from recface.run.evaluation import Network, Timed, evaluate_photos, evaluate_run
 from recface.run.identity import is_complete, is_trained, run_hash
 from recface.run.logger import RunLogger, in_wandb_sweep, open_logger
 from recface.run.stages import drop_checkpoints, shared_stage1, total_steps, train_stage2
+from recface.run.team import Team, assembled, joined, placed_outside
 from recface.scan_stage.stage import shared_scan_model
 from recface.settings import Config
 from recface.settings.run_settings import check_config
@@ -48,10 +49,19 @@ def run_experiment(config: Config, overrides: list[str] | None = None) -> RunFol
     digest = run_hash(config)
     name, seed = config["name"], config["seed"]
     folder = RunFolder.open(run_path(config["paths"]["runs"], name, digest, seed))
+    if (place := placed_outside(config)) is not None and place.global_rank() > 0:
+        with joined(config, place) as team:
+            if team.agreed(None):
+                _assist(config, team)
+        with folder.lock():  # until the first process has evaluated
+            return folder
     record = new_record(
         name, digest, seed, config, parent=config["parent"], overrides=overrides or [], versions=VERSIONS
     )
     with folder.lock():
+        if is_trained(folder.record):
+            with assembled(config, _assist, needed=False):
+                pass  # others may wait to be told so
         if is_complete(config, folder.record) and not in_wandb_sweep():
             return folder  # an agent's server would still wait for the results in the folder
         if photos := config["data"]["photos"]:
@@ -78,19 +88,10 @@ def set_up_torch(config: Config) -> None:
 def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | None) -> None:
     """Both stages, all metrics, and the record."""
     clock = {"begin": time.monotonic()}
-    folder.progress(0, 1, phase="data")
-    bench = open_workbench(config, lambda done, total: folder.progress(done, total, phase="data"))
-    folder.update(data_manifest=bench.benchmark.manifest_hash)
-    clock["data"] = time.monotonic()
-    folder.stage("stage1")
-    stage1 = shared_stage1(bench, folder, logger)
-    clock["stage1"] = time.monotonic()
-    folder.stage("stage2")
-    scans = shared_scan_model(bench, folder) if "sfm" in config else None
-    variant = train_stage2(bench, folder, stage1, logger, scans)
-    clock["stage2"] = time.monotonic()
+    with assembled(config, _assist) as team:
+        bench, variant = _train(config, folder, logger, team, clock)
     folder.stage("evaluation")
-    network = Network(variant, config["trainer"])
+    network = Network(variant, config["trainer"]["accelerator"])
     if network.face_model is not bench.face_model:  # stored parameters are meaningless without their model
         save(network.face_model, folder.path / LEARNED_FILE)
     predictor = Timed(network)
@@ -105,6 +106,35 @@ def _train_and_evaluate(config: Config, folder: RunFolder, logger: RunLogger | N
     folder.progress(total_steps(config), total_steps(config), phase="finished")
     folder.finish(metrics, {block: protocol_ids(values) for block, values in metrics.items()}, timings)
     drop_checkpoints(folder)
+
+
+def _train(
+    config: Config, folder: RunFolder, logger: RunLogger | None, team: Team, clock: dict[str, float]
+) -> tuple[Workbench, Reconstruction]:
+    """Both stages, in each of the processes; the time at the end of each goes into `clock`."""
+    folder.progress(0, 1, phase="data")
+    with team.in_turn():
+        bench = open_workbench(config, lambda done, total: folder.progress(done, total, phase="data"))
+    folder.update(data_manifest=bench.benchmark.manifest_hash)
+    clock["data"] = time.monotonic()
+    folder.stage("stage1")
+    stage1 = shared_stage1(bench, folder, logger, team)
+    clock["stage1"] = time.monotonic()
+    folder.stage("stage2")
+    scans = None
+    if "sfm" in config:
+        with team.in_turn():
+            scans = shared_scan_model(bench, folder)
+    variant = train_stage2(bench, folder, stage1, logger, scans, team)
+    clock["stage2"] = time.monotonic()
+    return bench, variant
+
+
+def _assist(config: Config, team: Team) -> None:
+    """Train with the first process of a run, in another."""
+    set_up_torch(config)
+    path = run_path(config["paths"]["runs"], config["name"], run_hash(config), config["seed"])
+    _train(config, team.folder(path), None, team, {})
 
 
 def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
@@ -128,7 +158,7 @@ def trained_variant(bench: Workbench, folder: RunFolder) -> Reconstruction:
 def _add_photos(config: Config, folder: RunFolder) -> None:
     """Verify real photographs with a finished run's network, and add them to its record."""
     bench = open_workbench(config)
-    network = Network(trained_variant(bench, folder), config["trainer"])
+    network = Network(trained_variant(bench, folder), config["trainer"]["accelerator"])
     seen = photos_digest(config["data"]["photos"], config["paths"]["cache"])
     source = open_photos(bench, config["data"]["photos"])
     values, predictions = evaluate_photos(network, bench, source, network.face_model)

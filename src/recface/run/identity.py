@@ -28,6 +28,8 @@ def input_digests(config: Mapping[str, Any]) -> dict[str, str | None]:
     for name, source in config["data"]["sources"].items():
         if source["kind"] == "manifest":
             found[f"data.sources.{name}.path"] = photos_digest(source["path"], cache)
+        elif source["kind"] == "store":  # its header has the hashes of all photos
+            found[f"data.sources.{name}.path"] = file_digest(Path(source["path"], "store.json"))
     if config.get("sfm") is not None and config["sfm"]["scan"]["source"] == "folder":
         found["sfm.scan.path"] = table_digest(Path(config["sfm"]["scan"]["path"] or "", "scans.csv"), cache)
     return found

@@ -20,10 +20,13 @@ from recface.run.callbacks import Checkpoint, Details, Follow, Validate
 from recface.run.evaluation import Network, evaluate_validation
 from recface.run.identity import is_trained, run_hash, stage1_config
 from recface.run.logger import RunLogger
+from recface.run.shares import take_share
+from recface.run.team import Team
 from recface.scan_stage.stage import ScanModel
 from recface.settings import Config
 from recface.tracking import RunFolder, new_record, run_path
 from recface.variants import Reconstruction, build_variant
+from recface.variants.batch_norm import synchronize_batch_norms
 from recface.variants.conflict import ConflictLog
 from recface.variants.trainer import chosen_precision, fit_quietly, quiet_trainer
 from recface.versions import VERSIONS
@@ -31,6 +34,7 @@ from recface.versions import VERSIONS
 SHARED = ("encoders.", "confidence.")
 """Beginnings of the state that all variants take over from stage 1."""
 SHAPE_HEAD = "encoders.shape.head"
+ALONE = Team()
 PICTURED = 6  # validation photos that a logger shows
 
 
@@ -39,7 +43,14 @@ def total_steps(config: Config) -> int:
     return config["scale"]["stage1_steps"] + config["scale"]["stage2_steps"]
 
 
-def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Follow, logger: RunLogger | None) -> None:
+def fit(
+    variant: Reconstruction,
+    bench: Workbench,
+    folder: RunFolder,
+    follow: Follow,
+    logger: RunLogger | None,
+    team: Team = ALONE,
+) -> None:
     """Train one stage; continues from the last checkpoint where a killed run left one.
 
     The configuration in `bench` is stage 1's own part of it there; checkpoints and metrics of the stage go to `folder`.
@@ -47,32 +58,39 @@ def fit(variant: Reconstruction, bench: Workbench, folder: RunFolder, follow: Fo
     settings, stage = bench.config["trainer"], variant.stage
     last = folder.path / "checkpoints" / f"stage{stage}-last.ckpt"
     steps = bench.config["scale"][f"stage{stage}_steps"]
+    team.agreed(None)  # the first process has by now removed the checkpoint of other code
     if last.exists():
         checkpoint = load_state(last)
         require_keys(checkpoint, ("step", "state", "optimizer", "schedule"), last)
         require_same(checkpoint["state"], variant.trained_state(), last, REMEDY)
         variant.resume(checkpoint)
     if stage == 2 and settings["conflict"]:
-        variant.conflict = ConflictLog(folder.path / "conflict.jsonl", settings["conflict"], variant.first_step)
+        path = folder.path / "conflict.jsonl" if team.leads else None
+        variant.conflict = ConflictLog(path, settings["conflict"], variant.first_step)
     callbacks: list[lightning.Callback] = [follow, Checkpoint(last)]
     if logger is not None:
         logger.begin_stage(follow.before, variant.first_step)
         callbacks += [LearningRateMonitor("step"), _details(bench, stage, logger)]
     if stage == 2 and settings["validate"]:
-        callbacks.insert(0, Validate(lambda module: _validate(module, bench)))  # before Follow, which writes its values
+        measure = Validate(lambda module: _validate(module, bench), team)
+        callbacks.insert(0, measure)  # before Follow, which writes its values
     trainer = quiet_trainer(
         folder.path,
         accelerator=settings["accelerator"],
-        devices=settings["devices"],
         precision=chosen_precision(settings),
         max_steps=steps - variant.first_step,
         callbacks=callbacks,
         logger=logger or False,
         log_every_n_steps=max(1, min(10, min(settings["epoch_steps"], steps) // 4)),
         use_distributed_sampler=False,
+        **team.trainer_options(settings),
     )
+    if trainer.world_size > 1:
+        synchronize_batch_norms(variant.encoders, cuda=trainer.strategy.root_device.type == "cuda")
     if variant.first_step < steps:  # a run that was killed while it was evaluated has nothing to train
-        fit_quietly(trainer, variant, build_data(bench, stage, variant.first_step))
+        data = build_data(bench, stage, variant.first_step)
+        take_share(data, trainer.global_rank, trainer.world_size, trainer.accumulate_grad_batches)
+        fit_quietly(trainer, variant, data)
 
 
 def drop_checkpoints(folder: RunFolder) -> None:
@@ -83,7 +101,7 @@ def drop_checkpoints(folder: RunFolder) -> None:
 
 def _validate(variant: Reconstruction, bench: Workbench) -> dict[str, float]:
     """All metrics of the validation people with the network in training."""
-    network = Network(variant, bench.config["trainer"])
+    network = Network(variant, bench.config["trainer"]["accelerator"])
     return evaluate_validation(network, bench, network.face_model)
 
 
@@ -95,16 +113,16 @@ def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:
     return Details(logger, stage_sources(bench, stage), photos, bench.config["scale"][f"stage{stage}_steps"])
 
 
-def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) -> Path:
+def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None, team: Team = ALONE) -> Path:
     """Return the file of the baseline's networks after stage 1, training it unless a run with the same has.
 
     `run` asks and shows the progress. A stage that several runs share is logged into the one that trains it.
     """
     config, digest = bench.config, run_hash(bench.config, stage=1)
-    folder = RunFolder.open(run_path(config["paths"]["runs"], "stage1", digest, config["seed"]))
+    folder = team.folder(run_path(config["paths"]["runs"], "stage1", digest, config["seed"]))
     final = folder.path / "checkpoints" / "final.pt"
     with folder.lock():
-        if not (is_trained(folder.record) and final.exists()):
+        if team.agreed(not (is_trained(folder.record) and final.exists())):
             manifest = bench.benchmark.manifest_hash
             record = new_record("stage1", digest, config["seed"], config, versions=VERSIONS, data_manifest=manifest)
             with folder.running(record):
@@ -112,10 +130,12 @@ def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None) ->
                 # Only what the hash is of, so that no other setting can change a stage that others share.
                 own = replace(bench, config=stage1_config(config) | {"seed": config["seed"]})
                 begin, variant = time.monotonic(), build_variant(own, stage=1)
-                fit(variant, own, folder, Follow(folder, run, 0, total_steps(config)), logger)
-                save_state(variant.trained_state(), final)
-                drop_checkpoints(folder)
-                folder.finish({}, timings={"stage1_seconds": time.monotonic() - begin})
+                fit(variant, own, folder, Follow(folder, run, 0, total_steps(config)), logger, team)
+                if team.leads:
+                    save_state(variant.trained_state(), final)
+                    drop_checkpoints(folder)
+                    folder.finish({}, timings={"stage1_seconds": time.monotonic() - begin})
+    team.agreed(None)  # the file is there
     return final
 
 
@@ -131,7 +151,12 @@ def in_other_latents(state: State, source: FaceModel, target: FaceModel) -> Stat
 
 
 def train_stage2(
-    bench: Workbench, run: RunFolder, stage1: Path, logger: RunLogger | None, scans: ScanModel | None = None
+    bench: Workbench,
+    run: RunFolder,
+    stage1: Path,
+    logger: RunLogger | None,
+    scans: ScanModel | None = None,
+    team: Team = ALONE,
 ) -> Reconstruction:
     """Train a variant on all sources from the weights after stage 1; the state goes to checkpoints/final.pt of the run.
 
@@ -151,6 +176,7 @@ def train_stage2(
     variant.load_state_dict(shared, strict=False)  # the variant's own centers and bases begin fresh
     variant.freeze_trunk_for_perceptual()
     follow = Follow(run, run, bench.config["scale"]["stage1_steps"], total_steps(bench.config))
-    fit(variant, bench, run, follow, logger)
-    save_state(variant.trained_state(), run.path / "checkpoints" / "final.pt")
+    fit(variant, bench, run, follow, logger, team)
+    if team.leads:
+        save_state(variant.trained_state(), run.path / "checkpoints" / "final.pt")
     return variant

@@ -61,11 +61,12 @@ class FaceModelSettings(Settings):
 class SourceSettings(Settings):
     """One training source under `data.sources`."""
 
-    kind: Literal["embedded", "manifest"]
+    kind: Literal["embedded", "manifest", "store"]
     share: Positive
     split: str | None = None
     path: str | None = None
     framed: bool = False
+    labels: Literal["identity", "landmarks", None] = None
 
     @model_validator(mode="after")
     def _names_its_photos(self) -> SourceSettings:
@@ -73,6 +74,10 @@ class SourceSettings(Settings):
             raise ValueError(f"needs split: identity or landmark, not {self.split!r}")
         if self.kind == "manifest" and self.path is None:
             raise ValueError("needs path: a table of photos, or the folder of its faces.csv")
+        if self.kind == "store" and self.path is None:
+            raise ValueError("needs path: the folder that `recface prepare` wrote")
+        if self.kind != "store" and self.labels is not None:
+            raise ValueError("takes labels for kind: store alone")
         return self
 
 
@@ -84,6 +89,7 @@ class DataSettings(Settings):
     augment: Annotated[float, between(0, 5)]  # beyond it, there is no such brightness
     workers: Annotated[int, between(0, 1024, whole=True)]
     photos: str | None
+    photos_of_person: Count | None = None
     truth: bool
     sources: dict[str, SourceSettings]
 
@@ -130,12 +136,20 @@ class TrainerSettings(Settings):
     """Group `trainer`."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
-    devices: Annotated[int, number("1: a run trains on one device", lambda value: value == 1, whole=True)]
+    devices: Count
+    num_nodes: Count = 1
+    accumulate: Count = 1
     precision: Precision
     threads: Annotated[int, between(1, 1024, whole=True)]
     epoch_steps: Count
     conflict: Whole
     validation: bool = Field(alias="validate")
+
+    @model_validator(mode="after")
+    def _can_be_several(self) -> TrainerSettings:
+        if self.devices * self.num_nodes > 1 and self.accelerator in ("mps", "tpu"):
+            raise ValueError(f"needs accelerator: cpu or gpu on several devices, not {self.accelerator!r}")
+        return self
 
 
 class LoggerSettings(Settings):
@@ -302,6 +316,12 @@ Sections = Mapping[str, type[Settings]]
 """Declarations of further sections by their key, such as that of a third-party baseline."""
 
 
+def batch_shares(trainer: Mapping[str, Any], accumulated: bool = True) -> int:
+    """Number of shares that a batch is split into: one for each process and, if `accumulated`, each of their parts."""
+    processes = trainer["devices"] * trainer.get("num_nodes", 1)  # most groups have one machine and one part
+    return processes * (trainer.get("accumulate", 1) if accumulated else 1)
+
+
 def check_config(config: Mapping[str, Any], sections: Sections | None = None) -> None:
     """Check a resolved configuration before anything starts.
 
@@ -320,6 +340,11 @@ def config_mistakes(config: Mapping[str, Any], sections: Sections | None = None)
     """
     declared = {key: value for key, value in config.items() if key in RunSettings.model_fields}
     found = _declared_mistakes(RunSettings, declared)
+    if not found and MISSING not in (size := config["scale"]["batch_size"], *config["trainer"].values()):
+        shares = batch_shares(config["trainer"])
+        if size % shares:
+            text = f"must be a multiple of trainer's devices x num_nodes x accumulate, {shares}, not {size}"
+            found.append(("scale.batch_size", text))
     variant = config.get("variant")
     for section in NEEDED.get(str(variant), (variant,)):
         if section in RunSettings.model_fields and config.get(section) is None:

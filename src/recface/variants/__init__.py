@@ -49,4 +49,4 @@ def build_variant(bench: Workbench, stage: int, face_model: FaceModel | None = N
     variant = variant_class("baseline" if stage == 1 else bench.config["variant"])
     torch.manual_seed(bench.config["seed"])
     model = face_model or bench.face_model
-    return variant(bench.config, model, bench.benchmark.albedo_model, bench.num_identities, stage=stage)
+    return variant(bench.config, model, bench.albedo_model, bench.num_identities, stage=stage)

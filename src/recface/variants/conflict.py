@@ -19,6 +19,7 @@ from recface.errors import RecfaceError
 from recface.files.atomic import append_json_line, write_bytes
 from recface.files.guard import is_number
 from recface.files.json_files import read_json_lines
+from recface.losses.processes import summed
 
 RECOGNITION = ("separation",)
 RECONSTRUCTION = ("landmark", "pixel", "perceptual")
@@ -28,13 +29,14 @@ FIELDS = ("step", "recognition", "reconstruction", "cosine")
 def gradient_cosine(first: Tensor, second: Tensor, parameters: Iterable[nn.Parameter]) -> float:
     """Cosine of two scalars' gradients, over all parameters as one vector; NaN where a gradient is zero.
 
-    The graph is kept. Gradients of parameters that a scalar does not reach count as zero.
+    Gradients of all processes are summed; those of parameters that a scalar does not reach count as zero. The graph is
+    kept.
     """
     parameters = list(parameters)
 
     def gradient(scalar: Tensor) -> Tensor:
         parts = torch.autograd.grad(scalar, parameters, retain_graph=True, materialize_grads=True)
-        return torch.cat([part.flatten().double() for part in parts])
+        return summed(torch.cat([part.flatten().double() for part in parts]))
 
     one, other = gradient(first), gradient(second)
     return float(torch.dot(one, other) / (one.norm() * other.norm()))
@@ -43,11 +45,14 @@ def gradient_cosine(first: Tensor, second: Tensor, parameters: Iterable[nn.Param
 class ConflictLog:
     """Appends a JSON line to a file at steps that `every` divides: both losses and the cosine of their gradients.
 
-    It changes no gradient. This process begins at `first_step`: later lines of a killed one are dropped.
+    It changes no gradient. This process begins at `first_step`: later lines of a killed one are dropped. One without a
+    path takes part in the sums of a process that writes.
     """
 
-    def __init__(self, path: Path, every: int, first_step: int = 0) -> None:
+    def __init__(self, path: Path | None, every: int, first_step: int = 0) -> None:
         self.path, self.every = path, every
+        if path is None:
+            return
         kept = [line for line in read_lines(path) if line["step"] < first_step]
         write_bytes(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
@@ -67,7 +72,8 @@ class ConflictLog:
         cosine = gradient_cosine(recognition, reconstruction, parameters)
         # The separation term itself, so that its weight does not show in the curve.
         values = (step, float(terms[RECOGNITION[0]].detach()), float(reconstruction.detach()), cosine)
-        append_json_line(self.path, dict(zip(FIELDS, values, strict=True)))
+        if self.path is not None:
+            append_json_line(self.path, dict(zip(FIELDS, values, strict=True)))
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:

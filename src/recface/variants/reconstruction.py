@@ -22,6 +22,7 @@ from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
 from recface.face_model.residual import ResidualFaceModel
 from recface.losses import landmark_loss, perceptual_loss, pixel_loss, tikhonov_loss, weighted_sum
+from recface.losses.processes import by_itself
 from recface.networks import Coefficients, ConfidenceMaps, ConfidenceNet, Encoders
 from recface.render import Renderer, project
 from recface.settings import Config
@@ -95,6 +96,8 @@ class Reconstruction(lightning.LightningModule):
         first_step: First step of this process, > 0 where it resumes a killed one.
         conflict: Compares gradients of the terms, where a study asks for it.
         watch: Called with a step's batch, where it is set.
+        share: Number of the share of a batch that this process trains on, and number of shares: it has every n-th
+            sample.
     """
 
     section: ClassVar[str] = "loss"
@@ -113,6 +116,7 @@ class Reconstruction(lightning.LightningModule):
             if isinstance(weight, (int, float)) and not isinstance(weight, bool)
         }
         self.first_step = 0
+        self.share = (0, 1)
         self.resumed: dict[str, Any] | None = None
         self.conflict: ConflictLog | None = None
         self.watch: Callable[[Batch, Reconstructed], None] | None = None
@@ -128,6 +132,7 @@ class Reconstruction(lightning.LightningModule):
             end=model["end"],
             grid=model["grid"],
             weights=model["weights"],
+            expression_sigma=face_model.expression_sigma,
         ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self.confidence = ConfidenceNet(model["confidence_width"]) if model["confidence"] else None
         self.renderer = Renderer(face_model.triangles, config["scale"]["image_size"])
@@ -148,6 +153,9 @@ class Reconstruction(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Reconstruct a batch and sum its weighted terms; a term that is NaN or infinite ends the run with its name."""
+        if self._trainer is not None:
+            size, parts = self._trainer.world_size, self._trainer.accumulate_grad_batches
+            self.share = (self.global_rank + size * (batch_index % parts), size * parts)
         face = self.reconstruct(batch)
         terms = self.terms(batch, face)
         if self.watch is not None:
@@ -171,25 +179,37 @@ class Reconstruction(lightning.LightningModule):
         if not self._trains_pixels():
             return Reconstructed(coefficients, landmarks)
         # Rendering is the dearest part of a step: a share of the samples, other ones every step, serves as well.
-        every = self.config["loss"]["pixel_every"]
-        rows = torch.arange(self.step % every, len(landmarks), every, device=landmarks.device)
+        rows, mirrored, counts = self._rendered_rows(len(landmarks))
         seen = coefficients.index(rows)
         with torch.autocast(self.device.type, enabled=False):
             vertices = self.face_model.shape(seen.identity, seen.expression)
-            albedo, mirrored = self._mirror_at_random(self.albedo_model(seen.albedo))
+            albedo = self._mirror(self.albedo_model(seen.albedo), mirrored)
             rendering = self.renderer(vertices, seen.rotation, seen.scale, seen.translation, albedo, seen.light)
         maps = None if self.confidence is None else self.confidence(batch["image"][rows]).select(mirrored)
-        return Reconstructed(coefficients, landmarks, rows, rendering.image, rendering.mask, maps)
+        return Reconstructed(coefficients, landmarks, rows, rendering.image, rendering.mask & counts, maps)
 
     def _trains_pixels(self) -> bool:
         begin = self.config["loss"]["pixel_from"] * self.config["scale"]["stage1_steps"]
         return self.config["loss"]["pixel"] > 0 and (self.stage == 2 or self.step >= begin)
 
-    def _mirror_at_random(self, albedo: Tensor) -> tuple[Tensor, Tensor]:
-        """Mirror half of the albedos (B, V, 3) left to right, so that a side that is never seen is learned too."""
-        mirrored = (torch.rand(len(albedo), generator=self.step_generator()) < 0.5).to(albedo.device)
+    def _rendered_rows(self, samples: int) -> tuple[Tensor, Tensor, bool]:
+        """Which of a share's samples to render, which of these mirrored, half of them, and whether they count.
+
+        Both are chosen in the whole batch: however it is shared, a step is the same. A share without such a sample
+        renders one that does not count, since all processes must take the same way.
+        """
+        every, (number, shares) = self.config["loss"]["pixel_every"], self.share
+        chosen = torch.arange(self.step % every, shares * samples, every)
+        mirrored = torch.rand(len(chosen), generator=self.step_generator()) < 0.5
+        own = chosen % shares == number
+        if not (counts := bool(own.any())):
+            chosen, own = torch.full_like(chosen, number), torch.arange(len(chosen)) == 0
+        return (chosen // shares)[own].to(self.device), mirrored[own].to(self.device), counts
+
+    def _mirror(self, albedo: Tensor, mirrored: Tensor) -> Tensor:
+        """Mirror some albedos (B, V, 3) left to right, so that a side that is never seen is learned too."""
         turned = albedo[mirrored][:, self.face_model.mirror]
-        return albedo.index_copy(0, mirrored.nonzero().flatten(), turned), mirrored
+        return albedo.index_copy(0, mirrored.nonzero().flatten(), turned)
 
     def step_generator(self) -> torch.Generator:
         """Random numbers that depend on seed and step alone, so that all variants draw the same."""
@@ -201,7 +221,7 @@ class Reconstruction(lightning.LightningModule):
         terms = {
             "landmark": landmark_loss(face.landmarks, batch["landmarks"], mode=self.config["loss"]["landmark_mode"]),
             "tikhonov_identity": tikhonov_loss(coefficients.identity),
-            "tikhonov_expression": tikhonov_loss(coefficients.expression),
+            "tikhonov_expression": tikhonov_loss(self.face_model.whitened_expression(coefficients.expression)),
             "tikhonov_albedo": tikhonov_loss(coefficients.albedo),
         }
         if face.image is not None and face.mask is not None:
@@ -227,7 +247,8 @@ class Reconstruction(lightning.LightningModule):
     def source_terms(self, batch: Batch, face: Reconstructed) -> dict[int, dict[str, float]]:
         """Loss terms of each source's samples alone, by its number, from a step's reconstruction; changes nothing.
 
-        Terms that a source's samples carry no label for are exactly zero, and left out.
+        Terms that a source's samples carry no label for are exactly zero, and left out. Of several processes each has
+        the terms of its own samples.
         """
         training = [module for module in self.modules() if module.training]
         for module in training:  # the centers have taken this batch in already
@@ -237,7 +258,8 @@ class Reconstruction(lightning.LightningModule):
             for source in batch["source"].unique().tolist():
                 chosen = batch["source"] == source
                 part = {key: value[chosen] for key, value in batch.items()}
-                terms = self.terms(part, face.select(chosen))
+                with by_itself():
+                    terms = self.terms(part, face.select(chosen))
                 values[source] = {name: float(value) for name, value in terms.items() if value != 0}
             return values
         finally:

@@ -43,10 +43,15 @@ def quiet_trainer(folder: Path, **settings: Any) -> lightning.Trainer:
 
 
 def fit_quietly(trainer: lightning.Trainer, module: lightning.LightningModule, data: Any) -> None:
-    """Train; Ctrl-C raises KeyboardInterrupt, which Lightning turns into exit(1), and an ignored SIGTERM stays so."""
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:  # Lightning would end training all the same
-        ignore = LambdaCallback(on_train_start=lambda *_: signal.signal(signal.SIGTERM, signal.SIG_IGN))
-        trainer.callbacks.append(ignore)  # type: ignore[attr-defined]
+    """Train; Ctrl-C raises KeyboardInterrupt, which Lightning turns into exit(1), and SIGTERM does what it did before.
+
+    Lightning would end training at a SIGTERM that is ignored, and, of several processes, wait in its handler for one
+    that waits for this one.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    if before == signal.SIG_IGN or trainer.world_size > 1:
+        restore = LambdaCallback(on_train_start=lambda *_: signal.signal(signal.SIGTERM, before))
+        trainer.callbacks.append(restore)  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice about loader workers and bars does not apply here
         try:
