@@ -91,7 +91,7 @@ def commands() -> list[tuple[str, str]]:
     """Every line that calls `recface`, in blocks and in tables, with its page."""
     found = []
     for page in PAGES:
-        text = page.read_text()
+        text = page.read_text().replace("\\\n", " ")  # a line that goes on in the next
         lines = [line for match in BLOCK.finditer(text) for line in match["code"].splitlines()]
         lines += re.findall(r"`((?:recface|make) [^`]+)`", BLOCK.sub("", text))
         lines += [

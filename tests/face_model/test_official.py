@@ -16,6 +16,7 @@ from recface.errors import RecfaceError
 from recface.face_model import get, load, save
 from recface.face_model.albedo import own_albedo_model
 from recface.face_model.official import read_landmarks
+from recface.face_model.surrey import read_mapping
 
 MODELS = ("bfm2009", "bfm2017", "bfm2019", "deep3d", "flame2020", "flame2023", "surrey")
 
@@ -186,6 +187,16 @@ def test_surrey_s_open_landmarks_are_filled_from_contours_and_corners(built):
     assert (marks[[0, 8, 16]] == jaw[[0, 8, 16]]).all() and np.isin(marks[:17], jaw).all()
     heights = built["surrey"].mean[marks[:9], 1].numpy()
     assert (np.diff(heights) <= 0).all() and (built["surrey"].mirror[marks[:17]].numpy() == marks[16::-1]).all()
+
+
+def test_eos_s_older_mapping_is_read_too(root, tmp_path):
+    source, marks = root / "surrey", official.sheet().landmarks
+    pairs = "".join(f"\t{mark + 1:2d} {marks[mark]:5d} ; a mark\n" for mark in (8, *range(17, 68)))
+    text = f"; Mapping\n\nlandmarkMappings ; lhs\n{{\n\t ; 1 to 8\n{pairs}}}\ncontour_landmarks\n{{\n\t1\n\t2\n}}\n"
+    (tmp_path / "old.txt").write_text(text)
+    contours, mean = source / "sfm_model_contours.json", official.sheet().vertices
+    old, new = (read_mapping(path, contours, mean).nearest for path in (tmp_path / "old.txt", source / "ibug_to_sfm.txt"))
+    assert (old[17:60] == marks[17:60]).all() and (np.delete(old, (60, 64)) == np.delete(new, (60, 64))).all()
 
 
 def test_the_file_itself_serves_as_well_as_its_folder(built, root, tmp_path):

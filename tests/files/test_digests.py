@@ -3,7 +3,7 @@
 import os
 
 from recface.files import digests
-from recface.files.digests import MISSING, file_digest, files_digest, photos_digest, seldom
+from recface.files.digests import MISSING, file_digest, files_digest, model_digest, photos_digest, seldom
 
 
 def test_a_digest_is_of_the_content(tmp_path):
@@ -16,15 +16,28 @@ def test_a_digest_is_of_the_content(tmp_path):
     assert file_digest(one) != file_digest(other)
 
 
-def test_a_folder_has_the_digest_of_its_files(tmp_path):
+def test_a_face_model_has_the_digest_of_all_its_files(tmp_path):
     folders = [tmp_path / name for name in ("one", "other")]
     for folder in folders:
-        folder.mkdir()
-        (folder / "model.mat").write_bytes(b"a")
-        (folder / "deeper").mkdir()
-    assert file_digest(folders[0]) == file_digest(folders[1]) != MISSING
-    (folders[1] / "Exp_Pca.bin").write_bytes(b"b")
-    assert file_digest(folders[0]) != file_digest(folders[1])
+        (folder / "FaceXModel").mkdir(parents=True)
+        (folder / "model.h5").write_bytes(b"a")
+        (folder / "second.h5").write_bytes(b"a")
+        (folder / "model.npz").write_bytes(b"n")
+
+    def digests_of(name: str) -> list[str]:
+        return [model_digest(folder / name) for folder in folders]
+
+    for name in ("", "model.h5", "model.npz", "none"):
+        assert digests_of(name)[0] == digests_of(name)[1]
+    assert len({digests_of(name)[0] for name in ("", "model.h5", "second.h5", "model.npz")}) == 4
+    assert model_digest(tmp_path / "none") == MISSING
+    for beside in ("Exp_Pca.bin", "FaceXModel/identity000.obj"):
+        (folders[1] / beside).write_bytes(b"b")
+        for name in ("", "model.h5"):
+            assert digests_of(name)[0] != digests_of(name)[1]
+        (folders[0] / beside).write_bytes(b"b")
+    (folders[1] / "landmarks68.csv").write_bytes(b"c")
+    assert digests_of("model.npz")[0] == digests_of("model.npz")[1]  # which is whole by itself
 
 
 def test_many_files_are_read_once_and_again_where_one_changes(tmp_path, monkeypatch):

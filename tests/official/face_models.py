@@ -207,9 +207,9 @@ def write_surrey(folder: Path) -> None:
     shapes = [kinds.Blendshape(name, field) for name, field in zip(names, fields, strict=True)]
     kinds.save_blendshapes(shapes, str(folder / "expression_blendshapes_3448.bin"))
     open_marks = {*range(8), *range(9, 17), 60, 64}
-    lines = [f"\t{mark + 1:2d} {face.landmarks[mark]:5d} ; a mark" for mark in range(68) if mark not in open_marks]
-    head = ["; Mapping from the 68-point ibug annotations", "", "landmarkMappings ; ibug, lhs", "{", "\t ; 1 to 8"]
-    tail = ["}", "contour_landmarks", "{", "\tright {", "\t\t1", "\t}", "}"]
+    lines = [f"{mark + 1:2d} = {face.landmarks[mark]:5d}  # a mark" for mark in range(68) if mark not in open_marks]
+    head = ["# Mapping from the 68-point ibug annotations", "", "# Mappings:", "[landmark_mappings]", "     # 1 to 8"]
+    tail = ["", "[contour_landmarks]", "right = [  1,", "           2", "        ]"]
     (folder / "ibug_to_sfm.txt").write_text("\n".join([*head, *lines, *tail]) + "\n")
     sides = {"right_contour": face.landmarks[:8].tolist(), "left_contour": face.landmarks[16:8:-1].tolist()}
     (folder / "sfm_model_contours.json").write_text(json.dumps({"model_contour": sides}))

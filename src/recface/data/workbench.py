@@ -15,6 +15,9 @@ from recface.face_model import FaceModel, get
 from recface.face_model.albedo import AlbedoModel, own_albedo_model
 from recface.settings import Config
 
+TRAINING_SIZES = ("identity_people", "identity_photos", "landmark_photos")
+"""Sizes of the benchmark's training splits."""
+
 
 @dataclass(frozen=True)
 class Workbench:
@@ -35,14 +38,19 @@ class Workbench:
     @property
     def albedo_model(self) -> AlbedoModel:
         """The face model's own where it has one and no photo is the embedded benchmark's; else the benchmark's."""
-        kinds = {source["kind"] for source in self.config["data"].get("sources", {}).values()}
-        own = None if "embedded" in kinds or not kinds else own_albedo_model(self.face_model)
+        own = None if _trains_on_embedded(self.config) else own_albedo_model(self.face_model)
         return own or self.benchmark.albedo_model
 
     @property
     def num_identities(self) -> int:
         """Number of named people in the training data."""
         return sum(source.num_identities for source in self.sources.values())
+
+
+def _trains_on_embedded(config: Config) -> bool:
+    """Whether a source is of the embedded benchmark; yes for what is not trained at all."""
+    kinds = {source["kind"] for source in config["data"].get("sources", {}).values()}
+    return not kinds or "embedded" in kinds
 
 
 def open_workbench(
@@ -56,6 +64,8 @@ def open_workbench(
     face_model = get(config["face_model"]["name"], config["face_model"]["path"], cache)
     sizes = {key: value for key, value in config["scale"].items() if key in BenchmarkConfig.__dataclass_fields__}
     data = config["data"]
+    if not _trains_on_embedded(config):
+        sizes |= dict.fromkeys(TRAINING_SIZES, 1)  # nobody sees these photos; those of evaluation stay as they are
     benchmark = get_benchmark(
         face_model, BenchmarkConfig(seed=data["seed"], albedo_modes=data["albedo_modes"], **sizes), cache, watch
     )

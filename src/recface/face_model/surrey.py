@@ -17,6 +17,7 @@ from recface.files.guard import guarded
 from recface.files.json_files import read_json
 
 BLENDSHAPES, MAPPING, CONTOURS = "expression_blendshapes_3448.bin", "ibug_to_sfm.txt", "sfm_model_contours.json"
+PAIR = re.compile(r"^\s*(\d+)(?:\s*=)?\s+(\d+)", re.MULTILINE)  # TOML since eos 1.0, before that a form without =
 INNER_CORNERS = {60: 48, 64: 54}  # the mapping leaves these out; the outer corners of the mouth are the nearest
 
 
@@ -32,8 +33,9 @@ def read_surrey(files: Files) -> LinearModel:
 def read_mapping(mapping: Path, contours: Path, mean: np.ndarray) -> Landmarks:
     """Landmarks of eos's two files; the jaw, which they leave open, lies evenly spaced on the contours. Ours."""
     with guarded(mapping, "landmark mapping of eos", "download it again", 1_000_000):
-        text = mapping.read_text().partition("landmarkMappings")[2].partition("}")[0]
-        known = {int(mark) - 1: int(vertex) for mark, vertex in re.findall(r"^\s*(\d+)\s+(\d+)", text, re.MULTILINE)}
+        text = re.split(r"^\[?landmark_?mappings", mapping.read_text(), flags=re.MULTILINE | re.IGNORECASE)[-1]
+        rows = PAIR.findall(text.partition("contour_landmarks")[0])
+        known = {int(mark) - 1: int(vertex) for mark, vertex in rows}
         known |= {inner: known[outer] for inner, outer in INNER_CORNERS.items() if inner not in known}
         chin = known[8]
         sides = read_json(contours)["model_contour"]

@@ -23,6 +23,7 @@ from recface.files.tables import read_table
 MISSING = "missing"
 """Digest of a file that is not there: no error yet, since the run will fail and its record will say why."""
 LENGTH = 12
+MODEL_FOLDERS = ("FaceXModel", "ict_face")
 SLOW_SECONDS = 0.5
 P = ParamSpec("P")
 
@@ -48,23 +49,31 @@ def seldom(function: Callable[P, str]) -> Callable[P, str]:
 
 
 def file_digest(path: str | Path) -> str:
-    """Hash of one file's content, or of the files of a folder, such as that of a face model, by their names."""
+    """Hash of one file's content."""
     try:
-        if os.path.isdir(path):
-            return _folder_digest(Path(path))
         about = os.stat(path)
         return _digest(str(path), about.st_size, about.st_mtime_ns)
     except (OSError, ValueError):  # none there, or a name that no file can have
         return MISSING
 
 
-def _folder_digest(folder: Path) -> str:
-    files = sorted(file for file in folder.iterdir() if is_file(file))
-    content = "".join(f"{file.name}\0{file_digest(file)}\0" for file in files)
-    return hashlib.sha256(content.encode()).hexdigest()[:LENGTH]
+def model_digest(path: str | Path) -> str:
+    """Hash of a face model: of an .npz, which is whole by itself, or of a folder's files, or a file and those beside it.
+
+    Of a folder, the files count by their names, also those in the folders in it where ICT-FaceKit's may lie.
+    """
+    path = Path(path)
+    if path.suffix == ".npz" or not (path.is_dir() or is_file(path)):
+        return file_digest(path)
+    folder = path if path.is_dir() else path.parent
+    places = [folder, *(folder / name for name in MODEL_FOLDERS if (folder / name).is_dir())]
+    files = [file for place in places for file in sorted(place.iterdir()) if is_file(file)]
+    named = [f"{file.relative_to(folder).as_posix()}\0{file_digest(file)}\0" for file in files]
+    chosen = "" if folder == path else path.name
+    return hashlib.sha256("".join([chosen, *named]).encode()).hexdigest()[:LENGTH]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)  # ICT-FaceKit alone has 200 files
 def _digest(path: str, size: int, changed: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from recface.files.digests import file_digest, photos_digest, table_digest
+from recface.files.digests import file_digest, model_digest, photos_digest, table_digest
 from recface.settings import Config
 from recface.tracking.config_hash import IGNORED as NEVER_HASHED
 from recface.tracking.config_hash import config_hash, run_path, without
@@ -22,7 +22,7 @@ STAGE1_IGNORED = (*IGNORED, "scale.stage2_steps", "optimizer.stage2_rate", "data
 def input_digests(config: Mapping[str, Any]) -> dict[str, str | None]:
     """The dotted key of each path to an input of a run, and a hash over the content, which is hashed in its place."""
     cache, model = config["paths"]["cache"], config["face_model"]["path"]
-    found = {"face_model.path": None if model is None else file_digest(model)}
+    found = {"face_model.path": None if model is None else model_digest(model)}
     if weights := config["model"]["weights"]:
         found["model.weights"] = file_digest(weights)
     for name, source in config["data"]["sources"].items():
