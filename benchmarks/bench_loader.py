@@ -6,6 +6,7 @@ Photos are noise, smooth as faces are; stores of millions of rows are links to a
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import os
 import re
@@ -133,7 +134,8 @@ def write_large(small: Path, folder: Path, rows: int) -> None:
     }
     with pa.ipc.new_file(str(folder / INDEX), LABELS) as writer:
         writer.write_batch(pa.record_batch(index, LABELS))
-    counts = {"photos": len(people), "people": len(names)}
+    digest = hashlib.sha256((folder / INDEX).read_bytes()).hexdigest()
+    counts = {"photos": len(people), "people": len(names), "index": digest}
     write_json(folder / HEADER, header | counts | {"shards": header["shards"] * count})
 
 

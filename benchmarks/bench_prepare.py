@@ -16,7 +16,8 @@ from measured import Line, in_turn, keep
 from PIL import Image
 from rich.console import Console
 
-from recface.prepare.crops import QUALITY, crop, fitted_points, five_of, placement
+from recface.data.framing import five_of, placement
+from recface.prepare.crops import QUALITY, crop, fitted_points
 from recface.prepare.dataset import Row
 from recface.prepare.preparation import canonical_points
 

@@ -16,6 +16,10 @@ class RecfaceError(Exception):
         super().__init__(" ".join(message.splitlines()))
 
 
+class SkippedError(Exception):
+    """Why a photo is left out, in a few words; the report counts each reason."""
+
+
 def one_line(text: object, limit: int | None = None) -> str:
     """Text, such as an exception's, in one line of at most `limit` characters."""
     return " ".join(str(text).split())[:limit]

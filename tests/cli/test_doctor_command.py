@@ -9,6 +9,7 @@ from recface.cli.program import main
 def test_a_whole_environment_is_told_in_one_line_each(capsys, tmp_path, monkeypatch):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "01_MorphableModel.mat").touch()
+    (tmp_path / "deep" / "generic_neutral_mesh.obj").touch()
     monkeypatch.setenv("RECFACE_DATA", str(tmp_path))
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     assert main(["doctor"]) == 0
@@ -16,6 +17,7 @@ def test_a_whole_environment_is_told_in_one_line_each(capsys, tmp_path, monkeypa
     assert all(line.startswith(("ok ", "-  ")) for line in lines)
     found = {line.split()[1]: line for line in lines}
     assert f"face_model=bfm2009 face_model.path={tmp_path}/deep/01_MorphableModel.mat" in found["bfm2009"]
+    assert f"face_model=ict face_model.path={tmp_path}/deep/generic_neutral_mesh.obj" in found["ict"]
     assert "ask at" in found["flame2020"] and found["W&B"].endswith("logged in")
 
 

@@ -42,6 +42,7 @@ def test_code_and_configurations_travel(wheel):
     assert files(wheel / "recface" / "share") == {
         f"{name}/{path}" for name in BESIDE for path in files(ROOT / name) if "__pycache__" not in path
     }
+    assert files(wheel / "recface" / "run" / "data") == {"ICT_LICENSE.txt", "network.npz"}
     assert (wheel / "recface" / "py.typed").is_file() and (wheel / "hydra_plugins" / "recface_launchers.py").is_file()
     assert list(wheel.glob("recface-*.dist-info/entry_points.txt"))
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from recface.data import detection
-from recface.data.detection import NoDetectorError, detect_faces, face_points, landmarks68
+from recface.data.detection import NoDetectorError, detect_faces, detect_turned, face_points, landmarks68
+from recface.data.framing import five_of
 from recface.data.photos import LANDMARK_COLUMNS
-from recface.prepare.crops import five_of
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,21 @@ def test_five_points_are_those_of_people_at_any_size(london):
         assert (face.box[:2] / factor < marks[17:].min(0)).all() and (face.box[2:] / factor > marks[17:].max(0)).all()
         assert face.confidence > 0.9
     assert face_points(Image.new("RGB", (80, 60))) is None
+
+
+@pytest.mark.data
+@pytest.mark.skipif(importlib.util.find_spec("facenet_pytorch") is None, reason="facenet-pytorch is not installed")
+def test_faces_on_their_side_are_found_where_they_lie(london):
+    photo, marks = london
+    photo = photo.crop((0, 0, photo.width, photo.height - 20))
+    side, (face, *_) = (
+        photo.height,
+        detect_turned(photo.rotate(-90, expand=True)),
+    )  # clockwise: (x, y) to (height - y, x)
+    turned = np.stack([side - five_of(marks)[:, 1], five_of(marks)[:, 0]], axis=1)
+    assert np.linalg.norm(face.five - turned, axis=1).max() < 0.06 * np.ptp(marks[:, 0])
+    assert (face.box[:2] < face.five.min(0)).all() and (face.box[2:] > face.five.max(0)).all()
+    assert detect_turned(Image.new("RGB", (9, 9))) == []
 
 
 @pytest.mark.data

@@ -51,9 +51,11 @@ def test_expressions_are_whitened_where_they_are_signed(toy):
 
 
 def test_another_basis_is_not_the_files_own_any_more(toy):
-    model = toy.changed(own_identity=np.eye(5))
+    model = toy.changed(own_identity=np.eye(5), expression_sigma=np.ones(3))
     assert model.changed(name="other").own_identity is not None
     assert model.changed(identity_basis=model.identity_basis).own_identity is None
+    learned = model.changed(expression_basis=model.expression_basis[:, :2], expression_names=["a", "b"])
+    assert learned.expression_sigma is None and learned.own_identity is not None
 
 
 def test_hundreds_of_modes_decode_to_a_tenth_of_a_micrometer():

@@ -194,8 +194,8 @@ def test_eos_s_older_mapping_is_read_too(root, tmp_path):
     pairs = "".join(f"\t{mark + 1:2d} {marks[mark]:5d} ; a mark\n" for mark in (8, *range(17, 68)))
     text = f"; Mapping\n\nlandmarkMappings ; lhs\n{{\n\t ; 1 to 8\n{pairs}}}\ncontour_landmarks\n{{\n\t1\n\t2\n}}\n"
     (tmp_path / "old.txt").write_text(text)
-    contours, mean = source / "sfm_model_contours.json", official.sheet().vertices
-    old, new = (read_mapping(path, contours, mean).nearest for path in (tmp_path / "old.txt", source / "ibug_to_sfm.txt"))
+    rest = source / "sfm_model_contours.json", official.sheet().vertices
+    old, new = (read_mapping(path, *rest).nearest for path in (tmp_path / "old.txt", source / "ibug_to_sfm.txt"))
     assert (old[17:60] == marks[17:60]).all() and (np.delete(old, (60, 64)) == np.delete(new, (60, 64))).all()
 
 

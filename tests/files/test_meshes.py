@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recface.errors import RecfaceError
-from recface.files.meshes import diagonal, read_mesh, require_millimeters
+from recface.files.meshes import (
+    diagonal,
+    read_mesh,
+    require_millimeters,
+    write_glb,  # noqa: I001
+)
 
 SQUARE = np.array([[0.0, 0, 0], [9, 9, 9], [1, 0, 0], [1, 1, 0], [0, 1, 0]])  # no face has the second vertex
 HALVES = np.array([[0, 2, 3], [0, 3, 4]])
@@ -202,3 +207,17 @@ def test_a_comment_that_ends_in_a_backslash_takes_no_line_along(tmp_path) -> Non
     (tmp_path / "b.obj").write_text(VERTICES + "f 1 2 3\nf 2 3 4\n")
     for one, other in zip(read_mesh(tmp_path / "a.obj"), read_mesh(tmp_path / "b.obj"), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_glb_loads_with_its_colors_in_meters(tmp_path):
+    vertices = np.array([[0.0, 0, 0], [100, 0, 0], [0, 50, 0], [0, 0, 25]])
+    triangles = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+    colors = np.array([[0.0, 0.5, 1.0], [1, 1, 1], [0.2, 0.02, 0.7], [0, 0, 0]])
+    for name in ("a.glb", "b.glb"):
+        write_glb(tmp_path / name, vertices, triangles, colors)
+    assert (tmp_path / "a.glb").read_bytes() == (tmp_path / "b.glb").read_bytes()
+    mesh = trimesh.load(tmp_path / "a.glb", force="mesh", process=False)
+    np.testing.assert_allclose(mesh.vertices, vertices / 1000, atol=1e-8)
+    np.testing.assert_array_equal(mesh.faces, triangles)
+    # IEC 61966-2-1: half of the screen's range is 21.4% of the light.
+    assert mesh.visual.kind == "vertex" and mesh.visual.vertex_colors[0].tolist() == [0, 55, 255, 255]

@@ -84,7 +84,13 @@ def test_code_is_named_and_never_run(call, tmp_path, monkeypatch):
         assert [path.name for path in tmp_path.iterdir()] == ["a.pkl"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80\x04", b"no pickle", pickle.dumps([1, 2]), pickle.dumps(np.arange(3))])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"\x80\x04", b"no pickle", pickle.dumps([1, 2]), pickle.dumps(np.arange(3))),
+        pickle.dumps({"a": bytearray(8)}, 5),  # which takes the memory that it claims before it is read
+    ],
+)
 def test_what_is_no_dict_is_one_line(content, tmp_path):
     (tmp_path / "a.pkl").write_bytes(content)
     with pytest.raises(RecfaceError, match=r"a\.pkl: not a readable pickle \(.*\); download it again") as error:

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.io import savemat
 
+from recface.data.framing import five_of
 from recface.face_model.model import FLIP68
 from recface.files.meshes import obj_text
-from recface.prepare.crops import five_of
 from recface.prepare.identities import arcface_points
 from recface.prepare.preparation import canonical_points
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from tests.official.datasets import draw_face, face_marks
 
-from recface.data.store import StoredPhoto, finish_store, write_shard
+from recface.data.store import StoredPhoto, finish_store, shard_path, write_shard
 from recface.face_model.model import FLIP68
 from recface.prepare.check import check_stores, fingerprint, near_pairs, strange_landmarks
 from recface.prepare.preparation import canonical_points
@@ -75,6 +75,13 @@ def test_damaged_photos_and_strange_landmarks_are_named(tmp_path):
     assert [line.partition(" (")[0] for line in findings] == [f"{tmp_path / 'a'}: row {n}" for n in (0, 1, 2)]
     assert "damaged photo" in findings[0] and "left and right are exchanged" in findings[1]
     assert "far outside" in findings[2]
+
+
+def test_a_shard_that_changed_in_place_is_named(tmp_path):
+    path = shard_path(store(tmp_path / "a", [photo(1, "ann"), photo(2, "bob")]), 0)
+    path.write_bytes(path.read_bytes().replace(b"bob", b"eve"))  # of the same size, and readable
+    _, findings = check_stores([tmp_path / "a"])
+    assert findings == [f"{path}: changed since the store was made; prepare it again"]
 
 
 def test_many_findings_of_a_kind_are_counted(tmp_path):

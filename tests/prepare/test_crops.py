@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.official.datasets import draw_face, face_marks
 
-from recface.data.framing import canonical_landmarks, crop_photo
-from recface.prepare.crops import crop, five_of, placement
-from recface.prepare.dataset import Row, SkippedError
+from recface.data.framing import canonical_landmarks, crop_photo, five_of, placement
+from recface.errors import SkippedError
+from recface.prepare.crops import crop
+from recface.prepare.dataset import Row
 from recface.prepare.preparation import canonical_points
 
 

@@ -12,11 +12,11 @@ from PIL import Image
 from tests.conftest import ROOT
 from tests.official import datasets as official
 
+from recface.data.framing import five_of
 from recface.data.store import PhotoStore
 from recface.errors import RecfaceError
 from recface.prepare import preparation
 from recface.prepare.catalog import DATASETS
-from recface.prepare.crops import five_of
 from recface.prepare.dataset import require_layout, within
 from recface.prepare.preparation import canonical_points, prepare
 

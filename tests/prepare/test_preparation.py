@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from recface.data.detection import NoDetectorError
 from recface.data.store import PhotoStore
 from recface.errors import RecfaceError
 from recface.prepare import preparation
-from recface.prepare.preparation import prepare
+from recface.prepare.dataset import Row
+from recface.prepare.preparation import Job, prepare
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,15 @@ def test_finished_shards_are_kept(raw, tmp_path, monkeypatch):
     prepare("vggface2", raw, tmp_path / "out", 32, shard=4)
     assert len(cropped) == 15 - 8
     assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+def test_a_shard_of_other_labels_is_another(tmp_path):
+    row = Row("a.jpg", tmp_path / "a.jpg", "ann", five=np.arange(10.0).reshape(5, 2), extra={"yaw": "1"})
+    labels = ({"identity": "bob"}, {"split": "test"}, {"extra": {"yaw": "2"}})
+    changes = (*labels, {"five": row.five + 1e-6}, {"box": (0, 0, 9, 9)})
+    rows = [replace(row, **change) for change in ({}, {"photo": tmp_path}, *changes)]
+    digests = [Job("vggface2", tmp_path, 32, 0, [changed]).digest for changed in rows]
+    assert digests[0] == digests[1] and len(set(digests)) == 1 + len(changes)
 
 
 @pytest.mark.slow

@@ -4,10 +4,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import ROOT
+from tests.results import synthetic
 
-from recface.figures.plots import Panel, Series, draw_lines, draw_scatter
-from recface.results.drawing import CURVES, SMOOTHED, block_curves, draw, panels
-from recface.results.spec import Figure
+from recface.errors import RecfaceError
+from recface.figures import consistency_strips
+from recface.results.drawing import CURVES, SMOOTHED, block_curves, curve_panels, pictures
+from recface.results.records import find_records
+from recface.results.spec import Figure, read_spec
+from recface.results.table import build
 
 
 class Stored:
@@ -30,11 +35,11 @@ class Stored:
 def block(name="embedded", **finished):
     found = {experiment: dict(enumerate(entries)) for experiment, entries in finished.items()}
     runs = SimpleNamespace(finished=found, entries=lambda: [entry for one in finished.values() for entry in one])
-    return SimpleNamespace(runs=runs, block=SimpleNamespace(name=name, curve=""))
+    return SimpleNamespace(runs=runs, block=SimpleNamespace(name=name, curve="", metrics="conflict"))
 
 
 def table(*blocks, kind="conflict", **titles):
-    spec = SimpleNamespace(titles=lambda: titles or {"sfm": "SFM"}, figure=Figure(curves=kind))
+    spec = SimpleNamespace(name="t", titles=lambda: titles or {"sfm": "SFM"}, figure=Figure(curves=kind))
     return SimpleNamespace(spec=spec, blocks=blocks, provenance="none")
 
 
@@ -64,28 +69,53 @@ def test_the_baseline_has_no_separation_loss_and_rows_without_curves_are_named()
         old=[Stored(0, 0.0, "training")],
     )
     same_runs = SimpleNamespace(runs=first.runs, block=SimpleNamespace(name="photos", curve=""))
-    (row,) = panels(table(first, same_runs, kind="training", **titles))
+    (row,) = curve_panels(table(first, same_runs, kind="training", **titles))
     assert {panel.title for panel in row} == {"embedded; not stored: Old"}
     drawn = {panel.y_label.split()[0]: [series.label for series in panel.series] for panel in row}
     assert drawn == {"landmark": ["Baseline", "SIR"], "pixel": ["Baseline", "SIR"], "recognition": ["SIR"]}
     sir = row[-1].series[0]
     assert sir.color == 1 and sir.y == pytest.approx(np.array([[1.0], [3.0]]) + 0.1 * sir.x)
-    assert draw(table(first, kind="training", **titles)).startswith(b"\x89PNG")
 
 
 def test_a_figure_is_drawn_where_there_is_something_to_draw(tmp_path):
-    assert panels(table(block(sfm=[Stored(0, 0)]))) == [] and draw(table(block(sfm=[Stored(0, 0)]))) is None
-    picture = draw(table(block(sfm=[Stored(9, 0), Stored(9, 1)])))
-    (tmp_path / "curves.png").write_bytes(picture)
+    assert pictures(table(block(sfm=[Stored(0, 0)]))) == {}
+    found = pictures(table(block(sfm=[Stored(9, 0), Stored(9, 1)])))
+    assert list(found) == ["t_curves"]
+    (tmp_path / "curves.png").write_bytes(found["t_curves"]()["png"])
     with Image.open(tmp_path / "curves.png") as image:
         width, height = image.size
         assert width > 2 * height > 0 and image.text["Description"] == "Provenance: none"
 
 
-def test_pictures_are_the_same_bytes_for_the_same_data():
-    series = [Series("a", 0, np.array([1.0, 2.0]), np.array([3.0, 1.0]), (1.5, 2.0), (0.1, None))]
-    scatter = [Panel("left", "x", "y", series, ("mean face", 4.0)), Panel("right", "x", "y", series)]
-    assert draw_scatter(scatter, "text") == draw_scatter(scatter, "text") != draw_scatter(scatter[:1], "text")
-    line = [Series("a", 1, np.array([1, 2]), np.array([[1.0, 10.0], [2.0, 20.0]]))]
-    rows = [[Panel("left", "x", "y", line, markers=True, log=True)]]
-    assert draw_lines(rows).startswith(b"\x89PNG")
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory):
+    """The project's ablation table of two rows, whose runs stored what pictures of predictions take."""
+    folder = tmp_path_factory.mktemp("predicted")
+    extra = {"identity_sigma": np.ones(synthetic.MODES), "basis_gram": np.eye(synthetic.MODES)}
+    for experiment, noise in (("baseline", 0.9), ("sir", 0.4)):
+        synthetic.make_run(folder / "runs", experiment, 0, noise, change=lambda arrays: arrays.update(extra))
+    return build(read_spec(ROOT / "configs" / "table" / "ablation.yaml"), find_records(folder / "runs", "none"))
+
+
+def test_pictures_of_predictions_are_drawn_from_records_alone(predicted):
+    found = pictures(predicted)
+    assert list(found) == ["ablation", *(f"ablation_{kind}" for kind in ("roc", "errors", "maps", "strips"))]
+    assert found["ablation_roc"]()["pdf"].startswith(b"%PDF") and found["ablation_errors"]()["png"].startswith(b"\x89P")
+
+
+def test_strips_take_the_photos_of_the_cache_or_say_where_they_are_not(predicted, face_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECFACE_CACHE", str(tmp_path))
+    draw = pictures(predicted)["ablation_strips"]
+    with pytest.raises(RecfaceError, match="benchmark: no benchmark .* here; a run makes it, and RECFACE_CACHE says"):
+        draw()
+    photos = np.zeros((100, 3, 8, 8), np.uint8)
+    labels = {"identity": np.repeat(np.arange(20), 5), "identity_parameters": np.zeros((100, synthetic.MODES))}
+    monkeypatch.setattr(consistency_strips, "cached_photos", lambda manifest, split: (photos, labels))
+    monkeypatch.setattr("recface.face_model.get", lambda name, path: face_model)
+    shown = []
+    monkeypatch.setattr(consistency_strips, "draw_strips", lambda *arguments: shown.append(arguments) or {})
+    assert draw() == {}
+    (_, first, _, methods, _), titles = shown[0], predicted.spec.titles()
+    assert first.shape == (5, 3, 8, 8) and list(methods) == [titles["baseline"], titles["sir"]]
+    entry = predicted.blocks[0].runs.finished["sir"][0]
+    assert np.array_equal(methods[titles["sir"]], entry.arrays("test_parameters")["test_parameters"][:5])

@@ -103,9 +103,13 @@ def test_rows_that_print_the_same_are_all_best(table):
 
 def test_files(runs, configs, tmp_path):
     files = render(configs, runs, tmp_path / "none")
-    ends = ("md", "csv", "tex", "long.csv", "differences.csv", "png")
-    assert set(files) == {"README.md", *(f"sfm_model.{end}" for end in ends)}
-    assert files["sfm_model.png"].startswith(b"\x89PNG")
+    ends = ("md", "csv", "tex", "long.csv", "differences.csv")
+    assert set(files) == {
+        "README.md",
+        *(f"sfm_model.{end}" for end in ends),
+        *(f"figures/sfm_model.{end}" for end in ("png", "pdf")),
+    }
+    assert files["figures/sfm_model.png"].startswith(b"\x89PNG")
     header, *lines = csv.reader(files["sfm_model.long.csv"].decode().splitlines())
     found = {tuple(line[i] for i in (0, 3, 4)): float(line[5]) for line in lines if line[1].startswith("makehuman")}
     assert header[:6] == ["experiment", "block", "protocol", "metric", "seed", "value"]

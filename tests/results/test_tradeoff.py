@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from recface.results.drawing import draw, panels
+from recface.results.drawing import cell_panels, pictures
 from recface.results.explain import explain
 from recface.results.markdown import to_markdown
 from recface.results.records import find_records
@@ -117,7 +117,7 @@ def test_a_cell_is_explained_by_its_curve(folder):
 
 
 def test_the_figure_has_a_line_a_row_and_a_point_for_the_baseline(table):
-    ((panel,),) = panels(table)
+    ((panel,),) = cell_panels(table)
     assert panel.title == "c, seeds 0, 1" and (panel.x_label, panel.y_label) == ("auc", "error")
     lines = {series.label: series for series in panel.series}
     assert list(lines) == [table.spec.titles()[name] for name in ("base", "sir", "other", "far")]
@@ -125,4 +125,4 @@ def test_the_figure_has_a_line_a_row_and_a_point_for_the_baseline(table):
     assert sir.x.tolist() == [0.7, 0.8, 0.9] and sir.y.mean(0) == pytest.approx([2.01, 2.11, 2.41])
     assert list(sir.names) == ["0.1", "1.0", "10.0"] and not base.names
     assert base.x.tolist() == [0.65] and base.y.shape == (2, 1)
-    assert draw(table).startswith(b"\x89PNG")
+    assert list(pictures(table)) == ["t"] and pictures(table)["t"]()["png"].startswith(b"\x89PNG")

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import ROOT
+from tests.official.store import write_store
 
+from recface.data.workbench import open_workbench
 from recface.errors import RecfaceError
 from recface.files.checkpoints import load_state
-from recface.run.experiment import run_experiment
+from recface.run.evaluation import Network, verify_store
+from recface.run.experiment import run_experiment, trained_variant
 from recface.settings.compose import compose_config, known_experiments
 
 
@@ -82,13 +85,21 @@ def test_validation_in_between_changes_no_result(tmp_path, cache_dir, benchmark)
     """It is no part of the run's hash, so it must not matter."""
     steps = ["scale.stage2_steps=6", "trainer.epoch_steps=2", "+experiment=sir"]
     plain = run_experiment(settings(tmp_path / "plain", cache_dir, *steps))
-    watched = run_experiment(settings(tmp_path / "watched", cache_dir, *steps, "trainer.validate=true"))
+    write_store(tmp_path / "lfw", people=4, photos_each=5)
+    names = [f"n{person:06d}/{5 * person + photo:04d}_01.jpg" for person in range(4) for photo in range(5)]
+    pairs = [f"{names[k]},{names[k + step]},{same},{k}" for k in range(10) for step, same in ((1, 1), (9, 0))]
+    (tmp_path / "lfw" / "pairs.csv").write_text("\n".join(("first,second,same,fold", *pairs, "")))
+    watch = ("trainer.validate=true", f"trainer.validate_on=[{tmp_path / 'lfw'}]")
+    watched = run_experiment(settings(tmp_path / "watched", cache_dir, *steps, *watch))
     assert watched.record.hash == plain.record.hash and watched.record.metrics == plain.record.metrics
     rows = [json.loads(line) for line in (watched.path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4, 6]
     final = watched.record.metrics["validation"]["geometry_auc"]
     assert rows[-1]["validation/geometry_auc"] == pytest.approx(final, abs=1e-6)
     assert len({row["validation/geometry_auc"] for row in rows}) > 1
+    assert all(0 <= row["validation/lfw/accuracy"] <= 1 for row in rows)
+    network = Network(trained_variant(open_workbench(watched.record.config), watched))
+    assert rows[-1]["validation/lfw/auc"] == pytest.approx(verify_store(network, tmp_path / "lfw", 32)["auc"])
     assert "validation/geometry_auc" not in (plain.path / "metrics.jsonl").read_text()
 
 

@@ -38,6 +38,7 @@ def test_realy_s_meshes_lie_in_one_folder_beside_their_template(face_model, shap
     assert len(vertices) == len(face_model.mean)
     np.testing.assert_array_equal(triangles, face_model.triangles)
     np.testing.assert_allclose(read_mesh(tmp_path / "meshes" / "2_3.obj")[0], shapes[0][1], atol=1e-4)
+    assert read_predictions(tmp_path).ids == ("images/1.png", "images/2_3.png")  # and no template
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def test_there_are_records_of_every_row_of_the_ablation():
 def test_what_no_result_depends_on_is_not_hashed():
     assert set(NEVER_HASHED) < set(IGNORED)
     base = compose_config("+experiment=sir")
-    for override in ("seed=3", "paths.runs=x", "data.photos=x", "trainer.validate=true", "logger=wandb"):
+    watch = ("trainer.validate=true", "trainer.validate_on=[x]", "data.photos=x")
+    for override in ("seed=3", "paths.runs=x", "logger=wandb", *watch):
         assert run_hash(compose_config("+experiment=sir", override)) == run_hash(base), override
     for override in ("sir.prior=0.1", "scale.stage2_steps=9", "data.seed=1", "trainer.threads=2"):
         assert run_hash(compose_config("+experiment=sir", override)) != run_hash(base), override
@@ -75,6 +76,19 @@ def test_the_content_of_inputs_is_hashed_and_not_their_place(tmp_path):
     weights.write_bytes(b"other weights")
     assert hashed(one, weights) != first
     assert hashed(tmp_path / "nowhere", weights) == hashed(tmp_path / "neither", weights)  # the run will say so
+
+
+def test_files_beside_a_face_model_s_are_hashed_too(tmp_path):
+    def hashed() -> list[str]:
+        options = [f"face_model.path={path}" for path in (tmp_path, tmp_path / "01_MorphableModel.mat")]
+        return [run_hash(compose_config("+experiment=sir", "face_model=bfm2009", option)) for option in options]
+
+    (tmp_path / "01_MorphableModel.mat").write_bytes(b"bases")
+    seen = hashed()
+    for name in ("Exp_Pca.bin", "landmarks68.csv"):
+        (tmp_path / name).write_bytes(b"other")
+        seen += hashed()
+    assert len(set(seen)) == 6
 
 
 def test_a_run_whose_photographs_changed_is_not_complete(tmp_path):

@@ -9,7 +9,9 @@ import torch
 from tests.face_model.toy_face_model import toy_arrays
 
 from recface.face_model import FaceModel
+from recface.networks import Coefficients
 from recface.run import reconstruct
+from recface.run.face_files import Predicted
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -17,16 +19,15 @@ def test_they_are_written_where_they_are_known(known, tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     own = random.normal(size=(7, 5)) if known else None
     model = FaceModel(**toy_arrays(), own_identity=own)
-    found = {"identity": torch.randn(2, 5), "expression": torch.randn(2, 3), "landmarks": torch.randn(2, 68, 2)}
-
-    class Network:
-        def __init__(self, variant):
-            self.face_model = model
-
-        def __call__(self, source):
-            return found
-
-    monkeypatch.setattr(reconstruct, "Network", Network)
+    sizes = {"identity": 5, "expression": 3, "translation": 2}
+    found = Coefficients(
+        **{name: torch.randn(2, size) for name, size in sizes.items()},
+        rotation=torch.eye(3).expand(2, 3, 3),
+        scale=torch.ones(2),
+        light=torch.zeros(2, 9, 3),
+        albedo=torch.zeros(2, 1),
+    )
+    monkeypatch.setattr(reconstruct, "predict", lambda *_: Predicted(model, None, found))
     monkeypatch.setattr(reconstruct, "reconstruction_picture", lambda *_: np.zeros((4, 4, 3), np.uint8))
     table, images = pd.DataFrame({"file": ["a.png", "b.png"]}), np.zeros((2, 3, 8, 8), np.uint8)
     photos = SimpleNamespace(table=table, images=images, in_pixels=lambda marks: marks)
@@ -35,5 +36,5 @@ def test_they_are_written_where_they_are_known(known, tmp_path, monkeypatch):
     assert path.exists() == known
     if known:
         with np.load(path) as written:
-            np.testing.assert_allclose(written["identity"], found["identity"].numpy() @ own.T, atol=1e-5)
-            np.testing.assert_array_equal(written["expression"], found["expression"])
+            np.testing.assert_allclose(written["identity"], found.identity.numpy() @ own.T, atol=1e-5)
+            np.testing.assert_array_equal(written["expression"], found.expression)

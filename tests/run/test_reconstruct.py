@@ -46,7 +46,7 @@ def photos(benchmark, tmp_path_factory):
 def out(run, photos, tmp_path_factory):
     """The folder that `recface reconstruct` wrote."""
     out = tmp_path_factory.mktemp("out")
-    assert main(["reconstruct", str(run), str(photos), str(out), "--meshes", "--framed"]) == 0
+    assert main(["reconstruct", str(photos), "--run", str(run), "--out", str(out), "--meshes", "--framed"]) == 0
     return out
 
 
@@ -116,10 +116,10 @@ def test_mistakes_are_one_line(run, photos, tmp_path, cache_dir, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     for arguments, says in (
-        ([str(tmp_path), str(photos), "out"], "run.json"),
-        ([str(run), str(empty), "out"], f"photos: {empty}: no faces.csv and no photo"),
+        ([str(photos), "--framed", "--run", str(tmp_path)], "run.json"),
+        ([str(empty), "--framed", "--run", str(run)], f"photos: {empty}: no faces.csv and no photo"),
     ):
-        assert main(["reconstruct", *arguments, "--cache", str(cache_dir)]) == 1
+        assert main(["reconstruct", *arguments, "--out", "out", "--cache", str(cache_dir)]) == 1
         error = capsys.readouterr().err
         assert error.startswith("recface reconstruct: ") and says in error and error.count("\n") == 1
     Image.new("RGB", (40, 30)).save(empty / "wide.png")
@@ -168,8 +168,8 @@ def test_a_benchmark_gets_what_it_wants_handed_in(run, photos, out, tmp_path):
     for name in ("p0.png", "p1.png"):
         (tmp_path / "photos" / "A" / "selfie").mkdir(parents=True, exist_ok=True)
         shutil.copy(photos / name, tmp_path / "photos" / "A" / "selfie" / name)
-    options = [str(run), str(tmp_path / "photos"), str(tmp_path / "now"), "--framed", "--for", "now"]
-    assert main(["reconstruct", *options]) == 0
+    options = ["--run", str(run), "--out", str(tmp_path / "now"), "--framed", "--for", "now"]
+    assert main(["reconstruct", str(tmp_path / "photos"), *options]) == 0
     plain, found = read_predictions(out), read_predictions(tmp_path / "now")
     assert found.ids == ("A/selfie/p0", "A/selfie/p1") and not (tmp_path / "now" / "ids.csv").exists()
     np.testing.assert_allclose(found.vertices, plain.vertices[:2], atol=1e-3)
@@ -182,9 +182,8 @@ def test_insightface_gets_the_mirrored_photos_too(run, photos, out, tmp_path):
             (tmp_path / "flipped").mkdir(exist_ok=True)
             photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "flipped" / f"{number}.png")
     for name, folder in (("flipped", tmp_path / "flipped"), ("bin", photos)):
-        assert (
-            main(["reconstruct", str(run), str(folder), str(tmp_path / name / "out"), "--framed", "--for", "bin"]) == 0
-        )
+        options = ["--run", str(run), "--out", str(tmp_path / name / "out"), "--framed", "--for", "bin"]
+        assert main(["reconstruct", str(folder), *options]) == 0
     found, flipped = read_predictions(tmp_path / "bin" / "out"), read_predictions(tmp_path / "flipped" / "out")
     np.testing.assert_allclose(found.parameters, read_predictions(out).parameters, atol=1e-4)
     np.testing.assert_allclose(found.mirrored[:2], flipped.parameters, atol=1e-3)
@@ -206,7 +205,7 @@ def test_the_photos_of_a_store(run, photos, out, tmp_path):
     write_shard(tmp_path / "store", 0, stored)
     about = {"name": "mine", "size": size, "framing": "suite", "license": "none", "source": "none"}
     finish_store(tmp_path / "store", about)
-    assert main(["reconstruct", str(run), str(tmp_path / "store"), str(tmp_path / "out")]) == 0
+    assert main(["reconstruct", str(tmp_path / "store"), "--run", str(run), "--out", str(tmp_path / "out")]) == 0
     found = read_predictions(tmp_path / "out")
     assert found.ids == ("a/p0.png", "a/p1.png", "a/p2.png")
     place = found.landmarks.astype(np.float64) @ [1, -1j]  # a pixel (x, y) lies at turn (x - iy) + shift

@@ -119,7 +119,11 @@ def check_content(run, record):
     assert "source/identity/landmark" not in keys  # those photos carry no landmarks
     assert any(key.startswith("lr-") for key in keys)
     assert all("trainer/global_step" in row for row in run.history)
-    assert any(name.startswith("media/images/pictures/validation") for name in run.files)
+    assert {"meshes/validation", "pictures/roc", "pictures/errors", "pictures/maps"} <= keys
+    for beginning in ("media/images/pictures/validation", "media/images/pictures/roc"):
+        assert any(name.startswith(beginning) for name in run.files)
+    mesh = next(content for name, content in run.files.items() if name.startswith("media/object3D/meshes/validation"))
+    assert mesh.startswith(b"# millimeters\nv ")
 
 
 def test_a_run_outlives_its_server(tmp_path, cache_dir):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from recface.baselines.cards import read_card
 from recface.errors import RecfaceError
-from recface.files.digests import file_digest
+from recface.files.digests import model_digest
 from recface.settings import Config
 from recface.settings.compose import CONFIGS, check_overrides, compose_config, known_experiments
 from recface.settings.declared import Count, NonNegative, Positive, Settings, Whole, mistakes
@@ -159,7 +159,7 @@ def baseline_config(name: str, overrides: Sequence[str] = ()) -> Config:
 def baseline_hash(config: Config) -> str:
     """Hash over the method, its settings or its predictions, the face model and the benchmark."""
     path = config["face_model"]["path"]
-    content = {"face_model_digest": None if path is None else file_digest(path)}
+    content = {"face_model_digest": None if path is None else model_digest(path)}
     if config["baselines"]["method"] == IMPORTED:
         content["predictions_digest"] = content_digest(Path(config["baselines"]["folder"]))
     return config_hash(without(config, IGNORED) | content)

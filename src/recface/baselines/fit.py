@@ -124,7 +124,7 @@ def objective(
     """The weighted terms, averaged over photos; without a renderer those of landmarks and shape alone."""
     loss = settings.landmark * landmark_loss(place(face_model, values), marks)
     loss = loss + settings.tikhonov_identity * tikhonov_loss(values["identity"])
-    loss = loss + settings.tikhonov_expression * tikhonov_loss(values["expression"])
+    loss = loss + settings.tikhonov_expression * tikhonov_loss(face_model.whitened_expression(values["expression"]))
     if renderer is None:
         return loss
     rendering = renderer(

@@ -16,24 +16,16 @@ from recface.errors import RecfaceError
 
 LEAST_DISK_GB, LEAST_MEMORY_GB = 10, 4
 PACKAGES = {
-    "dlib": "68 landmarks by a detector: pip install 'recface[photos]'",
-    "eos": "the baseline eos: pip install eos-py",
-    "facenet_pytorch": "five landmarks by a detector: pip install 'recface[photos]'",
-    "h5py": "Basel face models of 2017 and 2019: pip install h5py",
-    "ray": "the launcher ray: pip install ray",
+    "dlib": "68 landmarks by a detector: pip install 'recface[prepare]'",
+    "eos": "the baseline eos: pip install 'recface[eos]'",
+    "facenet_pytorch": "five landmarks by a detector: pip install 'recface[prepare]'",
+    "h5py": "Basel face models of 2017 and 2019: pip install 'recface[bfm]'",
+    "ray": "the launcher ray: pip install 'recface[cluster]'",
+    "submitit": "the launcher slurm: pip install 'recface[cluster]'",
 }
 """Packages that only some commands need, by module, with what for and how they are installed."""
-LICENSED = {
-    "bfm2009": ("01_MorphableModel.mat", "faces.dmi.unibas.ch/bfm"),
-    "bfm2017": ("model2017-1_*.h5", "faces.dmi.unibas.ch/bfm/bfm2017.html"),
-    "bfm2019": ("model2019_*.h5", "faces.dmi.unibas.ch/bfm/bfm2019.html"),
-    "flame2020": ("FLAME2020/generic_model.pkl", "flame.is.tue.mpg.de"),
-    "flame2023": ("flame2023*.pkl", "flame.is.tue.mpg.de"),
-    "deep3d": ("BFM_model_front.mat", "github.com/sicxu/Deep3DFaceRecon_pytorch (made from bfm2009)"),
-    "surrey": ("sfm_shape_3448.bin", "github.com/patrikhuber/eos"),
-    "ict": ("ict_face.npz", "github.com/ICT-VGL/ICT-FaceKit"),
-}
-"""File of each face model that is not shipped, by its name in face_model, and where it is asked for."""
+DEPTH = 3
+"""Levels of RECFACE_DATA that are searched: beside face models there may lie millions of photos."""
 
 
 @dataclass(frozen=True)
@@ -153,14 +145,22 @@ def room() -> Iterator[Finding]:
 
 
 def face_models() -> Iterator[Finding]:
-    """Licensed face models under RECFACE_DATA, and where to ask for those that are missing."""
+    """Face models that are not shipped, under RECFACE_DATA, and where to ask for those that are missing."""
+    from recface.face_model import ict
+    from recface.face_model.builders import BUILDERS, builder_of
+    from recface.face_model.official import Official
+
     root = os.environ.get("RECFACE_DATA")
-    for name, (pattern, site) in LICENSED.items():
-        there = next(iter(sorted(Path(root).glob(f"**/{pattern}"))), None) if root else None
-        if there is not None:
+    builders = {name: builder_of(name) for name in BUILDERS}
+    wanted = {name: (made.main, made.ask) for name, made in builders.items() if isinstance(made, Official)}
+    wanted["ict"] = ((ict.FILE, ict.NEUTRAL), "github.com/ICT-VGL/ICT-FaceKit")
+    for name, (files, site) in wanted.items():
+        patterns = [f"{'*/' * depth}{file}" for file in files for depth in range(DEPTH)]
+        found = (path for pattern in patterns for path in sorted(Path(root).glob(pattern))) if root else iter(())
+        if there := next(found, None):
             yield Finding(name, f"face_model={name} face_model.path={there}")
         else:
-            yield Finding(name, f"no {pattern} under RECFACE_DATA", f"ask at {site}, then set RECFACE_DATA")
+            yield Finding(name, f"no {' or '.join(files)} under RECFACE_DATA", f"ask at {site}, then set RECFACE_DATA")
 
 
 def configured(overrides: list[str]) -> Iterator[Finding]:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
 
 from recface.cli.declaration import BENCHMARK_FOLDERS, argument, command, flag, path, progress
+from recface.errors import RecfaceError
+from recface.files.atomic import require_empty
+from recface.files.guard import reason
+
+if TYPE_CHECKING:
+    from recface.data.found_faces import FoundFaces
+    from recface.data.workbench import Workbench
+    from recface.run.shipped import TrainedNetwork
 
 _KEYS = "configuration keys as of `recface run`, such as face_model=ict"
 _SEEDS = "configuration keys such as sfm.scan.people=500; seed=0,1,2 for several seeds"
@@ -78,7 +88,6 @@ def register(options: argparse.Namespace) -> None:
     """
     from recface.baselines.registration import doubtful, read_landmark_rows, register_predictions, write_registered
     from recface.face_model import get
-    from recface.files.atomic import require_empty
     from recface.metrics.readers.predictions import read_predictions
 
     config, rows = _checked_config(options.overrides), read_landmark_rows(options.landmarks)
@@ -171,27 +180,98 @@ def export_eos(options: argparse.Namespace) -> None:
 
 @command(
     "reconstruct",
-    path("run", "RUN", "folder of a finished run: runs/<experiment>/<hash>/seed=<n>"),
-    path("photos", "PHOTOS", "folder of photos, their CSV, or a prepared store"),
-    path("out", "OUT", "new folder to write to"),
-    flag("--meshes", "write the neutral shapes as OBJ, and as arrays"),
+    argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="photos, folders of photos or frames, videos; or one table of photos (faces.csv) or prepared store",
+    ),
+    path("--out", "DIR", "new folder to write to"),
+    path("--run", "RUN", "folder of a finished run, for its network in place of the one that comes with the package"),
+    flag("--all-faces", "take each face of a photo, not the largest alone"),
+    flag("--same-person", "all photos show one person: fuse their shapes, too"),
+    flag("--compare", "tell whether two photos, or folders of one person each, show the same face by geometry"),
+    argument("--every", type=float, default=1.0, metavar="SECONDS", help="of a video: between the frames taken (1)"),
+    flag("--meshes", "write the neutral shapes as arrays, too; of a table or a store also as OBJ"),
     argument("--for", dest="benchmark", choices=BENCHMARK_FOLDERS, help="write what this benchmark wants handed in"),
     flag("--framed", "photos without landmarks are cropped to the suite's framing already"),
     path("--cache", "DIR", "folder of cached data (that of the run)"),
 )
-def reconstruct(options: argparse.Namespace) -> None:
-    """Reconstruct photos of your own with a trained network.
+def reconstruct(options: argparse.Namespace) -> int:
+    """Reconstruct the faces in photos: photos in, meshes, parameters, pictures and a page of all out.
 
-    PHOTOS is a folder with faces.csv (columns x1, y1, ..., x68, y68 in pixels frame the faces), such a CSV, or, with
-    --framed, a folder of square photos that are framed already. Photos are turned upright by the camera's note on
-    their orientation; landmarks are those of the upright picture. OUT gets arrays that `recface evaluate` reads, a
-    picture of the first photos and, with --meshes, each photo's neutral shape as OBJ. With --for now, realy or micc it
-    gets these meshes as the benchmark names them, with its landmarks; docs/protocols.md, "Official folders".
+    Faces are found by MTCNN, of `pip install 'recface[photos]'`; then OUT/index.html shows them, and a folder for each
+    holds neutral and posed meshes (OBJ in mm, GLB with colors), parameters and the shape over the photo. A photo that
+    cannot be used is listed, the others go on, and the exit code is 1. With a table of photos (columns x1, y1, ...,
+    x68, y68 in pixels frame the faces), a store, or --framed, which needs square photos, nothing is searched; OUT then
+    gets arrays that `recface evaluate` reads, and with --meshes each neutral shape. Photos are turned upright by the
+    camera's note on their orientation. With --for now, realy or micc, OUT gets meshes as the benchmark names them, with
+    its landmarks; docs/protocols.md, "Official folders".
     """
-    from recface.run.reconstruct import open_faces, open_run, reconstruct_photos
+    from recface.run.reconstruct import is_prepared, open_faces, open_network, reconstruct_photos
 
-    bench, variant = open_run(options.run, options.cache)
-    photos = open_faces(options.photos, bench, options.framed)
-    with progress("photos") as show:
-        folder = reconstruct_photos(bench, variant, photos, options.out, options.meshes, options.benchmark, show)
-    print(folder)
+    if options.compare:
+        return _compare(options)
+    if options.out is None:
+        raise RecfaceError("--out names the new folder to write to, which is missing")
+    _make_folder(options.out)
+    bench, variant = open_network(options.run, options.cache)
+    if options.framed or is_prepared(options.paths[0]):
+        if len(options.paths) > 1 or options.same_person or options.all_faces:
+            raise RecfaceError("a table, a store or --framed: give one PATH, without --same-person and --all-faces")
+        photos = open_faces(options.paths[0], bench, options.framed)
+        with progress("photos") as show:
+            print(reconstruct_photos(bench, variant, photos, options.out, options.meshes, options.benchmark, show))
+        return 0
+    found = _found(options, options.paths, bench)
+    with progress("reconstructing") as show:
+        written = options.out, options.meshes, options.benchmark, show, options.same_person
+        folder = reconstruct_photos(bench, variant, found, *written)
+    print(folder if options.benchmark else folder / "index.html")
+    return int(bool(found.skipped))
+
+
+def _make_folder(out: Path) -> None:
+    """A new or empty folder that can be written to: told before the work, not after it."""
+    try:
+        require_empty(out)
+        out.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise RecfaceError(f"--out {out}: cannot be written ({reason(error)}); give another folder") from None
+
+
+def _found(options: argparse.Namespace, paths: list[Path], bench: Workbench | TrainedNetwork) -> FoundFaces:
+    """The faces in photos; what is to be said of the photos goes to stderr."""
+    from recface.data.found_faces import find_faces
+    from recface.data.framing import canonical_landmarks
+
+    canonical, size = canonical_landmarks(bench.face_model), bench.config["scale"]["image_size"]
+    with progress("finding faces") as show:
+        found = find_faces(paths, canonical, size, options.all_faces, options.every, show)
+    for line in (*found.remarks, *(f"skipped: {line}" for line in found.skipped)):
+        print(line, file=sys.stderr)
+    return found
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """Two people, each of a photo or several, by their neutral shapes; a picture goes to --out, where it is given."""
+    if len(options.paths) != 2:
+        raise RecfaceError("--compare takes two PATHs, a photo or a folder of one person each")
+    if options.out is not None:
+        _make_folder(options.out)
+    from recface.run.compare import compare_people, write_comparison
+    from recface.run.reconstruct import open_network
+
+    bench, variant = open_network(options.run, options.cache)
+    sides = [_found(options, [path], bench) for path in options.paths]
+    found = compare_people(bench, variant, sides[0], sides[1])
+    verdict = "the same face" if found.comparison.same else "two faces"
+    print(
+        f"{found.comparison.distance_mm:.2f} mm apart on average: {verdict} by geometry, where up to "
+        f"{found.threshold_mm:.2f} mm are one person's (equal error rate of validation people)"
+    )
+    if options.out is not None:
+        print(write_comparison(options.out, found, [str(path) for path in options.paths]))
+    return int(any(side.skipped for side in sides))

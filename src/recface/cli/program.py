@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from recface.cli import (  # noqa: F401
     completion,
     doctor_command,
+    export_command,
     method_commands,
     prepare_command,
+    report_command,
     results_commands,
     run_command,
     sweep_command,

@@ -42,6 +42,8 @@ def tables(options: argparse.Namespace) -> None:
         raise RecfaceError("--table and --block name the cell of --explain ROW COLUMN, which is missing")
     if options.check and options.wandb:
         raise RecfaceError("--check compares with the runs on disk: leave out --wandb")
+    from recface.files.atomic import write_bytes
+    from recface.report.page import report_of_results
     from recface.results.build import check_tables, write_tables, write_tables_from_wandb
     from recface.results.explain import explain
     from recface.settings.compose import CONFIGS
@@ -59,6 +61,9 @@ def tables(options: argparse.Namespace) -> None:
             if options.wandb
             else write_tables(configs, options.runs, options.results)
         )
+        page, kept = options.results / "report.html", options.results / "records"
+        write_bytes(page, report_of_results(configs, kept if options.wandb else options.runs, options.results))
+        written.append(page)
         print("\n".join(map(str, written)))
 
 
@@ -118,6 +123,8 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def _reconstruct(options: argparse.Namespace) -> None:
     """Prepare the photos of a benchmark's folder, beside the predictions, and predict them with a run's network."""
+    from recface.files.atomic import require_empty
+    from recface.metrics.layouts import find_layout
     from recface.prepare.catalog import DATASETS
     from recface.prepare.preparation import prepare
     from recface.run.reconstruct import open_faces, open_run, reconstruct_photos
@@ -125,6 +132,8 @@ def _reconstruct(options: argparse.Namespace) -> None:
     if options.layout not in DATASETS or options.data is None:
         known = ", ".join(name for name in BENCHMARK_FOLDERS if name in DATASETS)
         raise RecfaceError(f"--run needs --data, and --layout {known}: photos that `recface prepare` knows")
+    find_layout(options.layout, options.protocol)  # mistakes are told before the work
+    require_empty(options.predictions)
     bench, variant = open_run(options.run)
     raw = options.data.parent if options.data.is_file() else options.data
     out = options.predictions.with_name(f"{options.predictions.name}-photos")

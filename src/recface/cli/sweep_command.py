@@ -62,7 +62,7 @@ def rebuild(runs: Path, results: Path, say: Callable[[str], object]) -> None:
     from recface.settings.compose import CONFIGS
 
     try:
-        write_tables(CONFIGS / "table", runs, results)
+        write_tables(CONFIGS / "table", runs, results, with_figures=False)  # they take as long as a short run
     except RecfaceError as error:
         say(f"tables: {error}")
 

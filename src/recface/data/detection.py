@@ -19,6 +19,8 @@ from recface.errors import RecfaceError
 
 LARGEST_SIDE = 640  # of the photo that is searched: finds faces down to a 30th of it
 LEAST_CONFIDENCE = 0.9
+SURE = 0.999  # upright faces are; of faces on their side or head, whose five points are guesses, none of 90 photos was
+SMALLEST_PHOTO = 20  # pixels, the smallest face that MTCNN looks for
 PREDICTOR = Path("models", "shape_predictor_68_face_landmarks.dat")
 
 
@@ -52,6 +54,8 @@ def detect_faces(image: Image.Image) -> list[Face]:
     """
     import torch
 
+    if min(image.size) < SMALLEST_PHOTO:
+        return []
     shrink = max(1.0, max(image.size) / LARGEST_SIDE)
     small = image.convert("RGB")
     if shrink > 1:
@@ -66,6 +70,27 @@ def detect_faces(image: Image.Image) -> list[Face]:
         if sure >= LEAST_CONFIDENCE
     ]
     return sorted(found, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))
+
+
+def detect_turned(image: Image.Image) -> list[Face]:
+    """`detect_faces`, also in a photo that lies on its side or its head; points and boxes are in the photo as it is."""
+    best: list[Face] = []
+    for turns in (0, 1, 3, 2):
+        found = detect_faces(image.rotate(90 * turns, expand=True) if turns else image)
+        if found and (not best or max(f.confidence for f in found) > max(f.confidence for f in best)):
+            best = [_turned_back(face, turns, image.size) for face in found]
+        if best and max(face.confidence for face in best) > SURE:
+            break
+    return best
+
+
+def _turned_back(face: Face, turns: int, size: tuple[int, int]) -> Face:
+    """A face found after so many quarter turns anticlockwise, in the photo of a size before."""
+    points = np.concatenate([face.box.reshape(2, 2), face.five])
+    for turn in range(turns, 0, -1):  # a quarter turn takes (x, y) to (y, width - x)
+        points = np.stack([size[(turn - 1) % 2] - points[:, 1], points[:, 0]], axis=1)
+    corners = np.sort(points[:2], axis=0)
+    return Face(corners.ravel(), points[2:], face.confidence)
 
 
 def landmarks68(image: Image.Image, box: np.ndarray) -> np.ndarray:

@@ -155,8 +155,8 @@ def manifest_source(
     return Source(name, photos.images, identity, photos.landmarks, extra=extra)
 
 
-class _Selection:
-    """Some rows of a store, photos scaled to a size; goes to the workers of a loader as it is."""
+class Selection:
+    """Some rows of a store (None: all), photos scaled to a size; goes to the workers of a loader as it is."""
 
     def __init__(self, store: PhotoStore, rows: np.ndarray | None, size: int) -> None:
         self.store, self.rows, self.size = store, rows, size
@@ -209,7 +209,7 @@ def store_source(
         present = np.zeros(len(store.people) + 1, np.int32)
         present[np.unique(identity)] = 1
         identity = (np.append(present[:-1].cumsum() - 1, NO_IDENTITY)[identity]).astype(np.int32)
-    chosen, count = _Selection(store, rows, size), len(known)
+    chosen, count = Selection(store, rows, size), len(known)
     return Source(
         name,
         LazyRows(chosen.images, (count, 3, size, size)),

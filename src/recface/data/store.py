@@ -180,6 +180,8 @@ class PhotoStore:
         self.ends = np.cumsum([shard.rows for shard in self.header.shards], dtype=np.int64)
         for number, shard in enumerate(self.header.shards):
             _require_size(shard_path(self.folder, number), shard.bytes)
+        if _sha256(self.folder / INDEX) != self.header.index:
+            raise RecfaceError(f"{self.folder / INDEX}: is not the one that {HEADER} tells of; {REMEDY}")
         index, _ = _read(self.folder / INDEX, LABELS)
         rows = int(self.ends[-1]) if len(self.ends) else 0
         if not index.num_rows == rows == self.header.photos:
@@ -237,6 +239,11 @@ class PhotoStore:
         """Names of the photos that rows were made of."""
         found = {place: batch["file"][within].as_py() for place, batch, within in self._places(rows)}
         return [found[place] for place in range(len(rows))]
+
+    def changed_shards(self) -> list[Path]:
+        """Shards that differ from what the header tells of them; reads all."""
+        paths = {shard_path(self.folder, number): shard for number, shard in enumerate(self.header.shards)}
+        return [path for path, shard in paths.items() if _sha256(path) != shard.sha256]
 
     def _places(self, rows: np.ndarray) -> Iterator[tuple[int, pa.RecordBatch, int]]:
         """Place in `rows`, shard, and row of the shard; by shards, of which no page stays in this process's memory."""
@@ -318,7 +325,7 @@ def _require_size(path: Path, size: int) -> None:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with guarded(path, "part of a store", REMEDY), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -31,6 +31,13 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("RECFACE_CACHE") or Path.cwd() / ".cache")
 
 
+def builder_of(name: str) -> Any:
+    """The builder under a key of `BUILDERS`."""
+    module, _, attribute = BUILDERS[name].partition(":")
+    builder = import_module(module)
+    return getattr(builder, attribute) if attribute else builder
+
+
 def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None = None) -> FaceModel:
     """Load a face model by name, building it the first time.
 
@@ -50,9 +57,7 @@ def get(name: str, path: str | Path | None = None, cache_dir: str | Path | None 
     """
     if name not in BUILDERS:
         raise RecfaceError(f"no face model '{name}': set face_model.name to one of {', '.join(BUILDERS)}")
-    module, _, attribute = BUILDERS[name].partition(":")
-    builder: Any = import_module(module)
-    builder = getattr(builder, attribute) if attribute else builder
+    builder = builder_of(name)
     if not hasattr(builder, "sources"):
         built: FaceModel = builder.build(path)
         return built

@@ -179,8 +179,9 @@ class FaceModel(nn.Module):
         return self.arrays() | {field: getattr(self, field) for field in OTHER_FIELDS}
 
     def changed(self, **fields: Any) -> "FaceModel":
-        """A plain copy with other values of some fields; with another identity basis, its files' own is left out."""
-        unknown = {"own_identity": None} if "identity_basis" in fields else {}
+        """A plain copy with other values of some fields; what belongs to a basis that changes is left out."""
+        belongs = {"identity_basis": "own_identity", "expression_basis": "expression_sigma"}
+        unknown = {field: None for basis, field in belongs.items() if basis in fields}
         return FaceModel(**self.fields() | unknown | fields)
 
     def weighted(self, identity: Tensor) -> Tensor:

@@ -74,9 +74,13 @@ def load(path: str | Path) -> FaceModel:
     path = Path(path)
     if not path.is_file():
         raise RecfaceError(f"face model file {path} does not exist: set face_model.path to an .npz in our schema")
-    content = read_arrays(path, remedy=_REMEDY)
-    validate(content, str(path))
-    plain_name(str(content["name"]), f"{path}: field 'name'")  # caches are named after it
+    return from_content(read_arrays(path, remedy=_REMEDY), str(path))
+
+
+def from_content(content: Mapping[str, np.ndarray], where: str) -> FaceModel:
+    """The face model of a file's arrays, checked as by `validate`, whose arguments and errors these are."""
+    validate(content, where)
+    plain_name(str(content["name"]), f"{where}: field 'name'")  # caches are named after it
     fields: dict[str, Any] = {field: content[field] for field in (*SCHEMA, *OPTIONAL) if field in content}
     for text in ("name", "source", "licence"):
         fields[text] = str(fields[text])
@@ -84,8 +88,8 @@ def load(path: str | Path) -> FaceModel:
     return FaceModel(**fields | {field: float(content[field]) for field in NUMBERS if field in content})
 
 
-def save(model: FaceModel, path: str | Path) -> Path:
-    """Write a face model, replacing `path` atomically; return the path."""
+def to_content(model: FaceModel) -> dict[str, Any]:
+    """The arrays of a face model's file, by field."""
     content: dict[str, Any] = {
         **model.arrays(),
         "expression_names": np.array(model.expression_names, dtype=np.str_),
@@ -95,8 +99,12 @@ def save(model: FaceModel, path: str | Path) -> Path:
         "schema_version": np.int64(SCHEMA_VERSION),
     }
     numbers = {field: getattr(model, field) for field in NUMBERS}
-    content |= {field: np.float64(value) for field, value in numbers.items() if value is not None}
-    write_arrays(path, content)
+    return content | {field: np.float64(value) for field, value in numbers.items() if value is not None}
+
+
+def save(model: FaceModel, path: str | Path) -> Path:
+    """Write a face model, replacing `path` atomically; return the path."""
+    write_arrays(path, to_content(model))
     return Path(path)
 
 

@@ -1,6 +1,9 @@
-"""A picture of a network's reconstructions of a few photos."""
+"""A picture of a network's reconstructions of a few photos, and a mesh."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -15,7 +18,25 @@ GRAY = 0.75
 LIGHT = (0.62, 0.06, 0.16, -0.05, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-@torch.no_grad()
+@contextmanager
+def _evaluating(variant: Reconstruction) -> Iterator[None]:
+    """Without gradients, in the mode of evaluation; each module's own mode returns."""
+    training = [module for module in variant.modules() if module.training]
+    variant.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def neutral_shape(variant: Reconstruction, photo: Tensor) -> np.ndarray:
+    """The neutral shape (V, 3) in mm that a network sees in a photo (3, S, S) in [0, 1]; nothing of it changes."""
+    with _evaluating(variant):
+        return variant.face_model.shape(variant(photo[None].to(variant.device)).identity)[0].float().cpu().numpy()
+
+
 def reconstruction_picture(variant: Reconstruction, photos: Tensor) -> np.ndarray:
     """Draw a network's reconstructions, one column a photo; its mode and every random stream stay as they were.
 
@@ -26,9 +47,7 @@ def reconstruction_picture(variant: Reconstruction, photos: Tensor) -> np.ndarra
     Returns:
         (height, width, 3) uint8 with the rows of `ROWS`, but for the confidence where the network predicts none.
     """
-    training = [module for module in variant.modules() if module.training]
-    variant.eval()
-    try:
+    with _evaluating(variant):
         photos = photos.to(variant.device)
         coefficients = variant(photos)
         camera = (coefficients.rotation, coefficients.scale, coefficients.translation)
@@ -51,6 +70,3 @@ def reconstruction_picture(variant: Reconstruction, photos: Tensor) -> np.ndarra
             rows.insert(3, torch.exp(-scale).expand(-1, 3, -1, -1))
         grid = make_grid(torch.cat(rows).float().clamp(0, 1), nrow=len(photos), padding=1, pad_value=1.0)
         return (255 * grid).round().byte().permute(1, 2, 0).cpu().numpy()
-    finally:
-        for module in training:
-            module.training = True

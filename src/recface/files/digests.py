@@ -58,9 +58,9 @@ def file_digest(path: str | Path) -> str:
 
 
 def model_digest(path: str | Path) -> str:
-    """Hash of a face model: of an .npz, which is whole by itself, or of a folder's files, or a file and those beside it.
+    """Hash of a face model: of an .npz, which is whole by itself, of a folder, or of a file with those beside it.
 
-    Of a folder, the files count by their names, also those in the folders in it where ICT-FaceKit's may lie.
+    Files of a folder count by their names, also those in the folders in it where ICT-FaceKit's may lie.
     """
     path = Path(path)
     if path.suffix == ".npz" or not (path.is_dir() or is_file(path)):

@@ -6,6 +6,7 @@ mesh libraries do at texture seams; and a file's header is not believed beyond t
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.files.arrays import read_arrays
+from recface.files.atomic import write_bytes
 from recface.files.guard import guarded
 from recface.files.ply import read_ply
 
@@ -107,9 +109,34 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def obj_text(vertices: np.ndarray, triangles: np.ndarray) -> str:
     """Content of an OBJ file, from vertices (V, 3) in mm and triangles (F, 3) counted from 0; OBJ counts from 1."""
-    points = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in np.asarray(vertices).tolist()]
-    faces = [f"f {a} {b} {c}" for a, b, c in (np.asarray(triangles) + 1).tolist()]
-    return "\n".join(("# millimeters", *points, *faces, ""))
+    values = tuple(np.asarray(vertices, np.float64).ravel().tolist())
+    corners = np.asarray(triangles, np.int64).tobytes()
+    return "# millimeters\n" + "v %.5f %.5f %.5f\n" * (len(values) // 3) % values + _face_lines(corners)
+
+
+@functools.lru_cache(maxsize=1)  # the same for many meshes, and two thirds of the text
+def _face_lines(corners: bytes) -> str:
+    numbers = tuple((np.frombuffer(corners, np.int64) + 1).tolist())
+    return "f %d %d %d\n" * (len(numbers) // 3) % numbers
+
+
+def write_glb(path: str | Path, vertices: np.ndarray, triangles: np.ndarray, colors: np.ndarray) -> None:
+    """Write a mesh with colored vertices as binary glTF, in meters as its specification wants.
+
+    Args:
+        path: Such as face.glb.
+        vertices: (V, 3) in mm.
+        triangles: (F, 3).
+        colors: (V, 3) in 0..1 as a screen shows them (sRGB); glTF stores them linear.
+    """
+    from trimesh import Trimesh
+
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    shades = np.rint(255 * np.pad(linear, ((0, 0), (0, 1)), constant_values=1.0)).astype(np.uint8)
+    mesh = Trimesh(np.asarray(vertices) / 1000, triangles, vertex_colors=shades, process=False)
+    data = mesh.export(file_type="glb")
+    assert isinstance(data, bytes)  # as for every binary format
+    write_bytes(path, data)
 
 
 def require_millimeters(size: float, smallest: float, largest: float, where: str) -> None:

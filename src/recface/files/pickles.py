@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -79,11 +79,21 @@ STAND_INS: dict[str, Callable[..., Any]] = {
 """All names that face models' pickles hold, old and new; tensors, of which none is needed, are not rebuilt."""
 
 
-class _Reader(pickle._Unpickler):
-    """Python's own unpickler in Python: in C, a forged index takes gigabytes before anything is looked at."""
+class InertUnpickler(pickle._Unpickler):
+    """Python's own unpickler in Python, for names that have stand-ins alone.
+
+    In C, a forged index takes gigabytes before anything is looked at; so would a byte array in Python.
+    """
+
+    dispatch = {code: read for code, read in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}
+
+    def __init__(self, stream: BinaryIO, encoding: str, stand_ins: Mapping[str, Callable[..., Any]]) -> None:
+        super().__init__(stream, encoding=encoding)
+        self.stand_ins = stand_ins
 
     def find_class(self, module: str, name: str) -> Any:
-        if (stand_in := STAND_INS.get(f"{module}.{name}")) is None:
+        """The stand-in; RecfaceError, which names it, where there is none."""
+        if (stand_in := self.stand_ins.get(f"{module}.{name}")) is None:
             raise RecfaceError(f"it names {module}.{name}"[:120])
         return stand_in
 
@@ -104,7 +114,7 @@ def read_pickle(path: str | Path, remedy: str = "download it again") -> dict[str
             read_header = getattr(np.lib.format, f"read_array_header_{np.lib.format.read_magic(stream)[0]}_0")
             read_header(stream)
         try:
-            content = _plain(_Reader(stream, encoding="latin1").load())
+            content = _plain(InertUnpickler(stream, "latin1", STAND_INS).load())
         except RecfaceError as error:
             raise RecfaceError(f"{path}: a pickle with code in it ({error}); nothing was run; {remedy}") from None
         except Exception:

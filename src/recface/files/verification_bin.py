@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from recface.errors import RecfaceError
 from recface.files.guard import guarded
+from recface.files.pickles import InertUnpickler
 
 LARGEST_BYTES = 2_000_000_000
 REMEDY = "get it again from InsightFace's data sets"
-
-
-class _PlainUnpickler(pickle._Unpickler):
-    """Python's own unpickler in Python: in C, a forged index takes gigabytes before anything is looked at."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """These files hold bytes and truth values alone."""
-        raise RecfaceError(f"it names {module}.{name}"[:120])
 
 
 def read_verification_bin(path: str | Path) -> tuple[list[bytes], np.ndarray]:
@@ -32,7 +23,7 @@ def read_verification_bin(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     """
     with guarded(path, "verification file", REMEDY, LARGEST_BYTES):
         try:
-            content = _PlainUnpickler(io.BytesIO(Path(path).read_bytes()), encoding="bytes").load()
+            content = InertUnpickler(io.BytesIO(Path(path).read_bytes()), "bytes", {}).load()
         except RecfaceError as error:
             raise RecfaceError(f"{path}: a pickle with code in it ({error}); nothing was run; {REMEDY}") from None
         photos, same = content

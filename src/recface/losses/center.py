@@ -19,7 +19,7 @@ def center_weight(angles: Tensor, expression: Tensor) -> Tensor:
 
     Args:
         angles: Pitch, yaw and roll in radians (B,3), in any order.
-        expression: Expression coefficients (B,E).
+        expression: Expression coefficients (B,E): weights in 0..1, or in standard deviations.
 
     Returns:
         Weights (B,) in [0, 1], without gradient, so that a network cannot lower the loss by turning heads.

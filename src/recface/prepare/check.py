@@ -106,6 +106,7 @@ def check_stores(
     strange: list[str] = []
     bits, places = [], list[tuple[int, int]]()
     for number, store in enumerate(stores):
+        damaged += [f"{path}: changed since the store was made; prepare it again" for path in store.changed_shards()]
         people: Counter[str] = Counter()
         splits: Counter[str] = Counter()
         yaws: Counter[str] = Counter()

@@ -10,22 +10,15 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageOps
 
-from recface.data.framing import framing_of
-from recface.errors import one_line
+from recface.data.framing import five_of, framed, placement
+from recface.errors import SkippedError, one_line
 from recface.files.images import FORMATS
-from recface.prepare.dataset import Row, SkippedError
+from recface.prepare.dataset import Row
 
 QUALITY = 95
 EXIF_ORIENTATION = 0x0112
-SMALLEST_SIDE = 16  # of a face in the photo, in pixels: less is not worth a crop
-COARSEST = 1.3  # pixels of the photo for one of the crop that bilinear sampling takes without aliasing
 Detector = Callable[[Image.Image], np.ndarray | None]
 """From a photo to the five points of its face, (5, 2) in pixels, or None where it finds none."""
-
-
-def five_of(points: np.ndarray) -> np.ndarray:
-    """Centers of the eyes, tip of the nose and corners of the mouth (5, 2), image left first, from 68 landmarks."""
-    return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
 
 
 def fitted_points(row: Row, canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -46,26 +39,6 @@ def _across(corners: np.ndarray) -> np.ndarray:
     """Ends of the horizontal line through the center of a box (2, 2) that is as long as its sides are on average."""
     center, half = corners.mean(0), np.abs(np.diff(corners, axis=0)).mean() / 2
     return np.stack([center - [half, 0], center + [half, 0]])
-
-
-def placement(points: np.ndarray, target: np.ndarray, size: tuple[int, int]) -> tuple[complex, complex]:
-    """The similarity (a, b) that takes pixels (x, y) of a photo to a (x - iy) + b in the suite's normalized framing.
-
-    Args:
-        points: (N, 2) in pixels.
-        target: (N, 2) in normalized coordinates.
-        size: Width and height of the photo in pixels.
-
-    Raises:
-        SkippedError: The face is outside of the photo, or too small.
-    """
-    if not (np.isfinite(points).all() and np.ptp(points, axis=0).max() >= SMALLEST_SIDE):
-        raise SkippedError(f"a face of less than {SMALLEST_SIDE} pixels")
-    a, b = map(complex, framing_of(points, target))
-    middle = -b / a if a else complex("nan")
-    if not (0 <= middle.real <= size[0] and 0 <= -middle.imag <= size[1]):
-        raise SkippedError("the face lies outside of the photo")
-    return a, b
 
 
 def opened(data: bytes) -> Image.Image:
@@ -99,27 +72,6 @@ def decoded(photo: Image.Image) -> Image.Image:
         return (ImageOps.exif_transpose(photo) if turned else photo).convert("RGB")
     except Exception as error:
         raise SkippedError(f"not a readable image ({one_line(error, 60)})") from None
-
-
-def framed(photo: Image.Image, a: complex, b: complex, size: int) -> Image.Image:
-    """Sample the crop of size S to whose normalized coordinates (a, b) of `placement` leads.
-
-    Where the photo is finer than the crop, its part is first reduced by a filter as wide as the reduction, so that
-    nothing aliases. `recface.data.framing.crop_photo` gets there by averaging 16 samples a pixel, in ten times as long.
-    """
-    step, origin = 2 / (size * a), (-1 + 1j - b) / a
-    left, top, wide, high = 0, 0, 1.0, 1.0
-    if abs(step) > COARSEST:
-        corners = (np.array([-1 - 1j, -1 + 1j, 1 - 1j, 1 + 1j]) - b) / a
-        left, top = max(0, math.floor(corners.real.min())), max(0, math.floor(-corners.imag.max()))
-        right = min(photo.width, math.ceil(corners.real.max()))
-        bottom = min(photo.height, math.ceil(-corners.imag.min()))
-        small = math.ceil((right - left) / abs(step)), math.ceil((bottom - top) / abs(step))
-        wide, high = (right - left) / small[0], (bottom - top) / small[1]
-        photo = photo.resize(small, Image.Resampling.BILINEAR, (left, top, right, bottom), reducing_gap=2.0)
-    across = (step.real / wide, step.imag / wide, (origin.real - left) / wide)
-    down = (-step.imag / high, step.real / high, (-origin.imag - top) / high)
-    return photo.transform((size, size), Image.Transform.AFFINE, (*across, *down), Image.Resampling.BILINEAR)
 
 
 def crop(

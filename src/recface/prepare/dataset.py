@@ -9,14 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from recface.errors import RecfaceError, one_line
-from recface.files.guard import is_file
 
 ARCHIVES = (".tar", ".gz", ".tgz", ".zip", ".rar", ".7z", ".bz2", ".xz")
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-
-
-class SkippedError(Exception):
-    """Why a photo is left out of a store, in a few words; the report counts each reason."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,6 @@ class Dataset:
         rows: The photos of a folder, always in the same order; they may lack what `complete` adds.
         complete: Adds to a row what is read beside its photo, in a worker process.
         pairs: The verification list of a folder, where the dataset has one.
-        detects: Whether its rows need the detector.
         meshes: Whether it holds registered scans and no photos: it becomes a folder of scans, and `rows` names meshes.
         scale: Millimeters in a unit of the meshes.
     """
@@ -81,14 +75,13 @@ class Dataset:
     rows: Callable[[Path], Iterator[Row]]
     complete: Callable[[Row], Row] = lambda row: row
     pairs: Callable[[Path], Iterator[Pair]] | None = None
-    detects: bool = False
     meshes: bool = False
     scale: float = 1.0
 
 
 def require_layout(dataset: Dataset, raw: Path) -> None:
     """Raise RecfaceError, which names the first thing that is missing, unless a folder has a dataset's layout."""
-    if not raw.is_dir() and not (is_file(raw) and dataset.layout == ()):
+    if not raw.is_dir():
         raise RecfaceError(f"{raw}: no such folder; {dataset.title} is asked for at {dataset.ask}")
     for patterns in dataset.layout:
         if not any(next(raw.glob(pattern), None) for pattern in patterns.split(" | ")):

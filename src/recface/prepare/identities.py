@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from recface.data.photos import LANDMARK_COLUMNS, YES
-from recface.errors import RecfaceError
+from recface.errors import RecfaceError, SkippedError
 from recface.files.guard import guarded, is_file
+from recface.files.images import FORMATS
 from recface.files.tables import line_of, read_table
-from recface.prepare.dataset import Dataset, Row, SkippedError, folders_in, photos_below, within
+from recface.prepare.dataset import Dataset, Row, folders_in, photos_below, within
 
 ROWS = 100_000  # of a table of millions that are in memory at a time
 FIVE = [f"P{number}{axis}" for number in range(1, 6) for axis in "XY"]
@@ -53,9 +55,7 @@ def people_in(raw: Path, split: str = "train") -> Iterator[Row]:
 
 def with_arcface_points(row: Row) -> Row:
     """A photo that is a crop by ArcFace's template where it is square and of 112 pixels; else one for the detector."""
-    from PIL import Image
-
-    with guarded(str(row.photo), "image"), Image.open(str(row.photo)) as photo:
+    with guarded(str(row.photo), "image"), Image.open(str(row.photo), formats=FORMATS) as photo:
         five = arcface_points(112) if photo.size == (112, 112) else None
     return dataclasses.replace(row, five=five)
 
@@ -122,7 +122,8 @@ def listed(raw: Path) -> Iterator[Row]:
         for number, line in enumerate(file, 1):
             cells = line.rstrip("\n").split("\t")
             if len(cells) < 3:
-                raise RecfaceError(f"{path}: line {number}: expected aligned, path and person, parted by tabs")
+                columns = "aligned, path and person, separated by tabs"
+                raise RecfaceError(f"{path}: line {number}: expected {columns}; get the list again")
             parts = [part for part in cells[1].replace("\\", "/").split("/") if part]
             name = "/".join(parts[-2:])  # the list has the absolute paths of the machine where it was made
             yield Row(name, within(raw, name, f"{path}: line {number}"), cells[2], five=arcface_points(112))
@@ -180,7 +181,6 @@ DATASETS = (
         "ArcFace's template for crops of 112 pixels, else the detector",
         people_in,
         with_arcface_points,
-        detects=True,
     ),
     Dataset(
         "insightface",
@@ -200,7 +200,6 @@ DATASETS = (
         "the photos' own",
         "the detector",
         people_in,
-        detects=True,
     ),
     Dataset(
         "manifest",
@@ -210,6 +209,5 @@ DATASETS = (
         "the photos' own",
         "68 landmarks of the table; framed photos are resized; else the detector",
         manifest,
-        detects=True,
     ),
 )

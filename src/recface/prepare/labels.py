@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from recface.errors import SkippedError
 from recface.face_model.model import FLIP68
 from recface.files.guard import guarded, is_file
+from recface.files.images import FORMATS
 from recface.files.matlab import read_matlab
-from recface.prepare.dataset import Dataset, Row, SkippedError, photos_below
+from recface.prepare.dataset import Dataset, Row, photos_below
 
 MATLAB_PIXEL = 0.5  # MATLAB gives the center of the first pixel as 1, the suite as 0.5
 INNER, FAR = 17, 0.1  # landmarks from the brows on; a tenth of the face
@@ -41,7 +43,7 @@ def with_w300lp_labels(row: Row) -> Row:
         return _labeled(row, plain, beside, "pt2d")
     points = np.asarray(read_matlab(deep, "pts_3d").get("pts_3d", np.empty(0)), np.float64)
     if part.endswith("_Flip") and points.shape == (68, 2):
-        with guarded(row.photo, "image"), Image.open(row.photo) as photo:
+        with guarded(row.photo, "image"), Image.open(row.photo, formats=FORMATS) as photo:
             points = (points * [-1, 1] + [photo.width + 1, 0])[FLIP68]
     if points.shape == plain.shape == (68, 2):
         apart = np.abs(points - plain)[INNER:].mean() / max(np.ptp(points), 1)

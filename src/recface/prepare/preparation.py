@@ -25,14 +25,14 @@ import numpy as np
 
 from recface.data.detection import NoDetectorError, face_points
 from recface.data.store import HEADER, PLACEMENT, StoredPhoto, finish_store, shard_path, write_shard
-from recface.errors import RecfaceError, one_line
+from recface.errors import RecfaceError, SkippedError, one_line
 from recface.files.atomic import sweep_up, write_arrays, write_bytes, write_json
 from recface.files.guard import guarded
 from recface.files.json_files import read_json
 from recface.files.meshes import read_mesh
 from recface.prepare.catalog import dataset_named
 from recface.prepare.crops import crop
-from recface.prepare.dataset import Dataset, Row, SkippedError, require_layout
+from recface.prepare.dataset import Dataset, Row, require_layout
 from recface.prepare.report import write_report
 
 SHARD = 2_000  # photos, at most: what a kill can lose for each worker
@@ -63,13 +63,19 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Hash over the rows' names, by which a shard that is there already is recognized."""
-        return hashlib.sha256("\0".join(row.file for row in self.rows).encode()).hexdigest()
+        """Hash over what the rows tell, by which a shard that is there already is recognized."""
+        return hashlib.sha256("\0".join(map(_told, self.rows)).encode()).hexdigest()
 
     @property
     def summary(self) -> Path:
         """File that tells of the finished shard."""
         return self.out / PARTS / f"{self.number:05d}.json"
+
+
+def _told(row: Row) -> str:
+    """Name, labels and positions of a row."""
+    places = [None if points is None else points.tolist() for points in (row.landmarks, row.five)]
+    return repr((row.file, row.identity, row.split, row.framed, row.box, row.extra, *places))
 
 
 def prepare(

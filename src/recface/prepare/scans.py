@@ -77,7 +77,6 @@ DATASETS = (
         _RESEARCH,
         "the detector",
         now,
-        detects=True,
     ),
     Dataset(
         "realy",
@@ -87,7 +86,6 @@ DATASETS = (
         _RESEARCH,
         "the detector",
         realy,
-        detects=True,
     ),
     Dataset(
         "bosphorus",
@@ -97,7 +95,6 @@ DATASETS = (
         _RESEARCH,
         "the detector",
         bosphorus,
-        detects=True,
     ),
     Dataset(
         "facewarehouse",

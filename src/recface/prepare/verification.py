@@ -9,10 +9,10 @@ from pathlib import Path
 
 from recface.files.guard import guarded, is_file
 from recface.files.verification_bin import read_verification_bin
+from recface.metrics.readers.pairs import FOLDS, consecutive_folds, read_pairs
 from recface.prepare.dataset import Dataset, Pair, Row, photos_below, within
 from recface.prepare.identities import arcface_points, people_in
 
-FOLDS = 10
 AGEDB_NAME = re.compile(r"\d+_(?P<person>.+)_(?P<age>\d+)_(?P<gender>[mf])")
 
 
@@ -27,18 +27,9 @@ def _photos_of_lfw(raw: Path) -> Path:
 
 def lfw_pairs(raw: Path) -> Iterator[Pair]:
     """The ten folds of pairs.txt (View 2): each as many pairs of one person as of two."""
-    path = raw / "pairs.txt"
-    with guarded(path, "list of pairs", "get it from the benchmark's site"):
-        head, *lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        folds, each = int(head[0]), int(head[1])
-        if len(lines) != 2 * folds * each:
-            raise ValueError(f"{len(lines)} pairs, but its first line announces {2 * folds * each}")
-        for index, cells in enumerate(lines):
-            same = len(cells) == 3
-            people = (cells[0], cells[0]) if same else (cells[0], cells[2])
-            numbers = cells[1::2] if not same else cells[1:]
-            first, second = (f"{who}/{who}_{int(number):04d}.jpg" for who, number in zip(people, numbers, strict=True))
-            yield first, second, same, index // (2 * each)
+    pairs = read_pairs(raw / "pairs.txt")
+    first, second = ([f"{name.rpartition('_')[0]}/{name}.jpg" for name in pairs[side]] for side in ("first", "second"))
+    yield from zip(first, second, pairs["same"].tolist(), pairs["fold"].tolist(), strict=True)
 
 
 def bins(raw: Path) -> Iterator[Row]:
@@ -53,9 +44,9 @@ def bin_pairs(raw: Path) -> Iterator[Pair]:
     """The pairs of every .bin, in ten consecutive folds of each."""
     for path in _bins(raw):
         _, same = read_verification_bin(path)
-        for number, known in enumerate(same.tolist()):
+        for number, (known, fold) in enumerate(zip(same.tolist(), consecutive_folds(len(same)).tolist(), strict=True)):
             first, second = (f"{path.stem}/{2 * number + side:05d}" for side in (0, 1))
-            yield first, second, known, number * FOLDS // len(same)
+            yield first, second, known, fold
 
 
 def _bins(raw: Path) -> list[Path]:
@@ -141,7 +132,6 @@ DATASETS = (
         "the detector",
         lfw,
         pairs=lfw_pairs,
-        detects=True,
     ),
     Dataset(
         "cfp_fp",
@@ -152,7 +142,6 @@ DATASETS = (
         "ArcFace's template (.bin), else the detector",
         cfp_fp,
         pairs=cfp_fp_pairs,
-        detects=True,
     ),
     Dataset(
         "agedb_30",
@@ -163,7 +152,6 @@ DATASETS = (
         "ArcFace's template (.bin), else the detector",
         agedb_30,
         pairs=agedb_30_pairs,
-        detects=True,
     ),
     Dataset(
         "bin",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 from recface.baselines.cards import read_cards
 from recface.errors import RecfaceError
 from recface.files.atomic import sweep_up, write_bytes
-from recface.results.drawing import draw
+from recface.results.drawing import pictures
 from recface.results.markdown import to_markdown
 from recface.results.pages import to_index, to_published
 from recface.results.records import Entry, download_records, find_records
@@ -41,7 +42,7 @@ def render(
     with_figures: bool = True,
     current: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """Make every file of results/ from the records: content by file name.
+    """Make every file of results/ from the records: content by path in the folder.
 
     Args:
         configs: Folder of table YAMLs.
@@ -57,6 +58,18 @@ def render(
     return _render(configs, read_specs(configs, entries), entries, with_figures, current)
 
 
+def build_tables(
+    specs: Iterable[TableSpec], entries: list[Entry], current: Mapping[str, Any] | None = None
+) -> list[Table]:
+    """Every table that has a page, filled from the records; arguments as of `render`."""
+    tables = [build(spec, entries, CURRENT if current is None else current) for spec in specs]
+    by_name: dict[str | None, Table] = {table.spec.name: table for table in tables}
+    for table in tables:
+        table.agreement = by_name.get(table.spec.agreement)
+    # A table of one program's records has no page until that ran.
+    return [table for table in tables if table.spec.experiment is None or table.blocks]
+
+
 def _render(
     configs: str | Path,
     specs: Iterable[TableSpec],
@@ -65,17 +78,14 @@ def _render(
     current: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    tables = [build(spec, entries, CURRENT if current is None else current) for spec in specs]
-    by_name: dict[str | None, Table] = {table.spec.name: table for table in tables}
-    for table in tables:
-        table.agreement = by_name.get(table.spec.agreement)
-    # A table of one program's records has no page until that ran.
-    tables = [table for table in tables if table.spec.experiment is None or table.blocks]
+    tables = build_tables(specs, entries, current)
     for table in tables:
         files |= {f"{table.spec.name}.{end}": write(table).encode() for end, write in WRITERS.items()}
-        picture = draw(table) if with_figures else None
-        if picture is not None:
-            files[f"{table.spec.name}.png"] = picture
+        for name, draw in pictures(table).items() if with_figures else ():
+            try:
+                files |= {f"figures/{name}.{ending}": content for ending, content in draw().items()}
+            except RecfaceError as error:
+                print(f"figures/{name} is not drawn: {error}", file=sys.stderr)
     if cards := read_cards(Path(configs).resolve().parents[1] / "external"):
         files["published.md"] = to_published(cards).encode()
     pages = {table.spec.name: files[f"{table.spec.name}.md"].decode() for table in tables}
@@ -83,13 +93,15 @@ def _render(
     return files
 
 
-def write_tables(configs: str | Path, runs: str | Path, results: str | Path) -> list[Path]:
+def write_tables(
+    configs: str | Path, runs: str | Path, results: str | Path, with_figures: bool = True
+) -> list[Path]:
     """Archive the runs that tables take, write every file of results/ (see `render`), and return all their paths."""
     entries = find_records(runs, Path(results) / "records")
     specs = read_specs(configs, entries)
     used = {entry.path for entry in _used(specs, entries)}
     kept = [_archived(entry, Path(results) / "records") if entry.path in used else entry for entry in entries]
-    return _write(_render(configs, specs, kept), results)
+    return _write(_render(configs, specs, kept, with_figures), results)
 
 
 def write_tables_from_wandb(configs: str | Path, project: str, results: str | Path) -> list[Path]:

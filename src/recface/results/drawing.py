@@ -1,14 +1,21 @@
-"""The picture beside a table: from its cells and stored curves to plain data for `figures.plots`."""
+"""The pictures beside a table: from its cells, stored curves and predictions to plain data for the room `figures`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recface.figures.plots import Panel, Series, draw_lines, draw_scatter
+from recface.errors import RecfaceError
+from recface.figures.plots import Files, Panel, Series, draw_panels
 from recface.results.records import Entry
 from recface.results.table import BlockTable, Table, row_curve
+
+if TYPE_CHECKING:
+    from recface.figures.prediction_panels import Method
 
 CURVES = {
     "conflict": {
@@ -24,27 +31,95 @@ CURVES = {
 }
 """Curves of each kind, by the names of their arrays, with labels; the array KIND_step holds their steps."""
 SMOOTHED = 5  # points that a curve averages over, where it has three times as many
+SIDE_BY_SIDE = ("baseline", "sir", "sfm", "prototypes")
+"""Rows whose photos are mapped, and whose shapes are shown in strips, where they have runs."""
 
 
-def draw(table: Table) -> bytes | None:
-    """A PNG that the table's YAML asks for, its description the table's provenance; None with nothing to draw."""
-    rows, description = panels(table), f"Provenance: {table.provenance}"
-    if not rows:
-        return None
-    scattered = table.spec.figure.x and not _curve_names(table)
-    return draw_scatter(rows[0], description) if scattered else draw_lines(rows, description)
+def pictures(table: Table) -> dict[str, Callable[[], Files]]:
+    """The pictures that a table's YAML asks for, by name, to be drawn; {} where there is nothing to draw.
+
+    PNGs hold the table's provenance. Drawing raises `RecfaceError` where a run did not store what a picture shows, or
+    where the cache has no photos to show.
+    """
+    figure, name, about = table.spec.figure, table.spec.name, f"Provenance: {table.provenance}"
+    grids = {name: cell_panels(table), f"{name}_curves": curve_panels(table)}
+    found: dict[str, Callable[[], Files]] = {
+        key: partial(draw_panels, rows, about) for key, rows in grids.items() if rows
+    }
+    if blocks := [block for block in table.blocks if block.block.metrics == "benchmark" and _predicted(block)]:
+        draws = {"roc": _roc, "errors": _errors, "maps": _maps, "strips": _strips}
+        found |= {f"{name}_{kind}": partial(draws[kind], table, blocks, about) for kind in figure.predictions}
+    return found
 
 
-def panels(table: Table) -> list[list[Panel]]:
-    """Rows of panels of a table's picture; [] where there is nothing to draw."""
+def cell_panels(table: Table) -> list[list[Panel]]:
+    """A row of panels of the table's values; [] where there is nothing to draw."""
     figure = table.spec.figure
-    if figure.curves:
-        return curve_panels(table)
     if figure.x and figure.y:
         row = tradeoff_panels(table, figure.x, figure.y) if _curve_names(table) else scatter_panels(table)
     else:
         row = line_panels(table) if figure.lines else []
     return [row] if row else []
+
+
+def _predicted(block: BlockTable) -> list[Entry]:
+    """Runs whose predictions are stored."""
+    return [entry for entry in block.runs.entries() if entry.predictions is not None]
+
+
+def _methods(table: Table, block: BlockTable, only: tuple[str, ...] | None = None) -> list[Method]:
+    """Rows with stored predictions, of `only` where that is given."""
+    from recface.figures.prediction_panels import Method
+
+    names = ("test_parameters", "test_identity", "test_shape_error", "basis_gram", "identity_sigma")
+    titles, stored = table.spec.titles(), {id(entry) for entry in _predicted(block)}
+    found = []
+    for index, (experiment, title) in enumerate(titles.items()):
+        if only is None or experiment in only:
+            runs = [run for _, run in sorted(block.runs.finished[experiment].items()) if id(run) in stored]
+            if runs:
+                metrics = runs[0].record.metrics["benchmark"]
+                found.append(Method(title, index, [run.arrays(*names) for run in runs], metrics))
+    return found
+
+
+def _roc(table: Table, blocks: list[BlockTable], about: str) -> Files:
+    from recface.figures.prediction_panels import roc_panels
+
+    return draw_panels([roc_panels(_methods(table, block), block.block.name) for block in blocks], about)
+
+
+def _errors(table: Table, blocks: list[BlockTable], about: str) -> Files:
+    from recface.figures.prediction_panels import error_panel
+
+    return draw_panels([[error_panel(_methods(table, block), block.block.name) for block in blocks]], about)
+
+
+def _maps(table: Table, blocks: list[BlockTable], about: str) -> Files:
+    from recface.figures.prediction_panels import map_panels
+
+    return draw_panels(map_panels(_methods(table, blocks[0], SIDE_BY_SIDE)), about)
+
+
+def _strips(table: Table, blocks: list[BlockTable], about: str) -> Files:
+    """The first test person, by the first seed of each row; rows with a face model of their own lack it here."""
+    from recface.face_model import get
+    from recface.figures.consistency_strips import cached_photos, draw_strips
+    from recface.results.evaluate import has_own_model
+
+    chosen = {}
+    for experiment in SIDE_BY_SIDE:
+        for _, entry in sorted(blocks[0].runs.finished.get(experiment, {}).items())[:1]:
+            if entry.predictions is not None and not has_own_model(entry.record):
+                chosen[table.spec.titles()[experiment]] = entry
+    if not chosen:
+        raise RecfaceError("no run whose shapes are of the benchmark's face model")
+    record = next(iter(chosen.values())).record
+    photos, labels = cached_photos(record.data_manifest, "test")
+    person = labels["identity"] == labels["identity"][0]
+    shapes = {title: entry.arrays("test_parameters")["test_parameters"][person] for title, entry in chosen.items()}
+    model = get(record.config["face_model"]["name"], record.config["face_model"].get("path"))
+    return draw_strips(model, photos[person], labels["identity_parameters"][0], shapes, about)
 
 
 def _curve_names(table: Table) -> list[str]:
@@ -96,11 +171,15 @@ def scatter_panels(table: Table) -> list[Panel]:
 
 
 def curve_panels(table: Table) -> list[list[Panel]]:
-    """Losses along training, a row of panels for each block whose runs stored them, and are in no block before.
+    """Losses along training, where the table asks for them.
+
+    There is a row of panels for each block whose runs stored them, and are in no block before.
 
     The titles name rows that have runs, none of which stored curves.
     """
-    kind, titles = table.spec.figure.curves or "", table.spec.titles()
+    kind, titles = table.spec.figure.curves, table.spec.titles()
+    if kind is None:
+        return []
     drawn: set[Path] = set()
     rows = []
     for block in table.blocks:
@@ -160,5 +239,5 @@ def line_panels(table: Table) -> list[Panel]:
                 series.append(Series(title, index, np.array(sizes), np.array(values, float)))
         label = labels.get(figure.lines or "", figure.lines or "")
         if series:
-            found.append(Panel(block.block.name, "modes", label, series, markers=True, log=True))
+            found.append(Panel(block.block.name, "modes", label, series, markers=True, log="y"))
     return found

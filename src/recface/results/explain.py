@@ -122,7 +122,7 @@ def _cell_lines(table: Table, block: BlockTable, row: Row, column: Column) -> li
         f"{row.title or row.experiment} ({row.experiment}), {column.title or column.metric} ({column.metric})",
         f"table {table.spec.name}, block {block.block.name}" + (f": {block.block.title}" if block.block.title else ""),
         "",
-        *_value_lines(block, row.experiment, column),
+        *value_lines(block, row.experiment, column),
         *_run_lines(block, row.experiment, column),
         "",
         *_parent_lines(table, block, row, column),
@@ -130,7 +130,8 @@ def _cell_lines(table: Table, block: BlockTable, row: Row, column: Column) -> li
     ]
 
 
-def _value_lines(block: BlockTable, row: str, column: Column) -> list[str]:
+def value_lines(block: BlockTable, row: str, column: Column) -> list[str]:
+    """The value of a cell and its protocol, each line's text from the twelfth character on."""
     cell = block.cells.get((row, column.metric))
     if cell is None:
         missing = not block.runs.finished[row]
@@ -181,10 +182,11 @@ def _parent_lines(table: Table, block: BlockTable, row: Row, column: Column) -> 
     difference = block.differences.get((row.experiment, column.metric))
     if difference is None:
         return [*lines, "difference  none: the two rows share no seed with a value"]
-    return lines + _difference_lines(difference, verdict(block, row.experiment, row.parent, column), column)
+    return lines + difference_lines(difference, verdict(block, row.experiment, row.parent, column), column)
 
 
-def _difference_lines(difference: Difference, mark: str, column: Column) -> list[str]:
+def difference_lines(difference: Difference, mark: str, column: Column) -> list[str]:
+    """The difference to the parent row and its statistics, in the form of `value_lines`."""
     test, number_text = difference.test, signed(column)
     text = f"difference  {number_text(difference.value)}"
     if test.low is not None and test.high is not None:

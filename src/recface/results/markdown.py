@@ -129,7 +129,7 @@ def to_markdown(table: Table) -> str:
         parts.append(f"## {block.block.title or block.block.name} (`{block.block.name}`)")
         todo = f": `{block.block.command}`" if block.block.command else "."
         parts.append(_values(table, block) if block.cells else "No finished runs" + todo)
-        for lines in (_findings(table, block), [f"- {note}" for note in block.runs.notes]):
+        for lines in (findings(table, block), [f"- {note}" for note in block.runs.notes]):
             parts += ["\n".join(lines)] if lines else []
     if table.agreement is not None:
         parts += _agreement(table, table.agreement)
@@ -179,8 +179,8 @@ def _values(table: Table, block: BlockTable) -> str:
     return grid(["", "seeds", *map(heading, block.columns)], lines)
 
 
-def _findings(table: Table, block: BlockTable) -> list[str]:
-    """One sentence for each compared row of a block, made of the marks."""
+def findings(table: Table, block: BlockTable, intervals: bool = False) -> list[str]:
+    """One sentence for each compared row of a block, made of the marks; `intervals` are those of marked differences."""
     titles = table.spec.titles()
     words = {BETTER: "better in", WORSE: "worse in", OTHER: "different in", "": "no difference shown in"}
     sentences = []
@@ -189,8 +189,9 @@ def _findings(table: Table, block: BlockTable) -> list[str]:
         for column in block.columns:
             difference = block.differences.get((row.experiment, column.metric))
             if difference is not None:
-                tested = words[verdict(block, row.experiment, row.parent, column)]
+                tested = words[mark := verdict(block, row.experiment, row.parent, column)]
                 title = re.sub(r" \([^()]*\)$", "", column.title or column.metric)
+                title += f" ({interval(difference, column)})" if intervals and mark else ""
                 columns[tested if difference.holm is not None else "not tested in"].append(title)
         shown = [f"{word} {', '.join(names)}" for word, names in columns.items() if names]
         if shown and row.parent is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from recface.baselines.cards import Card, Number
-from recface.results.drawing import panels
+from recface.results.drawing import pictures
 from recface.results.markdown import ARROWS, grid, legend
 from recface.results.table import BlockTable, Table
 
@@ -15,7 +15,8 @@ FILES = """\
 - csv: means alone, for a terminal (`column -s, -t`)
 - long.csv: one line a value and seed, with its protocol and the hash of its run
 - differences.csv: one line a difference, with interval, p values and probability of improvement
-- tex: booktabs, to be included in a paper"""
+- tex: booktabs, to be included in a paper
+- png: figures, each beside a pdf of the same name"""
 
 
 def to_index(tables: Sequence[Table], pages: Mapping[str, str], published: bool = False) -> str:
@@ -35,7 +36,7 @@ def to_index(tables: Sequence[Table], pages: Mapping[str, str], published: bool 
     for table in tables:
         name = table.spec.name
         files = [f"[{end}]({name}.{end})" for end in ("csv", "long.csv", "differences.csv", "tex")]
-        files += [f"[figure]({name}.png)"] if panels(table) else []
+        files += [f"[{picture}.png](figures/{picture}.png)" for picture in pictures(table)]
         parts += [f"## [{table.spec.title}]({name}.md)", f"Files: [md]({name}.md), {', '.join(files)}."]
         parts.append(grid(["block", "content", "rows", "runs"], [_block(table, block) for block in table.blocks]))
         parts.append(f"Provenance: {table.provenance}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +110,23 @@ def find_records(runs: str | Path, records: str | Path) -> list[Entry]:
         (entry.checked() for entry in found),
         key=lambda entry: (entry.record.experiment, entry.record.hash, entry.record.seed),
     )
+
+
+def find_runs(paths: Iterable[str | Path]) -> list[Entry]:
+    """The runs of some folders, each a run's own or one with runs at any depth below it, in the order given.
+
+    Raises:
+        RecfaceError: There is no run in one of them.
+    """
+    found: dict[Path, Entry] = {}
+    for folder in map(Path, paths):
+        records = [folder / "run.json"] if (folder / "run.json").is_file() else sorted(folder.rglob("run.json"))
+        if not records:
+            raise RecfaceError(
+                f"{folder}: no run here: give a run's folder, such as runs/sir/HASH/seed=0, or one above"
+            )
+        found |= {path: _run_entry(_read(path), path, None).checked() for path in records}
+    return list(found.values())
 
 
 def _read(path: Path) -> RunRecord:

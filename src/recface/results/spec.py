@@ -76,7 +76,7 @@ class Column(Settings):
 
 
 class Figure(Settings):
-    """The picture beside a table: metric y against x, a line each row where blocks are points of a curve; or curves."""
+    """The pictures beside a table: metric y against x, a line each row where blocks are points of a curve; and more."""
 
     x: str | None = None
     y: str | None = None
@@ -86,6 +86,9 @@ class Figure(Settings):
     """Metric that is recorded as METRIC@N too, for numbers N of modes, to draw against N."""
     hide: list[str] = Field(default_factory=list)
     """Rows left out of the lines."""
+    predictions: list[Literal["roc", "errors", "maps", "strips"]] = Field(default_factory=list)
+    """Pictures of what networks predict for test people: ROC curves, cumulative errors, maps of people, strips of
+    shapes."""
 
 
 class TableSpec(Settings):

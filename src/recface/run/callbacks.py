@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recface.data import Batch
-from recface.figures.reconstruction_picture import ROWS, reconstruction_picture
+from recface.figures.reconstruction_picture import ROWS, neutral_shape, reconstruction_picture
 from recface.files.checkpoints import save_state
 from recface.run.logger import RunLogger
 from recface.run.team import Team
@@ -35,7 +35,7 @@ class Follow(lightning.Callback):
             if key.startswith("loss/"):
                 self.losses.setdefault(key, []).append(value)
         if trainer.is_global_zero:
-            loss = float(outputs["loss"])
+            loss = float(outputs["loss"]) * trainer.accumulate_grad_batches  # by which Lightning divides it
             self.run.progress(self.before + module.step, self.total, phase=f"stage{module.stage}", loss=loss)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
@@ -98,17 +98,22 @@ PICTURE_EPOCHS = 5
 class Details(lightning.Callback):
     """Logs each source's loss terms once an epoch, and a picture of a few fixed photos every few epochs.
 
-    Both come from the last step of an epoch; other steps cost nothing.
+    At the end of the stage, or with each picture, the neutral shape of the first photo is logged as a mesh. All come
+    from the last step of an epoch; other steps cost nothing.
 
     Args:
-        logger: Receives both.
+        logger: Receives them.
         sources: Names of the training sources, in the order of the mix.
         photos: (N, 3, S, S) in [0, 1], fixed.
         steps: Of the stage.
+        meshes: Whether every picture comes with a mesh.
     """
 
-    def __init__(self, logger: RunLogger, sources: Sequence[str], photos: Tensor, steps: int) -> None:
-        self.logger, self.sources, self.photos, self.steps = logger, list(sources), photos, steps
+    def __init__(
+        self, logger: RunLogger, sources: Sequence[str], photos: Tensor, steps: int, meshes: bool = False
+    ) -> None:
+        self.logger, self.sources, self.photos = logger, list(sources), photos
+        self.steps, self.meshes = steps, meshes
         self.values: dict[str, float] = {}
 
     def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Batch, batch_index: int) -> None:
@@ -128,7 +133,10 @@ class Details(lightning.Callback):
                 self.logger.log_at(module.step - 1, self.values | {"stage": module.stage})
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Log a picture."""
+        """Log a picture and a mesh."""
         if trainer.is_global_zero and (trainer.current_epoch % PICTURE_EPOCHS == 0 or module.step >= self.steps):
             caption = "from above: " + ", ".join(ROWS if module.confidence is not None else ROWS[:3] + ROWS[4:])
             self.logger.log_picture(module.step - 1, "validation", reconstruction_picture(module, self.photos), caption)
+            if self.meshes or module.step >= self.steps:
+                shape = neutral_shape(module, self.photos[0])
+                self.logger.log_mesh(module.step - 1, "validation", shape, module.face_model.triangles.cpu().numpy())

@@ -20,15 +20,18 @@ from torch.utils.data import DataLoader, Dataset
 from recface.data import Source
 from recface.data.benchmark.scene import named_conditions
 from recface.data.framing import canonical_landmarks
-from recface.data.sources import embedded_source, manifest_source
+from recface.data.sources import embedded_source, manifest_source, store_source
+from recface.data.store import PhotoStore
 from recface.data.workbench import Workbench
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
-from recface.metrics import MeasuredShapes, SampleMetric, masked_basis
+from recface.metrics import MeasuredShapes, SampleMetric, masked_basis, protocols
 from recface.metrics.evaluation import finite, measured_blocks, measured_control, measured_photos
 from recface.metrics.functional import MATCHED_BY, landmark_nme, matched_groups
 from recface.metrics.functional.geometry import JointSpace, joint_space
+from recface.metrics.functional.verification import equal_error
+from recface.metrics.readers import match, read_truth
 from recface.render import project
 from recface.variants import Reconstruction
 from recface.variants.trainer import quiet_trainer
@@ -216,6 +219,33 @@ def evaluate_validation(
     source = embedded_source(bench.benchmark, "validation")
     shapes = measured_shapes(predictor, source, Geometry(bench, face_model))
     return finite({key: float(value) for key, value in shapes.metrics().items()})
+
+
+def validation_threshold(predictor: Predictor, bench: Workbench, face_model: FaceModel | None = None) -> float:
+    """Distance of neutral shapes in mm that tells the validation people apart with equal rates of both errors."""
+    shapes = measured_shapes(predictor, embedded_source(bench.benchmark, "validation"), Geometry(bench, face_model))
+    return -equal_error(-shapes.distances, shapes.pairs.same)[0]
+
+
+def verify_store(predictor: Predictor, path: str | Path, size: int) -> dict[str, float]:
+    """Ten-fold verification on parameters of the pairs of a prepared store, such as LFW's; keys as of the protocol.
+
+    Args:
+        predictor: A network.
+        path: Folder of the store, with the `pairs.csv` that `recface prepare` writes for sets of pairs.
+        size: Width and height of the network's photos.
+
+    Raises:
+        RecfaceError: The store or its pairs are missing or damaged.
+    """
+    protocol = protocols.BENCHMARKS["pairs-10fold-cos/v1"]
+    truth = read_truth(Path(path) / "pairs.csv", protocol)
+    store = PhotoStore(path)
+    source = store_source(path, size, "trainer.validate_on")
+    files = tuple(store.files(np.arange(len(store))))
+    predictions = protocols.Predictions(files, predictor(source)["identity"].numpy(), where=str(path))
+    matched = match(predictions, truth, protocol, allow_missing=True)
+    return finite(protocol.evaluate(matched.predictions, matched.truth))
 
 
 def evaluate_test(

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
 from recface.files.atomic import write_array, write_bytes
 from recface.files.meshes import obj_text
 from recface.metrics.readers.match import parts_of
+from recface.metrics.readers.meshes import IDS
 
 HANDED_IN = ("now", "realy", "micc")
 """Benchmarks on scans; the others take the arrays that are written for any photos."""
@@ -51,7 +53,8 @@ def write_handed_in(
     """Write a mesh for each of N photos, in mm.
 
     NoW's and MICC's have their seven landmarks beside them, as (7, 3) `.npy`. REALY's keypoints are named on a
-    template, which is written as `template.obj`: their file `template.txt` is asked for at REALY.
+    template, which is written as `template.obj`: their file `template.txt` is asked for at REALY. `ids.csv` tells the
+    predictions from the template.
 
     Args:
         benchmark: One of `HANDED_IN`.
@@ -72,3 +75,5 @@ def write_handed_in(
             write_array(out / f"{place}.npy", marks)
     if benchmark == "realy":
         write_bytes(out / "template.obj", obj_text(model.mean.numpy(), triangles).encode())
+        table = pd.DataFrame({"id": names, "file": [f"{place}.obj" for place in places]})
+        write_bytes(out / IDS, table.to_csv(index=False, lineterminator="\n").encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import os
 import secrets
 import ssl
@@ -21,10 +22,12 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from recface.errors import RecfaceError, one_line
+from recface.files.arrays import read_arrays
 from recface.files.atomic import write_bytes
 from recface.files.guard import plain_name
+from recface.files.meshes import obj_text
 from recface.settings import Config
-from recface.tracking import RunFolder, record_stem
+from recface.tracking import RunFolder, RunRecord, record_stem
 from recface.tracking.archive import stage_record
 from recface.tracking.folder import is_interrupt
 
@@ -70,8 +73,15 @@ class RunLogger(WandbLogger):
 
         self.log_at(step, {f"pictures/{name}": wandb.Image(picture, caption=caption)})
 
+    def log_mesh(self, step: int, name: str, vertices: np.ndarray, triangles: np.ndarray) -> None:
+        """Log a mesh, vertices (V, 3) in mm and triangles (F, 3), at a step of the stage."""
+        import wandb
+
+        content = io.StringIO(obj_text(vertices, triangles))
+        self.log_at(step, {f"meshes/{name}": wandb.Object3D.from_file(content, "obj")})
+
     def publish(self, folder: RunFolder) -> None:
-        """Send a run's record, and, once it is finished, its metrics, reduced predictions and checkpoint.
+        """Send a run's record, and, once it is finished, its metrics, figures, reduced predictions and checkpoint.
 
         The folder is complete without it: an error here is told in one line and fails no run.
         """
@@ -92,6 +102,7 @@ class RunLogger(WandbLogger):
             return
         for block, metrics in record.metrics.items():
             run.summary.update({f"{block}/{key}": value for key, value in metrics.items() if value is not None})
+        self._log_figures(folder, record)
         if not run.offline and not reachable(run.settings.base_url):
             # Artifacts would ask the server again and again; everything else waits on disk.
             later = f"`wandb sync {Path(run.dir).parent}` sends it later"
@@ -102,6 +113,19 @@ class RunLogger(WandbLogger):
             for path in paths:
                 artifact.add_file(str(path), policy="immutable", skip_cache=True)
             run.log_artifact(artifact)
+
+    def _log_figures(self, folder: RunFolder, record: RunRecord) -> None:
+        """Log what figures of results/ show, of this run alone, at its last step."""
+        import wandb
+        from PIL import Image
+
+        from recface.figures.prediction_panels import run_pictures
+
+        if (path := folder.path / "predictions.npz").is_file():
+            found = run_pictures(read_arrays(path), record.metrics.get("benchmark", {}))
+            pictures = {f"pictures/{name}": wandb.Image(Image.open(io.BytesIO(png))) for name, png in found.items()}
+            steps = sum(record.config["scale"][f"stage{stage}_steps"] for stage in (1, 2))
+            self.experiment.log({**pictures, X_AXIS: steps - 1})
 
 
 def reachable(url: str, seconds: float = 5.0) -> bool:

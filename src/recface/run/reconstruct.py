@@ -1,10 +1,10 @@
-"""Reconstruct your own photos with a trained network: shapes, landmarks and meshes as files, and a picture."""
+"""Reconstruct photos with a trained network: shapes, landmarks and meshes as files, and a picture."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import Tensor
 
+from recface.data.found_faces import PHOTOS, FoundFaces
 from recface.data.framing import canonical_landmarks
 from recface.data.photos import LazyRows, Photos, load_photos, read_photos
-from recface.data.sources import Source
+from recface.data.sources import Selection
 from recface.data.store import HEADER, PLACEMENT, PhotoStore
 from recface.data.workbench import Workbench, open_workbench
 from recface.errors import RecfaceError
@@ -26,14 +26,18 @@ from recface.files.atomic import require_empty, write_arrays, write_bytes
 from recface.files.meshes import obj_text
 from recface.metrics.protocols.scans import SEVEN_OF_68
 from recface.metrics.readers.predictions import write_predictions
-from recface.run.evaluation import CHUNK, Network
+from recface.networks import Coefficients
+from recface.run.evaluation import CHUNK
 from recface.run.experiment import set_up_torch, trained_variant
+from recface.run.face_files import NEUTRAL, Predicted, folder_names, write_faces
 from recface.run.handed_in import HANDED_IN, require_places, write_handed_in
+from recface.run.shipped import TrainedNetwork, open_shipped
 from recface.tracking import RunFolder, read_record
 from recface.variants import Reconstruction
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 PICTURED = 8
+Images = np.ndarray | LazyRows
+"""Photos (N, 3, S, S) uint8, in memory or read when they are asked for."""
 
 
 def open_run(path: Path, cache: Path | None = None) -> tuple[Workbench, Reconstruction]:
@@ -56,7 +60,20 @@ def open_run(path: Path, cache: Path | None = None) -> tuple[Workbench, Reconstr
     return bench, trained_variant(bench, folder)
 
 
-def open_faces(path: Path, bench: Workbench, framed: bool = False) -> Photos | StoredFaces:
+def open_network(run: Path | None, cache: Path | None = None) -> tuple[Workbench | TrainedNetwork, Reconstruction]:
+    """As `open_run`; without a run, the network that comes with the package."""
+    if run is not None:
+        return open_run(run, cache)
+    shipped = open_shipped()
+    return shipped, shipped.variant
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether a path is a table of photos or a prepared store, and not photos in which faces are to be found."""
+    return path.suffix.lower() == ".csv" or (path / "faces.csv").is_file() or (path / HEADER).is_file()
+
+
+def open_faces(path: Path, bench: Workbench | TrainedNetwork, framed: bool = False) -> Photos | StoredFaces:
     """Open photos: a prepared store, a table as of training sources, or a folder of photos, also in folders of it.
 
     Photos without landmarks must be `framed`, as a store's are.
@@ -69,9 +86,9 @@ def open_faces(path: Path, bench: Workbench, framed: bool = False) -> Photos | S
         return read_photos(path, canonical, size, "photos", framed)
     if (path / HEADER).is_file():
         return stored_faces(path, size)
-    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in PHOTOS)
     if not files:
-        raise RecfaceError(f"photos: {path}: no faces.csv and no photo ({', '.join(ENDINGS)}) there")
+        raise RecfaceError(f"photos: {path}: no faces.csv and no photo ({', '.join(PHOTOS)}) there")
     return load_photos(pd.DataFrame({"file": files}), path, canonical, size, "photos", framed)
 
 
@@ -95,29 +112,37 @@ class StoredFaces:
 
 
 def stored_faces(path: Path, size: int) -> StoredFaces:
-    """Open a prepared store, whose photos are resized where they are of another size."""
+    """Open a prepared store, whose photos are resized as in training where they are of another size."""
     store = PhotoStore(path)
-
-    def read(rows: np.ndarray) -> np.ndarray:
-        images = store.images(rows)
-        if store.size == size:
-            return images
-        photos = (Image.fromarray(image.transpose(1, 2, 0)) for image in images)
-        fitted = [np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS)) for photo in photos]
-        return np.stack(fitted).transpose(0, 3, 1, 2)
-
     table = pd.DataFrame({"file": store.files(np.arange(len(store)))})
-    return StoredFaces(store, table, LazyRows(read, (len(store), 3, size, size)))
+    return StoredFaces(store, table, LazyRows(Selection(store, None, size).images, (len(store), 3, size, size)))
+
+
+def predict(
+    variant: Reconstruction, images: Images, watch: Callable[[int, int], None] = lambda done, total: None
+) -> Predicted:
+    """Run a network over photos (N, 3, S, S) uint8, on the CPU."""
+    model, turn = variant.cpu().eval().exported()
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(images), CHUNK):
+            parts.append(variant(torch.from_numpy(images[start : start + CHUNK]).float() / 255))
+            watch(min(start + CHUNK, len(images)), len(images))
+    found = {field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Coefficients)}
+    if turn is not None:
+        found["identity"] = found["identity"] @ turn
+    return Predicted(model, variant.albedo_model, Coefficients(**found))
 
 
 def reconstruct_photos(
-    bench: Workbench,
+    bench: Workbench | TrainedNetwork,
     variant: Reconstruction,
-    photos: Photos | StoredFaces,
+    photos: Photos | StoredFaces | FoundFaces,
     out: Path,
     meshes: bool = False,
     benchmark: str | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
+    one_person: bool = False,
 ) -> Path:
     """Reconstruct photos and write what `recface evaluate --predictions` reads; returns the folder.
 
@@ -129,13 +154,15 @@ def reconstruct_photos(
             `landmarks.npy` (N, 68, 2) in the files' pixels, `points.npy` (N, 7, 3) mm, `face_model.npz` that these are
             parameters of, and `picture.png` of the first photos. Where the face model knows how its own files count
             (`recface.face_model.official`), `own_coefficients.npz` has `identity` (N, L) and `expression` (N, E) in
-            that way.
+            that way. Faces that were found in photos get what `write_faces` writes, too, unless it is for
+            a benchmark.
         meshes: Whether to write the neutral shapes too: OBJ files in mm, which `ids.csv` names, `vertices.npy`
             (N, V, 3) and `triangles.npy` (F, 3).
         benchmark: A key of `LAYOUTS`: write what it wants handed in. For those on scans these are meshes and landmarks
             as of `write_handed_in` in place of the arrays; for `bin` the arrays and `mirrored.npy` (N, K), the
             parameters of the mirrored photos.
         watch: Called with the photos done and their number.
+        one_person: Whether all found faces are one person's; see `write_faces`.
 
     Raises:
         RecfaceError: No photo, two of one name, or a folder that is not empty.
@@ -148,46 +175,42 @@ def reconstruct_photos(
         raise RecfaceError(f"photos: {next(name for name in ids if ids.count(name) > 1)} is there twice")
     if benchmark in HANDED_IN:
         require_places(benchmark, ids)  # before the work, not after it
-    network, parts = Network(variant), []
-
-    def predict(images: np.ndarray) -> dict[str, Tensor]:
-        return network(Source("photos", images, np.zeros(len(images), np.int64)))
-
-    for start in range(0, len(ids), CHUNK):
-        images = photos.images[start : start + CHUNK]
-        parts.append(predict(images))
-        if benchmark == "bin":
-            parts[-1]["mirrored"] = predict(np.ascontiguousarray(images[..., ::-1]))["identity"]
-        watch(min(start + CHUNK, len(ids)), len(ids))
-    found = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-    model = network.face_model
+    found = predict(variant, photos.images, watch)
+    model, identity, expression = found.face_model, found.coefficients.identity, found.coefficients.expression
     arrays = {
-        "parameters": found["identity"].numpy(),
+        "parameters": identity.numpy(),
         "weights": model.identity_sigma.numpy(),
-        "points": model.landmarks(found["identity"])[:, list(SEVEN_OF_68)].numpy(),
+        "points": model.landmarks(identity)[:, list(SEVEN_OF_68)].numpy(),
     }
-    pixels = photos.in_pixels(found["landmarks"].double().numpy()).astype(np.float32)
+    marks = found.placed(model.landmarks(identity, expression))[..., :2]
+    pixels = photos.in_pixels(marks.double().numpy()).astype(np.float32)
     if np.isfinite(pixels).all():
         arrays["landmarks"] = pixels
     if benchmark == "bin":
-        arrays["mirrored"] = found["mirrored"].numpy()
-    names = pd.DataFrame({"id": ids})
+        mirrored = LazyRows(lambda rows: np.ascontiguousarray(photos.images[rows][..., ::-1]), photos.images.shape)
+        arrays["mirrored"] = predict(variant, mirrored).coefficients.identity.numpy()
+    names, faces = pd.DataFrame({"id": ids}), isinstance(photos, FoundFaces) and benchmark is None
+    if faces:
+        names["file"] = [f"{folder}/{NEUTRAL}" for folder in folder_names(ids)]
     if benchmark in HANDED_IN:
-        shapes = model.shape(found["identity"]).numpy()
+        shapes = model.shape(identity).numpy()
         write_handed_in(benchmark, out, ids, shapes, arrays["points"], model)
     elif meshes:  # what protocols on scans need
-        arrays |= {"vertices": model.shape(found["identity"]).numpy(), "triangles": model.triangles.numpy()}
-        names["mesh"] = [f"meshes/{row:05d}_{Path(name).stem}.obj" for row, name in enumerate(ids)]
-        for place, shape in zip(names["mesh"], arrays["vertices"], strict=True):
-            write_bytes(out / place, obj_text(shape, arrays["triangles"]).encode())
+        arrays |= {"vertices": model.shape(identity).numpy(), "triangles": model.triangles.numpy()}
+        if not faces:
+            names["mesh"] = [f"meshes/{row:05d}_{Path(name).stem}.obj" for row, name in enumerate(ids)]
+            for place, shape in zip(names["mesh"], arrays["vertices"], strict=True):
+                write_bytes(out / place, obj_text(shape, arrays["triangles"]).encode())
     if benchmark not in HANDED_IN:
         write_predictions(out, names, arrays)
     save(model, out / "face_model.npz")
     if model.own_identity is not None:
-        own = (found["identity"] @ model.own_identity.T).numpy()
-        write_arrays(out / "own_coefficients.npz", {"identity": own, "expression": found["expression"].numpy()})
+        own = (identity @ model.own_identity.T).numpy()
+        write_arrays(out / "own_coefficients.npz", {"identity": own, "expression": expression.numpy()})
     shown = torch.from_numpy(photos.images[:PICTURED]).float() / 255
     stream = io.BytesIO()
     Image.fromarray(reconstruction_picture(variant, shown)).save(stream, "PNG")
     write_bytes(out / "picture.png", stream.getvalue())
+    if isinstance(photos, FoundFaces) and faces:
+        write_faces(out, photos, found, one_person, watch)
     return out

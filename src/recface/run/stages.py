@@ -17,7 +17,7 @@ from recface.face_model import FaceModel
 from recface.face_model.residual import change_of_latents
 from recface.files.checkpoints import REMEDY, State, load_state, require_keys, require_same, save_state
 from recface.run.callbacks import Checkpoint, Details, Follow, Validate
-from recface.run.evaluation import Network, evaluate_validation
+from recface.run.evaluation import Network, evaluate_validation, verify_store
 from recface.run.identity import is_trained, run_hash, stage1_config
 from recface.run.logger import RunLogger
 from recface.run.shares import take_share
@@ -100,9 +100,14 @@ def drop_checkpoints(folder: RunFolder) -> None:
 
 
 def _validate(variant: Reconstruction, bench: Workbench) -> dict[str, float]:
-    """All metrics of the validation people with the network in training."""
-    network = Network(variant, bench.config["trainer"]["accelerator"])
-    return evaluate_validation(network, bench, network.face_model)
+    """All metrics of the validation people, and of the sets of pairs that are named, with the network in training."""
+    settings, size = bench.config["trainer"], bench.config["scale"]["image_size"]
+    network = Network(variant, settings["accelerator"])
+    found = evaluate_validation(network, bench, network.face_model)
+    for path in settings.get("validate_on") or []:
+        values = verify_store(network, path, size)
+        found |= {f"{Path(path).name}/{key}": value for key, value in values.items()}
+    return found
 
 
 def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:
@@ -110,7 +115,8 @@ def _details(bench: Workbench, stage: int, logger: RunLogger) -> Details:
     images = embedded_source(bench.benchmark, "validation").images
     rows = np.linspace(0, len(images) - 1, min(PICTURED, len(images))).astype(int)
     photos = torch.from_numpy(np.array(images[rows])).float() / 255
-    return Details(logger, stage_sources(bench, stage), photos, bench.config["scale"][f"stage{stage}_steps"])
+    steps, validate = bench.config["scale"][f"stage{stage}_steps"], bench.config["trainer"].get("validate", False)
+    return Details(logger, stage_sources(bench, stage), photos, steps, meshes=validate)
 
 
 def shared_stage1(bench: Workbench, run: RunFolder, logger: RunLogger | None, team: Team = ALONE) -> Path:

@@ -144,6 +144,7 @@ class TrainerSettings(Settings):
     epoch_steps: Count
     conflict: Whole
     validation: bool = Field(alias="validate")
+    validate_on: list[str] | None = None
 
     @model_validator(mode="after")
     def _can_be_several(self) -> TrainerSettings:

@@ -12,7 +12,7 @@ from typing import Any
 
 from recface.tracking.record import RENAMED
 
-IGNORED = ("seed", "paths", "logger", "progress", "trainer.validate", "trainer.conflict")
+IGNORED = ("seed", "paths", "logger", "progress", "trainer.validate", "trainer.validate_on", "trainer.conflict")
 
 FIRST_NAMES = {new.split(".")[-1]: old.split(".")[-1] for old, new in RENAMED.items() if new.startswith("config.")}
 """Renamed keys are hashed by their first names, so that finished runs are still found."""

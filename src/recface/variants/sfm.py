@@ -52,7 +52,7 @@ class SFM(Baseline):
         """The baseline's terms, those on the latents, and those on the basis."""
         coefficients, person = face.coefficients, batch["identity"]
         angles = matrix_to_euler(coefficients.rotation.detach())
-        frontal = center_weight(angles, coefficients.expression.detach())
+        frontal = center_weight(angles, self.face_model.whitened_expression(coefficients.expression))
         latents = coefficients.identity
         # A direction in latents, or one in space: the latter tells people apart by what can be seen of them.
         directions = latents if self.config["sfm"]["separate"] == "latents" else self.face_model.weighted(latents)

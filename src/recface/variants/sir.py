@@ -34,7 +34,7 @@ class SIR(Baseline):
         """The baseline's terms and the three of SIR; those without identity labels take no part in the first two."""
         coefficients, person = face.coefficients, batch["identity"]
         angles = matrix_to_euler(coefficients.rotation.detach())
-        frontal = center_weight(angles, coefficients.expression.detach())
+        frontal = center_weight(angles, self.face_model.whitened_expression(coefficients.expression))
         shapes = self.face_model.root_mean_square(coefficients.identity)
         gathered = shapes if self.config["sir"]["center_space"] == "shapes" else coefficients.identity
         return super().terms(batch, face) | {

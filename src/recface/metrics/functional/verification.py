@@ -153,6 +153,21 @@ def tar_at_far(scores: Tensor, same: Tensor, far: float = 0.01, weights: Tensor 
     return weighted_mean(accepted, weights[same]) - (loose - strict) / (far * math.log(4)) * excess
 
 
+def equal_error(scores: Tensor, same: Tensor) -> tuple[float, float]:
+    """The score from which on pairs are accepted with equal rates of both errors, and that rate.
+
+    Source: field; without interpolation: of all scores, that where false accept and false reject rate differ least.
+    Arguments as `auc`.
+    """
+    _check_scores(scores, same)
+    ordered, order = scores.sort(descending=True, stable=True)
+    genuine = same[order]
+    false_accepts = (~genuine).cumsum(0) / (~genuine).sum()
+    false_rejects = 1 - genuine.cumsum(0) / genuine.sum()
+    best = int((false_accepts - false_rejects).abs().argmin())
+    return float(ordered[best]), float(false_accepts[best] + false_rejects[best]) / 2
+
+
 def _threshold_at_far(impostor: Tensor, far: float) -> Tensor | float:
     """The score above which no more than a share `far` of the impostor scores lies."""
     accepted = int(far * len(impostor) + 1e-9)  # 0.29 * 100 is 28.999...

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from recface.errors import RecfaceError
 from recface.files.verification_bin import read_verification_bin
 from recface.metrics.layouts.found import first_found, only_file
 from recface.metrics.protocols import BenchmarkProtocol, Truth
 from recface.metrics.readers.match import parts_of
-from recface.metrics.readers.pairs import FOLDS, read_pairs, read_people, read_view1
+from recface.metrics.readers.pairs import FOLDS, consecutive_folds, read_pairs, read_people, read_view1
 from recface.metrics.readers.truth import require_length, truth_of_pairs
 
 if TYPE_CHECKING:
@@ -87,6 +85,5 @@ def bin_truth(path: Path, protocol: BenchmarkProtocol, ids: Sequence[str]) -> Tr
     stems = {given: parts_of(given)[-1] for given in of_file or ids}
     numbers = {int(stem): given for given, stem in stems.items() if stem.isdecimal() and stem.isascii()}
     names = [numbers.get(row, f"{row:06d}") for row in range(2 * len(same))]
-    folds = np.concatenate([np.full(len(part), fold) for fold, part in enumerate(np.array_split(same, FOLDS))])
-    pairs = pd.DataFrame({"first": names[::2], "second": names[1::2], "same": same, "fold": folds})
-    return truth_of_pairs(pairs.assign(line=0), file.parent, str(file))
+    pairs = pd.DataFrame({"first": names[::2], "second": names[1::2], "same": same})
+    return truth_of_pairs(pairs.assign(fold=consecutive_folds(len(same)), line=0), file.parent, str(file))

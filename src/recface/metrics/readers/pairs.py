@@ -51,8 +51,13 @@ def read_pairs(path: Path, folds: bool = True) -> pd.DataFrame:
     if "fold" not in table:
         if len(table) < 2 * FOLDS:
             raise RecfaceError(f"{path}: {len(table)} pairs are too few for ten folds of two pairs or more")
-        table["fold"] = np.concatenate([np.full(len(p), f) for f, p in enumerate(np.array_split(table.index, FOLDS))])
+        table["fold"] = consecutive_folds(len(table))
     return table
+
+
+def consecutive_folds(count: int) -> np.ndarray:
+    """The fold (count,) of each of some pairs that are cut into ten consecutive parts, as scikit-learn's KFold does."""
+    return np.repeat(np.arange(FOLDS), [len(part) for part in np.array_split(np.arange(count), FOLDS)])
 
 
 def read_view1(train: Path, test: Path) -> pd.DataFrame:

@@ -1,0 +1,202 @@
+"""What is written of each face that was found in a photo: meshes, parameters, pictures, and one page of all."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from recface.data.found_faces import PHOTOS, FoundFaces
+from recface.face_model import FaceModel
+from recface.face_model.albedo import AlbedoModel
+from recface.figures.faces_page import Shown, faces_page
+from recface.figures.overlay import overlay, three_views
+from recface.files.atomic import write_arrays, write_bytes, write_json
+from recface.files.meshes import obj_text, write_glb
+from recface.losses.center import center_weight
+from recface.networks import Coefficients
+from recface.render import matrix_to_euler, project
+
+TILE = 256  # pixels, of the pictures on the page
+MARGIN = 0.25  # of the framing's half width, around a face on the page
+PERSON, NEUTRAL = "person", "neutral.obj"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Coefficients of N photos, on the CPU, with the models that they are coefficients of."""
+
+    face_model: FaceModel
+    albedo_model: AlbedoModel
+    coefficients: Coefficients
+
+    def placed(self, points: Tensor) -> Tensor:
+        """Points (N, P, 3) in mm under the cameras of the photos, normalized; see `project`."""
+        c = self.coefficients
+        return project(points, c.rotation, c.scale, c.translation)
+
+    def angles(self) -> Tensor:
+        """Pitch, yaw and roll (N, 3) in radians."""
+        return matrix_to_euler(self.coefficients.rotation)
+
+    def fused(self) -> tuple[Tensor, Tensor]:
+        """Shape (1, K) and albedo (1, A) of one person in all photos: means by `center_weight`."""
+        c = self.coefficients
+        weight = center_weight(self.angles(), c.expression)
+        weight = weight if float(weight.sum()) > 0 else torch.ones_like(weight)  # all in profile
+        share = (weight / weight.sum())[None]
+        return share @ c.identity, share @ c.albedo
+
+
+def folder_names(names: Sequence[str]) -> list[str]:
+    """A plain name for the folder of each face, no two alike, also where case does not count."""
+    taken, found = {PERSON}, []
+    for name in names:
+        bare = re.sub(rf"(?i)({'|'.join(map(re.escape, PHOTOS))})(?=#|$)", "", name)
+        candidate = plain = re.sub(r"[^\w.=+-]+", "_", bare).strip("._")[-80:] or "face"
+        number = 1
+        while candidate.lower() in taken:
+            number += 1
+            candidate = f"{plain}-{number}"
+        taken.add(candidate.lower())
+        found.append(candidate)
+    return found
+
+
+def write_faces(
+    out: Path,
+    photos: FoundFaces,
+    found: Predicted,
+    one_person: bool = False,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write a folder for each of N faces, and index.html, which shows them all.
+
+    A face's folder has `neutral.obj`, `neutral.glb` and `posed.obj`, `posed.glb` (with expression and turned as in the
+    photo; colors are the estimated albedo), `parameters.npz`, `parameters.json` and `overlay.jpg`.
+
+    Args:
+        out: The folder.
+        photos: Where the faces come from.
+        found: Their coefficients.
+        one_person: Whether all are one person, whose fused shape is written to the folder `person`.
+        watch: Called with the faces done and their number.
+    """
+    model, c = found.face_model, found.coefficients
+    names, shown = folder_names(photos.table["file"].tolist()), []
+    if one_person:
+        identity, albedo = found.fused()
+        shown.append(_write_person(out / PERSON, found, identity, albedo))
+
+    def write(row: int) -> Shown:
+        one = Predicted(model, found.albedo_model, c.index(slice(row, row + 1)))
+        return _write_face(out / names[row], photos, row, one)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # kernels, pictures and files wait for one another in turn
+        for done, face in enumerate(pool.map(write, range(len(names))), start=1):
+            shown.append(face)
+            watch(done, len(names))
+    page = faces_page(shown, photos.skipped, photos.remarks)
+    write_bytes(out / "index.html", page.encode())
+
+
+def _write_face(folder: Path, photos: FoundFaces, row: int, one: Predicted) -> Shown:
+    model, c, photo = one.face_model, one.coefficients, photos.photo(row)
+    neutral, moving = model.shape(c.identity), model.shape(c.identity, c.expression)
+    turned = moving @ c.rotation.transpose(-1, -2)
+    colors = one.albedo_model(c.albedo)[0].clamp(0, 1)
+    turn, shift = complex(photos.turn[row]), complex(photos.shift[row])
+    placed = one.placed(moving)[0].numpy().astype(np.float64)
+    center = (placed[:, 0] + 1j * placed[:, 1] - shift) / turn
+    pixels = np.stack([center.real, -center.imag, placed[:, 2] / abs(turn)], axis=1)
+    drawn = overlay(photo, pixels, model)
+    write_bytes(folder / "overlay.jpg", _jpeg(drawn, 90))
+    _write_mesh(folder / "neutral", neutral[0], model, colors)
+    _write_mesh(folder / "posed", turned[0], model, colors)
+    marks = one.placed(model.landmarks(c.identity, c.expression))[..., :2].numpy().astype(np.float64)
+    place = (marks[0, :, 0] + 1j * marks[0, :, 1] - shift) / turn
+    line = photos.table.iloc[row]
+    pitch, yaw, roll = (round(angle, 2) for angle in one.angles()[0].rad2deg().tolist())
+    arrays = {
+        "identity": c.identity[0],
+        "expression": c.expression[0],
+        "albedo": c.albedo[0],
+        "rotation": c.rotation[0],
+        "scale": c.scale[0],
+        "translation": c.translation[0],
+        "light": c.light[0],
+        "landmarks": np.stack([place.real, -place.imag], -1),
+        "turn": np.array([turn.real, turn.imag]),
+        "shift": np.array([shift.real, shift.imag]),
+    }
+    if model.own_identity is not None:
+        arrays["own_identity"] = model.own_identity @ c.identity[0]
+    write_arrays(folder / "parameters.npz", {key: np.asarray(value) for key, value in arrays.items()})
+    about = {
+        "file": line["file"],
+        "box": line["box"],
+        "confidence": float(line["confidence"]),
+        "face_model": {"name": model.name, "checksum": model.checksum, "license": model.licence},
+        "pose_degrees": {"pitch": pitch, "yaw": yaw, "roll": roll},
+    }
+    named = dict(zip(model.expression_names, c.expression[0].tolist(), strict=True))
+    write_json(folder / "parameters.json", about | arrays | {"expression": named})
+    crop = _around(placed, turn, shift)
+    strongest = max(named, key=lambda name: abs(named[name]), default="")
+    text = f"Head turned by {yaw:.0f}° (yaw), {pitch:.0f}° (pitch), {roll:.0f}° (roll)"
+    return Shown(
+        str(line["file"]),
+        folder.name,
+        f"{text}; strongest expression: {strongest.replace('_', ' ')} {named.get(strongest, 0):.2f}",
+        _uri(photo.crop(crop)),
+        _uri(drawn.crop(crop)),
+        _uri(three_views(neutral[0], model.triangles, TILE), None),
+    )
+
+
+def _write_person(folder: Path, found: Predicted, identity: Tensor, albedo: Tensor) -> Shown:
+    """The fused shape of one person."""
+    model, shape = found.face_model, found.face_model.shape(identity)
+    _write_mesh(folder / "neutral", shape[0], model, found.albedo_model(albedo)[0].clamp(0, 1))
+    arrays = {"identity": identity[0].numpy(), "albedo": albedo[0].numpy()}
+    if model.own_identity is not None:
+        arrays["own_identity"] = (model.own_identity @ identity[0]).numpy()
+    write_arrays(folder / "parameters.npz", arrays)
+    write_json(folder / "parameters.json", {"photos": len(found.coefficients), **arrays})
+    text = f"Mean shape of {len(found.coefficients)} photos, weighted by how frontal and neutral each is"
+    return Shown("All photos fused", folder.name, text, views=_uri(three_views(shape[0], model.triangles, TILE), None))
+
+
+def _write_mesh(path: Path, vertices: Tensor, model: FaceModel, colors: Tensor) -> None:
+    points, triangles = vertices.numpy(), model.triangles.numpy()
+    write_bytes(path.with_suffix(".obj"), obj_text(points, triangles).encode())
+    write_glb(path.with_suffix(".glb"), points, triangles, colors.numpy())
+
+
+def _around(placed: np.ndarray, turn: complex, shift: complex) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the photo's upright square around the suite's framing, with a margin."""
+    center, half = -shift / turn, (1 + MARGIN) / abs(turn)
+    left, top = round(center.real - half), round(-center.imag - half)
+    return left, top, left + round(2 * half), top + round(2 * half)
+
+
+def _uri(picture: Image.Image, size: int | None = TILE) -> str:
+    """A picture as a data URI, scaled to a square."""
+    scaled = picture if size is None else picture.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return f"data:image/jpeg;base64,{base64.b64encode(_jpeg(scaled, 82)).decode()}"
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
