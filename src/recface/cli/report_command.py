@@ -13,7 +13,7 @@ from recface.errors import RecfaceError
     "report",
     argument("paths", nargs="*", type=Path, metavar="RUN", help="run folders, or folders with runs below (results/)"),
     path("--out", "FILE", "the page (results/report.html; of runs: report.html)"),
-    argument("--wandb", metavar="ENTITY/PROJECT", help="write the tables and panels of the runs as a W&B report instead"),
+    argument("--wandb", metavar="ENTITY/PROJECT", help="write a W&B report of the tables and its runs instead"),
     flag("--watch", "with RUN: write it anew as they train, until they have ended"),
     path("--runs", "DIR", "folder of runs", "runs"),
     path("--results", "DIR", "folder of results", "results"),

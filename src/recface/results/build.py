@@ -93,9 +93,7 @@ def _render(
     return files
 
 
-def write_tables(
-    configs: str | Path, runs: str | Path, results: str | Path, with_figures: bool = True
-) -> list[Path]:
+def write_tables(configs: str | Path, runs: str | Path, results: str | Path, with_figures: bool = True) -> list[Path]:
     """Archive the runs that tables take, write every file of results/ (see `render`), and return all their paths."""
     entries = find_records(runs, Path(results) / "records")
     specs = read_specs(configs, entries)
