@@ -33,7 +33,7 @@ EXPERIMENT = """# @package _global_
 name: toy
 parent: baseline
 title: baseline, pulled to the mean
-tables: [ablation]
+tables: [small]
 variant: toy_module:Toy
 
 toy:
@@ -72,10 +72,12 @@ def test_it_runs_shares_stage_1_and_has_its_row(own, cache_dir, benchmark):
     assert '"loss/pull"' in (folder.path / "metrics.jsonl").read_text()
     assert torch.load(folder.path / "checkpoints" / "final.pt", weights_only=True)
 
-    assert "toy" in [row.experiment for row in read_spec(CONFIGS / "table" / "ablation.yaml").rows]
-    small = own / "ablation.yaml"
+    assert "toy" in [row.experiment for row in read_spec(CONFIGS / "table" / "small.yaml").rows]
+    small = own / "small.yaml"
     small.write_text(
-        (CONFIGS / "table" / "ablation.yaml").read_text().replace("scale.name: small", "scale.name: smoke")
+        (CONFIGS / "table" / "small.yaml")
+        .read_text()
+        .replace("scale.name: small, scale.stage1_steps: 1000", "scale.name: smoke")
     )
     table = build(read_spec(small), find_records(own / "runs", own / "none"))
     (row,) = [row for row in table.spec.rows if row.experiment == "toy"]
