@@ -21,7 +21,7 @@ def in_the_clone(monkeypatch):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("r", ["reconstruct", "run"]),
+        ("r", ["reconstruct", "report", "run"]),
         ("--v", ["--version"]),
         ("sweep st", ["status"]),
         ("sweep status sweeps/con", ["sweeps/converged.yaml", "sweeps/convergence.yaml"]),

@@ -1,7 +1,8 @@
-"""Selection of the methods that `recface pictures` shows."""
+"""Options of `recface tables`, and the methods that `recface pictures` shows."""
 
 import numpy as np
 
+from recface.cli.program import main
 from recface.cli.results_commands import page_methods
 from recface.results.records import find_records
 from recface.tracking import RunFolder, new_record
@@ -22,3 +23,8 @@ def test_each_method_is_shown_by_its_plainest_record_of_this_benchmark(tmp_path)
     found = page_methods(find_records(tmp_path, tmp_path / "none"), ["fit", "eos", "sir"], "data")
     assert list(found) == ["eos"] and found["eos"].dtype == np.float32
     assert (found["eos"] == 2.0).all()
+
+
+def test_tables_without_figures_are_from_the_runs_on_disk_alone(capsys):
+    assert main(["tables", "--no-figures", "--wandb", "someone/project"]) == 1
+    assert "--no-figures is for tables from the runs on disk" in capsys.readouterr().err

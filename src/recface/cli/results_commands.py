@@ -28,6 +28,7 @@ _RECORDS = path("--records", "DIR", "folder of records", "results/records")
     path("--results", "DIR", "where to write", "results"),
     path("--configs", "DIR", "table YAMLs (configs/table)"),
     flag("--check", "write nothing; exit 1 if results/ is out of date"),
+    flag("--no-figures", "write neither figures nor report.html, which take half a minute"),
     argument("--wandb", metavar="ENTITY/PROJECT", help="take the runs from this W&B project alone"),
     argument("--explain", nargs=2, metavar=("ROW", "COLUMN"), help="tell which runs made a cell, and how"),
     argument("--table", metavar="NAME", help="with --explain: table of the cell (the first that has it)"),
@@ -40,10 +41,10 @@ def tables(options: argparse.Namespace) -> None:
         raise RecfaceError("--explain reads the runs on disk and writes nothing: leave out --check and --wandb")
     if not options.explain and (options.table or options.block):
         raise RecfaceError("--table and --block name the cell of --explain ROW COLUMN, which is missing")
+    if options.no_figures and (options.check or options.explain or options.wandb):
+        raise RecfaceError("--no-figures is for tables from the runs on disk: leave out the other options")
     if options.check and options.wandb:
         raise RecfaceError("--check compares with the runs on disk: leave out --wandb")
-    from recface.files.atomic import write_bytes
-    from recface.report.page import report_of_results
     from recface.results.build import check_tables, write_tables, write_tables_from_wandb
     from recface.results.explain import explain
     from recface.settings.compose import CONFIGS
@@ -59,11 +60,15 @@ def tables(options: argparse.Namespace) -> None:
         written = (
             write_tables_from_wandb(configs, options.wandb, options.results)
             if options.wandb
-            else write_tables(configs, options.runs, options.results)
+            else write_tables(configs, options.runs, options.results, not options.no_figures)
         )
-        page, kept = options.results / "report.html", options.results / "records"
-        write_bytes(page, report_of_results(configs, kept if options.wandb else options.runs, options.results))
-        written.append(page)
+        if not options.no_figures:
+            from recface.files.atomic import write_bytes
+            from recface.report.page import report_of_results  # imports what draws faces
+
+            page, kept = options.results / "report.html", options.results / "records"
+            write_bytes(page, report_of_results(configs, kept if options.wandb else options.runs, options.results))
+            written.append(page)
         print("\n".join(map(str, written)))
 
 

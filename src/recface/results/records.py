@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import tempfile
@@ -144,8 +145,14 @@ def _read(path: Path) -> RunRecord:
 
 def _damaged(record: RunRecord, error: RecfaceError) -> RunRecord:
     """A record that tables take for a failed run's; one line says why."""
-    print(f"left out: {error}", file=sys.stderr)
+    _tell(f"left out: {error}")
     return replace(record, state="failed", reason=str(error))
+
+
+@functools.cache
+def _tell(line: str) -> None:
+    """Print a line on stderr, once: tables and their page read the same records."""
+    print(line, file=sys.stderr)
 
 
 def _run_entry(record: RunRecord, path: Path, copy: Path | None) -> Entry:
