@@ -62,7 +62,7 @@ def test_missing_predictions_are_an_error_or_counted(task, capsys) -> None:
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "no prediction for id p39" in error and "--allow-missing" in error
     assert main(["evaluate", *arguments, "--allow-missing", "--json", str(task / "out.json")]) == 0
-    assert "2 predictions are missing and left out, 2 pairs with them" in capsys.readouterr().out
+    assert "left out, since they have no prediction: 2, and with them 2 pairs" in capsys.readouterr().out
     report = json.loads((task / "out.json").read_text())
     assert (report["missing"], report["missing_pairs"], report["pairs"]) == (2, 2, 38)
 

@@ -39,6 +39,8 @@ BAD = [
     ("data.sources.identity.share=0", "data.sources.identity.share must be a number > 0, not 0"),
     ("data.sources.identity.kind=x", "data.sources.identity.kind must be 'embedded', 'manifest' or 'store', not 'x'"),
     ("data.sources.identity.split=test", "data.sources.identity needs split: identity or landmark, not 'test'"),
+    ("+data.sources.identity.framed=true", "data.sources.identity takes framed for kind: manifest alone"),
+    ("+data.sources.identity.labels=identity", "data.sources.identity takes labels for kind: store alone"),
     ("+data.sources.identity.shar=1", "data.sources.identity.shar is an unknown key"),
     ("model.grid=0", "model.grid must be a whole number >= 1, not 0"),
     ("model.confidence=3", "model.confidence must be true or false, not 3"),

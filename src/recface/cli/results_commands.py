@@ -194,10 +194,10 @@ def _print_report(report: dict[str, Any]) -> None:
     pairs = "" if report["pairs"] is None else f", {report['pairs']:,} pairs"
     console.print(f"{report['samples']:,} samples{pairs}; {report['region']}", highlight=False)
     if report["missing"]:
-        lost = f", {report['missing_pairs']:,} pairs with them" if report["missing_pairs"] else ""
-        console.print(f"{report['missing']:,} predictions are missing and left out{lost}", highlight=False)
+        lost = f", and with them {report['missing_pairs']:,} pairs" if report["missing_pairs"] else ""
+        console.print(f"left out, since they have no prediction: {report['missing']:,}{lost}", highlight=False)
     if report["unused"]:
-        console.print(f"{report['unused']:,} predictions are not in the list", highlight=False)
+        console.print(f"left out, since the list does not name them: {report['unused']:,}", highlight=False)
 
 
 def _print_comparisons(result: Recomputed) -> None:

@@ -37,7 +37,7 @@ class Method:
     color: int
     runs: Sequence[Arrays]
     metrics: Mapping[str, float | None] = field(default_factory=dict)
-    """Of the first seed, whose silhouettes are written below its maps."""
+    """Metrics of the first seed, whose silhouettes are written below the maps."""
 
 
 def _floats(arrays: Arrays, name: str) -> Tensor:

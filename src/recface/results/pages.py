@@ -58,9 +58,10 @@ def _example(tables: Sequence[Table]) -> str:
 
 def _block(table: Table, block: BlockTable) -> list[str]:
     filled = [name for name, seeds in block.runs.finished.items() if seeds]
-    missing = len(filled) < len(table.spec.rows) and block.block.command
+    count = len(filled) if block.block.split else len(table.spec.rows)  # a configuration has the rows that it has
+    missing = len(filled) < count and block.block.command
     title = block.block.title + (f"; to fill it: `{block.block.command}`" if missing else "")
-    return [f"`{block.block.name}`", title, f"{len(filled)} of {len(table.spec.rows)}", str(len(block.runs.entries()))]
+    return [f"`{block.block.name}`", title, f"{len(filled)} of {count}", str(len(block.runs.entries()))]
 
 
 def published_columns(cards: Sequence[Card]) -> dict[str, dict[str, dict[str, Number]]]:

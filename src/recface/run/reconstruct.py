@@ -61,7 +61,7 @@ def open_run(path: Path, cache: Path | None = None) -> tuple[Workbench, Reconstr
 
 
 def open_network(run: Path | None, cache: Path | None = None) -> tuple[Workbench | TrainedNetwork, Reconstruction]:
-    """As `open_run`; without a run, the network that comes with the package."""
+    """Open a run as `open_run` does, or without one the network that comes with the package."""
     if run is not None:
         return open_run(run, cache)
     shipped = open_shipped()

@@ -55,7 +55,7 @@ class SharedAugmentation(nn.Module):
         self.calls = 0
 
     def forward(self, image: Tensor, landmarks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """As `Augmentation`."""
+        """Augment a share as `Augmentation` does the whole batch."""
         number = self.rank + self.world_size * (self.calls % self.parts)
         self.calls += 1
         return augmented_share(self.augmentation, image, landmarks, seed, number, self.world_size * self.parts)

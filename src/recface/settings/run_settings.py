@@ -78,6 +78,10 @@ class SourceSettings(Settings):
             raise ValueError("needs path: the folder that `recface prepare` wrote")
         if self.kind != "store" and self.labels is not None:
             raise ValueError("takes labels for kind: store alone")
+        if self.kind == "manifest" and self.split is not None:
+            raise ValueError("takes split for kind: store or embedded alone")
+        if self.kind != "manifest" and self.framed:
+            raise ValueError("takes framed for kind: manifest alone")
         return self
 
 
