@@ -170,6 +170,7 @@ class ScaleSettings(Settings):
 
     name: str
     image_size: Annotated[int, between(8, 1024, whole=True)]
+    appearance: Literal["plain", "lifelike"] = "plain"
     identity_people: Count
     identity_photos: Count
     landmark_photos: Count

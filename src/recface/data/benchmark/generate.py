@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from rich.progress import Progress
 from torch import Tensor
 
+from recface.data.benchmark.lifelike import Look, draw_look, expose, paint_look, photograph_people
 from recface.data.benchmark.paint import FaceRegions, face_regions, paint_person
 from recface.data.benchmark.scene import draw_expressions, draw_scenes
 from recface.data.benchmark.store import PHOTO_SPLITS, Benchmark, BenchmarkConfig
@@ -34,6 +36,7 @@ from recface.versions import BENCHMARK_VERSION
 Watch = Callable[[int, int], None]
 
 OCCLUDED_SHARE = 0.15
+SMILING_SHARE = 0.3  # of lifelike people
 ALBEDO_SAMPLES = 400
 ALBEDO_GROUP = 10  # people who share one albedo in the control_albedo split
 CHUNK = 64
@@ -109,7 +112,7 @@ def _write(folder: Path, model: FaceModel, config: BenchmarkConfig, watch: Watch
     write_arrays(folder / "scan_labels.npz", scans)
     digest.update(b"".join(scans[key].tobytes() for key in sorted(scans)))
     generator = _generator(config, "albedo")  # of people outside all splits
-    albedos = np.stack([paint_person(regions, generator).astype(np.float32) for _ in range(ALBEDO_SAMPLES)])
+    albedos = np.stack([_draw_person(regions, config, generator)[0].numpy() for _ in range(ALBEDO_SAMPLES)])
     save_state(fit_albedo_model(albedos, config.albedo_modes).state_dict(), folder / "albedo_model.pt")
     meta = {"version": BENCHMARK_VERSION, "face_model": model.checksum, "manifest_hash": digest.hexdigest()[:16]}
     (folder / "meta.json").write_text(json.dumps(meta | {"config": asdict(config)}, indent=2))
@@ -127,15 +130,17 @@ def _photo_split(
     generator = _generator(config, split)
     people, photos_each = config.people_and_photos(split)
     person = np.repeat(np.arange(people), photos_each)
-    scenes = draw_scenes(model, generator.normal(size=(people, model.num_identity))[person], generator)
+    lifelike = config.appearance == "lifelike"
+    parameters = generator.normal(size=(people, model.num_identity))[person]
+    scenes = draw_scenes(model, parameters, generator, SMILING_SHARE if lifelike else 0.0)
     albedo = albedo_of_photo(split, person)
     images, occluded = [], []
-    painted: dict[int, Tensor] = {}
+    painted: dict[int, tuple[Tensor, Look | None]] = {}
     for start in range(0, len(scenes), CHUNK):
         rows = slice(start, start + CHUNK)
         # Numbers ascend, so an albedo missing from this chunk is not needed again.
         painted = {
-            number: painted[number] if number in painted else torch.from_numpy(paint_person(regions, generator)).float()
+            number: painted[number] if number in painted else _draw_person(regions, config, generator)
             for number in np.unique(albedo[rows]).tolist()
         }
         scene = {key: torch.from_numpy(value[rows]).float() for key, value in vars(scenes).items()}
@@ -145,16 +150,37 @@ def _photo_split(
                 euler_to_matrix(scene["angles"]),
                 scene["scale"],
                 scene["translation"],
-                torch.stack([painted[number] for number in albedo[rows].tolist()]),
+                torch.stack([painted[number][0] for number in albedo[rows].tolist()]),
                 scene["light"],
             )
-        photos, hidden = compose_photos(rendering.image, rendering.mask, generator)
+        dress = None
+        if lifelike:
+            looks = [look for _, look in (painted[number] for number in albedo[rows].tolist()) if look is not None]
+            dress = partial(
+                photograph_people,
+                landmarks=scenes.landmarks[rows],
+                yaw=scenes.angles[rows, 1],
+                light=scenes.light[rows],
+                looks=looks,
+                generator=generator,
+            )
+        photos, hidden = compose_photos(rendering.image, rendering.mask, generator, dress)
         images.append(photos)
         occluded.append(hidden)
         advance(len(photos))
     labels = {key: value.astype(np.float32) for key, value in vars(scenes).items()}
     labels |= {"identity": person, "albedo": albedo, "occluded": np.concatenate(occluded)}
     return np.concatenate(images), labels
+
+
+def _draw_person(
+    regions: FaceRegions, config: BenchmarkConfig, generator: np.random.Generator
+) -> tuple[Tensor, Look | None]:
+    """The albedo (V, 3) of one more person, and a look where the appearance has one."""
+    if config.appearance == "plain":
+        return torch.from_numpy(paint_person(regions, generator)).float(), None
+    look = draw_look(generator)
+    return torch.from_numpy(paint_look(regions, look, generator)).float(), look
 
 
 def albedo_of_photo(split: str, person: np.ndarray) -> np.ndarray:
@@ -188,8 +214,12 @@ def _generator(config: BenchmarkConfig, name: str) -> np.random.Generator:
     return np.random.default_rng([config.seed, *hashlib.sha256(name.encode()).digest()[:8]])
 
 
-def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def compose_photos(
+    head: Tensor, mask: Tensor, generator: np.random.Generator, dress: Callable[..., np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Put rendered heads (N, 3, 2 S, 2 S), zero outside their masks, before backgrounds and photograph them.
+
+    `dress` turns heads, masks and backgrounds into photos of lifelike people; None leaves heads as they are.
 
     Returns:
         (N, 3, S, S) uint8 photos, and occluded (N,) bool.
@@ -198,9 +228,13 @@ def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -
     holes = enclosed_holes(mask)
     inside = torch.from_numpy(_uniform(generator, 0.08, 0.4, (count, 1, 1, 1))).to(head)
     head, mask = head + holes * inside, mask | holes
-    coverage = F.avg_pool2d(mask.float(), 2).numpy()
-    color = F.avg_pool2d(head, 2).numpy()  # already weighted by coverage: zero outside
-    photo = np.clip(color, 0, 1) + (1 - coverage) * draw_backgrounds(count, size, generator)
+    backgrounds = draw_backgrounds(count, size, generator)
+    if dress is not None:
+        photo = dress(head=head, mask=mask, backgrounds=backgrounds)
+    else:
+        coverage = F.avg_pool2d(mask.float(), 2).numpy()
+        color = F.avg_pool2d(head, 2).numpy()  # already weighted by coverage: zero outside
+        photo = np.clip(color, 0, 1) + (1 - coverage) * backgrounds
     occluder, alpha, occluded = draw_occluders(count, size, generator)
     photo = photo + alpha * (occluder - photo)
     photo = photo * _uniform(generator, 0.85, 1.15, (count, 1, 1, 1)) + np.float32(0.03) * generator.standard_normal(
@@ -208,6 +242,8 @@ def compose_photos(head: Tensor, mask: Tensor, generator: np.random.Generator) -
     )
     blurred = F.avg_pool2d(F.pad(torch.from_numpy(photo), (1, 1, 1, 1), mode="replicate"), 3, stride=1).numpy()
     photo = photo + _uniform(generator, 0, 0.8, (count, 1, 1, 1)) * (blurred - photo)
+    if dress is not None:
+        photo = expose(photo, generator)
     photo = photo + _uniform(generator, 0.003, 0.03, (count, 1, 1, 1)) * generator.standard_normal(
         photo.shape, np.float32
     )

@@ -31,10 +31,17 @@ class Scenes:
         return len(self.scale)
 
 
-def draw_scenes(model: FaceModel, identity_parameters: np.ndarray, generator: np.random.Generator) -> Scenes:
-    """Draw a scene for each row of whitened shape parameters (N, K) and frame it as an aligned crop with jitter."""
+def draw_scenes(
+    model: FaceModel, identity_parameters: np.ndarray, generator: np.random.Generator, smiling: float = 0.0
+) -> Scenes:
+    """Draw a scene for each row of whitened shape parameters (N, K) and frame it as an aligned crop with jitter.
+
+    A share `smiling` of the faces smiles.
+    """
     count = len(identity_parameters)
     expression = draw_expressions(model.expression_names, count, generator)
+    if smiling:
+        expression = add_smiles(model.expression_names, expression, smiling, generator)
     angles = draw_angles(count, generator)
     rotation = euler_to_matrix(torch.from_numpy(angles)).numpy()
     with torch.no_grad():
@@ -69,6 +76,34 @@ def draw_expressions(names: list[str], count: int, generator: np.random.Generato
             side = 1 - 0.3 * generator.random(len(groups[group]))  # faces move unevenly
             expression[row, groups[group]] = strength * generator.random() * side
     return expression
+
+
+SMILE = {"mouthsmile": 1.0, "cheeksquint": 0.6, "mouthupperup": 0.5, "eyesquint": 0.4, "mouthstretch": 0.3, "jawopen": 0.25}
+"""Units of a smile by the beginning of their names, in lower case and without separators, and how far each may move."""
+
+
+def add_smiles(names: list[str], expression: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Let a share of faces smile: units that move together in life, each by an amount of its own. Ours.
+
+    Args:
+        names: E names of expression units; those that begin as `SMILE` says take part.
+        expression: Coefficients (N, E) in [0, 1].
+        share: Of the N faces, in 0..1.
+        generator: Draws who smiles, and how much.
+
+    Returns:
+        Coefficients (N, E) in [0, 1].
+    """
+    plain = [name.lower().replace("_", "").replace("-", "") for name in names]
+    result, smiling = expression.copy(), generator.random(len(expression)) < share
+    strength = generator.uniform(0.2, 1.0, len(expression)) * smiling
+    for unit, reach in SMILE.items():
+        columns = [column for column, name in enumerate(plain) if name.startswith(unit)]
+        amount = strength * reach * generator.uniform(0.4, 1.0, len(expression))
+        for column in columns:
+            uneven = 1 - 0.2 * generator.random(len(expression))
+            result[:, column] = np.clip(result[:, column] * ~smiling + amount * uneven, 0, 1)
+    return result
 
 
 def _paired_units(names: list[str]) -> list[list[int]]:

@@ -31,6 +31,7 @@ class BenchmarkConfig:
     scan_people: int  # with registered scans
     scans_each: int  # of each of them
     albedo_modes: int  # of the linear albedo model
+    appearance: str = "plain"  # or lifelike: people with hair, glasses and teeth, before an imperfect camera
 
     def people_and_photos(self, split: str) -> tuple[int, int]:
         """Number of people in a photo split, and of photos of each."""
