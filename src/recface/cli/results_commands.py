@@ -233,6 +233,9 @@ def pictures(options: argparse.Namespace) -> None:
 
     bench = open_workbench(compose_config("+experiment=baseline", *options.overrides))
     draw_benchmark_page(bench.benchmark, options.out / "benchmark.png")
+    few = ["scale=smoke", "scale.image_size=96", "scale.identity_photos=14", "scale.photos_each=14"]
+    lifelike = open_workbench(compose_config("+experiment=baseline", *few, "+scale.appearance=lifelike"))
+    draw_benchmark_page(lifelike.benchmark, options.out / "lifelike.png")
     entries = find_records(options.runs, options.records)
     shown = page_methods(entries, METHODS, bench.benchmark.manifest_hash)
     draw_comparison_page(bench, shown, options.out / "comparison.png")

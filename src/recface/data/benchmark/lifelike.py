@@ -1,9 +1,9 @@
 """The appearance `lifelike`: people with hair, beards, glasses and teeth, before a camera that is not perfect. Ours.
 
-A network that has seen bald heads alone takes hair and frames for shape. Here every person gets a look, the same in all
-photos: albedo on the mesh (skin, freckles, moles, brows, lips, iris, beard, hairline), and what stands off the head (hair,
-glasses, clothes), drawn in the picture from the projected landmarks. Each photo gets light of its own that varies over
-the picture, colors, blur and JPEG artifacts.
+A network that has seen bald heads alone takes hair and frames for shape. Here every person gets a look, the same in
+all photos: albedo on the mesh (skin, freckles, moles, brows, lips, iris, beard, hairline), and what stands off the head
+(hair, glasses, clothes), drawn in the picture from the projected landmarks. Each photo gets light that varies over the
+picture, colors, blur and JPEG artifacts of its own.
 """
 
 from __future__ import annotations
@@ -21,9 +21,18 @@ from torch.nn import functional
 from recface.data.benchmark.paint import SKIN_TONES, FaceRegions, blend, smooth_field
 
 HAIR_COLORS = np.array(
-    [[0.04, 0.03, 0.03], [0.11, 0.07, 0.05], [0.22, 0.13, 0.08], [0.45, 0.30, 0.15], [0.40, 0.16, 0.07], [0.55, 0.53, 0.52]]
+    [
+        [0.04, 0.03, 0.03],
+        [0.11, 0.07, 0.05],
+        [0.22, 0.13, 0.08],
+        [0.45, 0.30, 0.15],
+        [0.40, 0.16, 0.07],
+        [0.55, 0.53, 0.52],
+    ]
 )
-IRIS_COLORS = np.array([[0.10, 0.05, 0.03], [0.22, 0.12, 0.06], [0.25, 0.26, 0.12], [0.20, 0.32, 0.42], [0.30, 0.36, 0.38]])
+IRIS_COLORS = np.array(
+    [[0.10, 0.05, 0.03], [0.22, 0.12, 0.06], [0.25, 0.26, 0.12], [0.20, 0.32, 0.42], [0.30, 0.36, 0.38]]
+)
 STUDIO_SHARE = 0.35  # of photos before a wall of one color
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
@@ -82,10 +91,15 @@ def paint_look(regions: FaceRegions, look: Look, generator: np.random.Generator)
     color *= 1 + generator.uniform(0, 0.05) * smooth_field(position / 0.25, generator)
     blush = generator.uniform(0, 0.35) * np.exp(-((regions.cheeks / 22) ** 2))
     color = blend(color, skin * [1.05, 0.72, 0.70], blush)
-    for moles, radius, reach in ((generator.poisson(5), 1.6, 1.0), (generator.poisson(60) * (generator.random() < 0.15), 1.2, 0.5)):
+    for moles, radius, reach in (
+        (generator.poisson(5), 1.6, 1.0),
+        (generator.poisson(60) * (generator.random() < 0.15), 1.2, 0.5),
+    ):
         front = np.flatnonzero(position[:, 2] > np.quantile(position[:, 2], 0.6))
         for vertex in generator.choice(front, size=moles):
-            near = np.exp(-((np.linalg.norm(position - position[vertex], axis=1) / (radius * generator.uniform(0.6, 1.6))) ** 2))
+            near = np.exp(
+                -((np.linalg.norm(position - position[vertex], axis=1) / (radius * generator.uniform(0.6, 1.6))) ** 2)
+            )
             color = blend(color, 0.45 * skin, reach * generator.uniform(0.3, 0.9) * near)
     lips = np.where(regions.lip_surface > 0, generator.uniform(0.3, 0.9), 0)
     rouge = [0.95, 0.35, 0.38] if look.length and generator.random() < 0.35 else [0.92, 0.62, 0.60]
@@ -93,8 +107,12 @@ def paint_look(regions: FaceRegions, look: Look, generator: np.random.Generator)
     color = blend(color, np.array([0.14, 0.05, 0.05]), regions.mouth_lining)
     socket = generator.uniform(0.05, 0.4) * np.exp(-((regions.eyes / 9) ** 2))
     color = blend(color, 0.55 * skin, socket)
-    color = blend(color, np.array([0.74, 0.71, 0.69]) * generator.uniform(0.85, 1.1), np.exp(-((regions.eyes / 2.5) ** 4)))
-    iris = IRIS_COLORS[generator.choice(len(IRIS_COLORS), p=[0.35, 0.25, 0.12, 0.18, 0.10])] * generator.uniform(0.7, 1.3)
+    color = blend(
+        color, np.array([0.74, 0.71, 0.69]) * generator.uniform(0.85, 1.1), np.exp(-((regions.eyes / 2.5) ** 4))
+    )
+    iris = IRIS_COLORS[generator.choice(len(IRIS_COLORS), p=[0.35, 0.25, 0.12, 0.18, 0.10])] * generator.uniform(
+        0.7, 1.3
+    )
     color = blend(color, iris, 1 / (1 + np.exp((regions.iris - 5.8) / 0.5)))
     color = blend(color, np.array([0.02, 0.02, 0.02]), 1 / (1 + np.exp((regions.iris - 2.4) / 0.4)))
     strength = {"none": 0.0, "stubble": generator.uniform(0.15, 0.5)}.get(look.beard, generator.uniform(0.7, 0.97))
@@ -153,7 +171,9 @@ def _over(photo: np.ndarray, color: np.ndarray, alpha: np.ndarray) -> np.ndarray
     return photo + alpha * (np.asarray(color, np.float32).reshape(3, *np.shape(color)[1:] or (1, 1)) - photo)
 
 
-def draw_behind(photo: np.ndarray, frame: Frame, look: Look, light: float, generator: np.random.Generator) -> np.ndarray:
+def draw_behind(
+    photo: np.ndarray, frame: Frame, look: Look, light: float, generator: np.random.Generator
+) -> np.ndarray:
     """Clothes and hair behind the head, over a background (3, S, S)."""
     across, up, soft = frame.across - frame.skull, frame.up, 0.02
     shoulders = (across / 1.7) ** 2 + ((up + 2.25) / 0.8) ** 2 - 1
@@ -176,7 +196,9 @@ def _strands(frame: Frame, look: Look, generator: np.random.Generator) -> np.nda
     return look.hair[:, None, None] * np.clip(1 + 0.3 * strands, 0.3, 2.0)
 
 
-def draw_before(photo: np.ndarray, frame: Frame, look: Look, light: float, generator: np.random.Generator) -> np.ndarray:
+def draw_before(
+    photo: np.ndarray, frame: Frame, look: Look, light: float, generator: np.random.Generator
+) -> np.ndarray:
     """Teeth, hair above the forehead, curtains of long hair, and glasses, over a photo (3, S, S) of the head."""
     photo = _teeth(photo, frame, light, generator)
     across, up = frame.across, frame.up
@@ -191,7 +213,11 @@ def draw_before(photo: np.ndarray, frame: Frame, look: Look, light: float, gener
         seen = np.where(np.abs(frame.ears[:, 0]) > 0.35, 0.0, np.inf)
         left, right = frame.ears[:, 0] + np.array([-1, 1]) * (0.02 + seen)
         outside = np.maximum(left - across, across - right)
-        curtain = _edge(-outside, 0.015) * _edge(np.abs(beside) - 0.72 - look.volume, 0.02) * _edge(-up - 0.3 - look.length, 0.05)
+        curtain = (
+            _edge(-outside, 0.015)
+            * _edge(np.abs(beside) - 0.72 - look.volume, 0.02)
+            * _edge(-up - 0.3 - look.length, 0.05)
+        )
         alpha = np.maximum(alpha, curtain * _edge(up - 0.5, 0.1))
     if alpha.any():
         photo = _over(photo, light * _strands(frame, look, generator), 0.96 * alpha)
@@ -207,7 +233,11 @@ def _teeth(photo: np.ndarray, frame: Frame, light: float, generator: np.random.G
     inside = Polygon(frame.mouth).contains_points(points).reshape(frame.up.shape).astype(np.float64)
     inside = gaussian_filter(inside, 0.6)
     photo = _over(photo, np.array([0.16, 0.06, 0.06]) * light, 0.8 * inside)
-    top = np.interp(frame.across, frame.mouth[:5, 0], frame.mouth[:5, 1]) if frame.mouth[4, 0] > frame.mouth[0, 0] else frame.mouth[:5, 1].mean()
+    top = (
+        np.interp(frame.across, frame.mouth[:5, 0], frame.mouth[:5, 1])
+        if frame.mouth[4, 0] > frame.mouth[0, 0]
+        else frame.mouth[:5, 1].mean()
+    )
     shown = min(generator.uniform(0.05, 0.12), opening * generator.uniform(0.6, 1.2))
     teeth = inside * _edge(top - shown - frame.up, 0.01)
     return _over(photo, np.array([0.85, 0.80, 0.72]) * light * generator.uniform(0.7, 1.05), 0.9 * teeth)
@@ -224,7 +254,9 @@ def _glasses(photo: np.ndarray, frame: Frame, look: Look, light: float, generato
     for ear, center, side in zip(frame.ears, frame.eyes, (-1, 1), strict=True):
         start = center[0] + side * 0.45 * apart
         along = (across - start) / (ear[0] - start + 1e-6)
-        bar = np.where((along >= 0) & (along <= 1) & (side * (ear[0] - start) > 0), np.abs(up - center[1] - 0.02), np.inf)
+        bar = np.where(
+            (along >= 0) & (along <= 1) & (side * (ear[0] - start) > 0), np.abs(up - center[1] - 0.02), np.inf
+        )
         rim = np.minimum(rim, bar)
     middle = frame.eyes.mean(axis=0)
     bridge = np.where(np.abs(across - middle[0]) < 0.08 * apart / 0.5, np.abs(up - middle[1] - 0.03), np.inf)
@@ -286,7 +318,9 @@ def expose(photos: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         photo *= np.clip(1 + slope[0] * x + slope[1] * y, 0.4, 1.6)
         if generator.random() < 0.15:  # a shadow's edge
             turn = generator.uniform(0, 2 * np.pi)
-            shadow = _edge(x * np.cos(turn) + y * np.sin(turn) - generator.normal(0, 0.4), generator.uniform(0.02, 0.15))
+            shadow = _edge(
+                x * np.cos(turn) + y * np.sin(turn) - generator.normal(0, 0.4), generator.uniform(0.02, 0.15)
+            )
             photo *= 1 - generator.uniform(0.2, 0.6) * shadow
         photo *= np.exp(generator.normal(0, 0.06, (3, 1, 1)))
         gray = photo.mean(axis=0)
@@ -303,5 +337,7 @@ def expose(photos: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 def _through_jpeg(photo: np.ndarray, quality: int) -> np.ndarray:
     """A photo (3, S, S) in [0, 1] as it comes back from a JPEG file."""
     buffer = io.BytesIO()
-    Image.fromarray((np.clip(photo, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)).save(buffer, "JPEG", quality=quality)
+    Image.fromarray((np.clip(photo, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)).save(
+        buffer, "JPEG", quality=quality
+    )
     return np.asarray(Image.open(buffer), np.float64).transpose(2, 0, 1) / 255

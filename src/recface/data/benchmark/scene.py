@@ -78,7 +78,14 @@ def draw_expressions(names: list[str], count: int, generator: np.random.Generato
     return expression
 
 
-SMILE = {"mouthsmile": 1.0, "cheeksquint": 0.6, "mouthupperup": 0.5, "eyesquint": 0.4, "mouthstretch": 0.3, "jawopen": 0.25}
+SMILE = {
+    "mouthsmile": 1.0,
+    "cheeksquint": 0.6,
+    "mouthupperup": 0.5,
+    "eyesquint": 0.4,
+    "mouthstretch": 0.3,
+    "jawopen": 0.25,
+}
 """Units of a smile by the beginning of their names, in lower case and without separators, and how far each may move."""
 
 
