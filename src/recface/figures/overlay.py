@@ -45,8 +45,11 @@ def overlay(photo: Image.Image, placed: np.ndarray, model: FaceModel) -> Image.I
     return result
 
 
-def three_views(vertices: Tensor, triangles: Tensor, size: int) -> Image.Image:
-    """A shape (V, 3) in mm, gray, from three sides beside each other: 3 `size` wide and `size` high, on white."""
+def three_views(vertices: Tensor, triangles: Tensor, size: int, colors: Tensor | None = None) -> Image.Image:
+    """A shape (V, 3) in mm from three sides beside each other, on white: 3 `size` wide and `size` high.
+
+    Gray and lit; where colors (V, 3) in 0..1 are given, a second row below shows them unlit.
+    """
     rotation = euler_to_matrix(torch.tensor([[0.0, yaw, 0.0] for yaw in YAWS]))
     turned = vertices @ rotation.transpose(-1, -2)
     middle = -(turned[..., 0].amax(1) + turned[..., 0].amin(1)) / 2
@@ -54,8 +57,12 @@ def three_views(vertices: Tensor, triangles: Tensor, size: int) -> Image.Image:
     several, scale = vertices.expand(3, -1, -1).contiguous(), torch.full((3,), 1 / HALF_MM)
     gray = torch.full_like(several, GRAY)
     drawn = Renderer(triangles, size)(several, rotation, scale, place, gray, _light(3))
-    strip = torch.where(drawn.mask, drawn.image, 1.0).permute(1, 2, 0, 3).flatten(2)
-    return _picture(strip)
+    rows = [drawn.image]
+    if colors is not None:
+        shown = interpolate(drawn.projected, triangles, drawn.face_index, colors.expand_as(several).contiguous())
+        rows.append(shown[0])
+    strips = [torch.where(drawn.mask, row, 1.0).permute(1, 2, 0, 3).flatten(2) for row in rows]
+    return _picture(torch.cat(strips, dim=1))
 
 
 def _light(count: int) -> Tensor:

@@ -26,6 +26,7 @@ from recface.files.meshes import obj_text, write_glb
 from recface.losses.center import center_weight
 from recface.networks import Coefficients
 from recface.render import matrix_to_euler, project
+from recface.run.photo_colors import photo_colors, seen_share
 
 TILE = 256  # pixels, of the pictures on the page
 MARGIN = 0.25  # of the framing's half width, around a face on the page
@@ -83,7 +84,8 @@ def write_faces(
     """Write a folder for each of N faces, and index.html, which shows them all.
 
     A face's folder has `neutral.obj`, `neutral.glb` and `posed.obj`, `posed.glb` (with expression and turned as in the
-    photo; colors are the estimated albedo), `parameters.npz`, `parameters.json` and `overlay.jpg`.
+    photo; colors are the photo's where it shows the face, else estimated), `parameters.npz`, `parameters.json` and
+    `overlay.jpg`.
 
     Args:
         out: The folder.
@@ -114,11 +116,13 @@ def _write_face(folder: Path, photos: FoundFaces, row: int, one: Predicted) -> S
     model, c, photo = one.face_model, one.coefficients, photos.photo(row)
     neutral, moving = model.shape(c.identity), model.shape(c.identity, c.expression)
     turned = moving @ c.rotation.transpose(-1, -2)
-    colors = one.albedo_model(c.albedo)[0].clamp(0, 1)
     turn, shift = complex(photos.turn[row]), complex(photos.shift[row])
-    placed = one.placed(moving)[0].numpy().astype(np.float64)
+    projected = one.placed(moving)[0]
+    placed = projected.numpy().astype(np.float64)
     center = (placed[:, 0] + 1j * placed[:, 1] - shift) / turn
     pixels = np.stack([center.real, -center.imag, placed[:, 2] / abs(turn)], axis=1)
+    albedo = one.albedo_model(c.albedo)[0].clamp(0, 1).numpy()
+    colors = photo_colors(photo, pixels[:, :2], seen_share(projected, model), albedo, model)
     drawn = overlay(photo, pixels, model)
     write_bytes(folder / "overlay.jpg", _jpeg(drawn, 90))
     _write_mesh(folder / "neutral", neutral[0], model, colors)
@@ -160,27 +164,29 @@ def _write_face(folder: Path, photos: FoundFaces, row: int, one: Predicted) -> S
         f"{text}; strongest expression: {strongest.replace('_', ' ')} {named.get(strongest, 0):.2f}",
         _uri(photo.crop(crop)),
         _uri(drawn.crop(crop)),
-        _uri(three_views(neutral[0], model.triangles, TILE), None),
+        _uri(three_views(neutral[0], model.triangles, TILE, torch.from_numpy(colors).float()), None),
     )
 
 
 def _write_person(folder: Path, found: Predicted, identity: Tensor, albedo: Tensor) -> Shown:
     """The fused shape of one person."""
     model, shape = found.face_model, found.face_model.shape(identity)
-    _write_mesh(folder / "neutral", shape[0], model, found.albedo_model(albedo)[0].clamp(0, 1))
+    colors = found.albedo_model(albedo)[0].clamp(0, 1)
+    _write_mesh(folder / "neutral", shape[0], model, colors.numpy())
     arrays = {"identity": identity[0].numpy(), "albedo": albedo[0].numpy()}
     if model.own_identity is not None:
         arrays["own_identity"] = (model.own_identity @ identity[0]).numpy()
     write_arrays(folder / "parameters.npz", arrays)
     write_json(folder / "parameters.json", {"photos": len(found.coefficients), **arrays})
     text = f"Mean shape of {len(found.coefficients)} photos, weighted by how frontal and neutral each is"
-    return Shown("All photos fused", folder.name, text, views=_uri(three_views(shape[0], model.triangles, TILE), None))
+    views = _uri(three_views(shape[0], model.triangles, TILE, colors), None)
+    return Shown("All photos fused", folder.name, text, views=views)
 
 
-def _write_mesh(path: Path, vertices: Tensor, model: FaceModel, colors: Tensor) -> None:
+def _write_mesh(path: Path, vertices: Tensor, model: FaceModel, colors: np.ndarray) -> None:
     points, triangles = vertices.numpy(), model.triangles.numpy()
     write_bytes(path.with_suffix(".obj"), obj_text(points, triangles).encode())
-    write_glb(path.with_suffix(".glb"), points, triangles, colors.numpy())
+    write_glb(path.with_suffix(".glb"), points, triangles, colors)
 
 
 def _around(placed: np.ndarray, turn: complex, shift: complex) -> tuple[int, int, int, int]:
