@@ -56,7 +56,7 @@ def at_root(monkeypatch, request):
         (SIR + "  seed:\n    values: [0, -1]\n", 7, "seed must be a whole number from 0 to 4294967295, not -1"),
         (SIR + "  model.confidence:\n    value: 3\n", 7, "model.confidence must be true or false, not 3"),
         (SIR + "  variant:\n    value: sirr\n", 7, "variant must be one of baseline, prototypes, sfm, sir"),
-        (SIR + "  scale:\n    value: huge\n", 7, "no scale configuration 'huge'; known are converged, paper"),
+        (SIR + "  scale:\n    value: huge\n", 7, "no scale configuration 'huge'; known are converged, large, paper"),
         (SIR + "  seed:\n    value: 1\n  seed:\n    value: 2\n", 8, "seed is given twice"),
         (SIR + "  optimizer:\n    parameters:\n      name: {value: adamw}\n", 7, "nests, which Hydra cannot take"),
         (SIR + "  loss.pixel:\n    distribution: beta\n", 7, "distribution must be one of constant, categorical"),
