@@ -233,7 +233,13 @@ def pictures(options: argparse.Namespace) -> None:
 
     bench = open_workbench(compose_config("+experiment=baseline", *options.overrides))
     draw_benchmark_page(bench.benchmark, options.out / "benchmark.png")
-    few = ["scale=smoke", "scale.image_size=96", "scale.identity_photos=14", "scale.photos_each=14"]
+    few = [
+        "scale=smoke",
+        "scale.image_size=96",
+        "scale.identity_photos=14",
+        "scale.photos_each=14",
+        "scale.control_photos=14",
+    ]
     lifelike = open_workbench(compose_config("+experiment=baseline", *few, "+scale.appearance=lifelike"))
     draw_benchmark_page(lifelike.benchmark, options.out / "lifelike.png")
     entries = find_records(options.runs, options.records)
