@@ -9,7 +9,7 @@ from tests.results import synthetic
 from recface.errors import RecfaceError
 from recface.results.markdown import to_markdown
 from recface.results.records import find_records
-from recface.results.selection import config_difference
+from recface.results.selection import config_difference, same_data
 from recface.results.spec import read_spec
 from recface.results.statistics import BOTH, NEITHER, PEOPLE, SEEDS
 from recface.results.table import build
@@ -262,3 +262,22 @@ def test_marks_are_held_against_those_of_another_table(table):
         return {k: replace(c, per_seed={s: -v for s, v in c.per_seed.items()}) for k, c in block.cells.items()}
 
     assert "Marked the other way there: SIR in shape error (mm)" in held_against(cells=negated)
+
+
+def test_photos_that_machines_round_differently_are_the_same_data(spec, tmp_path):
+    for name, manifest in (("baseline", "cafe"), ("sir", "beef")):
+        synthetic.make_run(tmp_path, name, 0, 1.2, data_manifest=manifest)
+    one, other = find_records(tmp_path, "nowhere")
+
+    def told(entry, **changes):
+        scale = entry.record.config["scale"] | {"image_size": 64, "test_people": 9} | changes
+        config = entry.record.config | {"data": {"seed": 0, "albedo_modes": 4}, "scale": scale}
+        return replace(entry, record=replace(entry.record, config=config))
+
+    assert same_data([told(one), told(other, batch_size=7)])
+    assert not same_data([told(one), told(other, test_people=10)])
+    assert not same_data([told(one), other])  # a record that does not tell
+    assert same_data([one, one])
+    notes = build(spec, [told(one), told(other)]).blocks[0].runs.notes
+    assert any("round differently (beef, cafe)" in note for note in notes)
+    assert not any("different data" in note for note in notes)

@@ -9,7 +9,11 @@ from typing import Any
 
 from recface.results.records import Entry
 from recface.results.spec import Block, Row, TableSpec
+from recface.tracking import RunRecord
 from recface.tracking.config_hash import IGNORED, normalized, without
+
+TRAINING_KEYS = {"name", "batch_size", "stage1_steps", "stage2_steps"}
+"""Keys of `scale` that do not determine the benchmark."""
 
 
 @dataclass
@@ -131,10 +135,42 @@ def select_block(
         if others:
             result.notes.append(f"{experiment}: config {chosen} is shown; left out: {', '.join(others)}")
     _mark_outdated(result, current or {})
-    manifests = {e.record.data_manifest for e in result.entries() if e.record.data_manifest}
-    if len(manifests) > 1:
-        result.notes.append(f"rows do not compare: the runs saw different data ({', '.join(sorted(manifests))})")
+    seen = [e for e in result.entries() if e.record.data_manifest]
+    manifests = ", ".join(sorted({str(e.record.data_manifest) for e in seen}))
+    if not same_data(seen):
+        result.notes.append(f"rows do not compare: the runs saw different data ({manifests})")
+    elif "," in manifests:
+        result.notes.append(
+            f"photos were drawn on machines that round differently ({manifests}): some pixels differ by a level"
+        )
     return result
+
+
+def same_data(entries: Iterable[Entry]) -> bool:
+    """Whether runs saw the same photos, up to what two processors round differently.
+
+    That is so where the hashes of their data agree; or where all that determines the benchmark does, for the face
+    models whose name tells which they are.
+    """
+    records = [entry.record for entry in entries]
+    if len({record.data_manifest for record in records}) <= 1:
+        return True
+    found = [_benchmark_settings(record) for record in records]
+    return None not in found and len(set(found)) == 1
+
+
+def _benchmark_settings(record: RunRecord) -> tuple[Any, ...] | None:
+    """What determines the embedded benchmark of a run, as its record tells; None where that is not enough."""
+    model, scale, data = (record.config.get(key) or {} for key in ("face_model", "scale", "data"))
+    if model.get("name") not in ("makehuman", "ict") or not scale or "seed" not in data:
+        return None
+    sizes = {key: value for key, value in scale.items() if key not in TRAINING_KEYS}
+    settings = {**sizes, "seed": data["seed"], "albedo_modes": data.get("albedo_modes")}
+    return (
+        record.versions.get("benchmark"),
+        model["name"],
+        *sorted((key, str(value)) for key, value in settings.items()),
+    )
 
 
 def _has_metrics(entry: Entry, block: Block) -> bool:

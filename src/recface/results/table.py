@@ -12,7 +12,7 @@ import numpy as np
 
 from recface.errors import RecfaceError
 from recface.results.records import Entry
-from recface.results.selection import BlockRuns, Changes, changes_of_rows, select_runs
+from recface.results.selection import BlockRuns, Changes, changes_of_rows, same_data, select_runs
 from recface.results.spec import Block, Column, Equal, TableSpec
 from recface.results.statistics import (
     LEVEL,
@@ -226,7 +226,7 @@ def _influences(sides: Sequence[Sequence[Entry]], block: str, metric: str) -> np
     entries = [entry for side in sides for entry in side]
     found = [entry.influence(block, metric) for entry in entries]
     stored = [influence for influence in found if influence is not None]
-    if len(stored) < len(found) or len({entry.record.data_manifest for entry in entries}) > 1:
+    if len(stored) < len(found) or not same_data(entries):
         return None
     people = stored[0][1]
     if any(not np.array_equal(people, other) for _, other in stored):
