@@ -167,8 +167,8 @@ def face_frame(landmarks: np.ndarray, yaw: float, size: int) -> Frame:
 
 
 def _over(photo: np.ndarray, color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """A color (3,) or (3, S, S) over a photo (3, S, S)."""
-    return photo + alpha * (np.asarray(color, np.float32).reshape(3, *np.shape(color)[1:] or (1, 1)) - photo)
+    """A color (3,) or (3, S, S), of opacity (S, S), over a photo (3, S, S)."""
+    return photo + alpha * ((color[:, None, None] if color.ndim == 1 else color) - photo)
 
 
 def draw_behind(
