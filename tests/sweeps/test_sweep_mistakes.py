@@ -211,7 +211,7 @@ def test_another_program_takes_any_parameter(tmp_path):
 
 def test_options_of_a_group():
     assert (
-        options_of("scale") == ["converged", "paper", "small", "smoke"]
+        options_of("scale") == ["converged", "large", "paper", "small", "smoke"]
         and options_of("seed") is None
         and options_of("table") is None
     )

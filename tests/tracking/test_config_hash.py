@@ -49,3 +49,9 @@ def test_hash_is_the_same_in_reverse_order(config):
 
 def test_run_path():
     assert run_path("runs", "sir", "0123abcd", 2).as_posix() == "runs/sir/0123abcd/seed=2"
+
+
+def test_what_runs_did_before_a_key_was_there_has_their_hash():
+    before = {"scale": {"name": "small", "image_size": 64}, "seed": 0}
+    assert config_hash(before) == config_hash(before | {"scale": before["scale"] | {"appearance": "plain"}})
+    assert config_hash(before) != config_hash(before | {"scale": before["scale"] | {"appearance": "lifelike"}})

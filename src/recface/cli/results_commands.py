@@ -240,7 +240,7 @@ def pictures(options: argparse.Namespace) -> None:
         "scale.photos_each=14",
         "scale.control_photos=14",
     ]
-    lifelike = open_workbench(compose_config("+experiment=baseline", *few, "+scale.appearance=lifelike"))
+    lifelike = open_workbench(compose_config("+experiment=baseline", *few, "scale.appearance=lifelike"))
     draw_benchmark_page(lifelike.benchmark, options.out / "lifelike.png")
     entries = find_records(options.runs, options.records)
     shown = page_methods(entries, METHODS, bench.benchmark.manifest_hash)

@@ -17,6 +17,9 @@ IGNORED = ("seed", "paths", "logger", "progress", "trainer.validate", "trainer.v
 FIRST_NAMES = {new.split(".")[-1]: old.split(".")[-1] for old, new in RENAMED.items() if new.startswith("config.")}
 """Renamed keys are hashed by their first names, so that finished runs are still found."""
 
+ADDED = {"scale.appearance": "plain"}
+"""Keys younger than the first records, and what all runs did before: that value is left out, so that these are found."""
+
 # YAML 1.1 reads `1e-3` as a string, Hydra's command line as a number; both mean the same setting.
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
@@ -52,12 +55,18 @@ def _first_named(value: Any) -> Any:
     return value
 
 
+def _lookup(config: Mapping[str, Any], key: str) -> Any:
+    group, name = key.split(".")
+    return (config.get(group) or {}).get(name)
+
+
 def config_hash(cfg: Mapping[str, Any], ignore: Iterable[str] = IGNORED) -> str:
     """Eight hex digits of a resolved, plain config; equal settings give equal ones in any order and number notation.
 
     `ignore` names keys that do not change a run's result; dots reach into sub-mappings.
     """
-    settings = _first_named(normalized(without(cfg, ignore)))
+    usual = [key for key, value in ADDED.items() if _lookup(cfg, key) == value]
+    settings = _first_named(normalized(without(cfg, (*ignore, *usual))))
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
