@@ -18,7 +18,7 @@ FIRST_NAMES = {new.split(".")[-1]: old.split(".")[-1] for old, new in RENAMED.it
 """Renamed keys are hashed by their first names, so that finished runs are still found."""
 
 ADDED = {"scale.appearance": "plain"}
-"""Keys younger than the first records, and what all runs did before: that value is left out, so that these are found."""
+"""Keys younger than the first records, and what runs did before: that value is left out, so that these are found."""
 
 # YAML 1.1 reads `1e-3` as a string, Hydra's command line as a number; both mean the same setting.
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
