@@ -12,7 +12,7 @@ from torch import Tensor
 from recface.face_model import FaceModel
 from recface.render import rasterize, vertex_normals
 
-VISIBILITY_SIZE = 256  # pixels a side, to find what the camera sees
+VISIBILITY_SIZE = 384  # pixels a side, to find what the camera sees
 GRAZING, FACING = 0.25, 0.6  # cosines to the view between which the photo fades in
 FADE = 15.0  # mm beyond the face region, where hair, collar and background begin
 
@@ -25,7 +25,8 @@ def seen_share(projected: Tensor, model: FaceModel) -> np.ndarray:
         model: The face model.
     """
     triangles = model.triangles
-    faces = rasterize(projected[None], triangles, VISIBILITY_SIZE).unique()
+    whole = projected / projected[:, :2].abs().max().clamp(min=1)  # what the framing cuts off is seen, too
+    faces = rasterize(whole[None], triangles, VISIBILITY_SIZE).unique()
     visible = torch.zeros(len(projected), dtype=torch.bool)
     visible[triangles[faces[faces >= 0]].flatten()] = True
     facing = vertex_normals(projected[None], triangles)[0, :, 2]
