@@ -32,7 +32,7 @@ from recface.files.meshes import read_mesh
 from recface.metrics.readers.predictions import read_predictions
 from recface.render import euler_to_matrix
 from recface.run import reconstruct
-from recface.run.face_files import Predicted, folder_names
+from recface.run.face_files import Predicted, draw_face, folder_names, picture_of_faces
 from recface.run.reconstruct import predict
 from recface.run.shipped import open_shipped
 
@@ -247,3 +247,14 @@ def test_a_profile_alone_still_gives_a_shape(network):
     coefficients = replace(coefficients, rotation=away)
     fused, _ = Predicted(model, network.variant.albedo_model, coefficients).fused()
     torch.testing.assert_close(fused[0], coefficients.identity.mean(0))
+
+
+def test_a_picture_has_a_row_for_each_face_that_begins_with_its_photo(network, folder):
+    faces = found(network, folder, all_faces=True)
+    page = picture_of_faces(faces, predict(network.variant, faces.images))
+    assert page.size == (2 * 512 + 3 * 256, 512 * len(faces.table))
+    for row in range(len(faces.table)):
+        drawn = draw_face(faces, row, predict(network.variant, faces.images[row : row + 1]))
+        first = np.asarray(page.crop((0, 512 * row, 512, 512 * (row + 1))).resize((64, 64))).astype(int)
+        assert np.abs(first - np.asarray(drawn.photo.convert("RGB").resize((64, 64)))).mean() < 6
+        assert drawn.over.size == drawn.photo.size

@@ -12,6 +12,8 @@ from recface.cli.declaration import BENCHMARK_FOLDERS, argument, command, flag, 
 from recface.errors import RecfaceError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from recface.results.recompute import Recomputed
@@ -214,9 +216,13 @@ def _print_comparisons(result: Recomputed) -> None:
         print(f"not compared: {count} x {reason}")
 
 
+SHOWN = ("001_smiling.jpg", "002_neutral.jpg")
+"""Photographs on docs/reconstructed.png: the first smiling one, and the next person's neutral one."""
+
+
 @command(
     "pictures",
-    path("--data", "DIR", "folder of ict_face/, to draw that face model too"),
+    path("--data", "DIR", "folder of ict_face/ and london/, to draw that face model and reconstructed photographs too"),
     _RUNS,
     _RECORDS,
     path("--out", "DIR", "where to write", "docs"),
@@ -246,6 +252,22 @@ def pictures(options: argparse.Namespace) -> None:
     shown = page_methods(entries, METHODS, bench.benchmark.manifest_hash)
     draw_comparison_page(bench, shown, options.out / "comparison.png")
     draw_face_model_page(options.out / "face_models.png", options.data)
+    if options.data is not None and (options.data / "london").is_dir():
+        draw_reconstructed(options.data / "london" / "images", options.out / "reconstructed.png")
+
+
+def draw_reconstructed(folder: Path, path: Path) -> None:
+    """Draw faces of photographs, reconstructed by the network that comes with the package."""
+    from recface.data.found_faces import find_faces
+    from recface.files.atomic import replacing
+    from recface.run.face_files import picture_of_faces
+    from recface.run.reconstruct import predict
+    from recface.run.shipped import open_shipped
+
+    network = open_shipped()
+    faces = find_faces([folder / name for name in SHOWN], network.canonical, network.image_size)
+    with replacing(path) as part:
+        picture_of_faces(faces, predict(network.variant, faces.images)).save(part, "PNG", optimize=True)
 
 
 def page_methods(entries: Iterable[Entry], experiments: Iterable[str], manifest: str) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +41,10 @@ class Predicted:
     face_model: FaceModel
     albedo_model: AlbedoModel
     coefficients: Coefficients
+
+    def one(self, row: int) -> Predicted:
+        """The prediction of one photo, as of a batch of it alone."""
+        return Predicted(self.face_model, self.albedo_model, self.coefficients.index(slice(row, row + 1)))
 
     def placed(self, points: Tensor) -> Tensor:
         """Points (N, P, 3) in mm under the cameras of the photos, normalized; see `project`."""
@@ -94,15 +99,13 @@ def write_faces(
         one_person: Whether all are one person, whose fused shape is written to the folder `person`.
         watch: Called with the faces done and their number.
     """
-    model, c = found.face_model, found.coefficients
     names, shown = folder_names(photos.table["file"].tolist()), []
     if one_person:
         identity, albedo = found.fused()
         shown.append(_write_person(out / PERSON, found, identity, albedo))
 
     def write(row: int) -> Shown:
-        one = Predicted(model, found.albedo_model, c.index(slice(row, row + 1)))
-        return _write_face(out / names[row], photos, row, one)
+        return _write_face(out / names[row], photos, row, found.one(row))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # kernels, pictures and files wait for one another in turn
         for done, face in enumerate(pool.map(write, range(len(names))), start=1):
@@ -112,10 +115,32 @@ def write_faces(
     write_bytes(out / "index.html", page.encode())
 
 
-def _write_face(folder: Path, photos: FoundFaces, row: int, one: Predicted) -> Shown:
+class Drawn(NamedTuple):
+    """One face of a photo, decoded and drawn.
+
+    Attributes:
+        neutral: Shape (V, 3) in mm.
+        posed: The same with expression, turned as in the photo.
+        colors: (V, 3) in 0..1.
+        photo: Part of the photo around the face.
+        overlay: The shape over the whole photo.
+        over: The part of `overlay` that `photo` shows.
+        views: From `three_views`, colored.
+    """
+
+    neutral: Tensor
+    posed: Tensor
+    colors: np.ndarray
+    photo: Image.Image
+    overlay: Image.Image
+    over: Image.Image
+    views: Image.Image
+
+
+def draw_face(photos: FoundFaces, row: int, one: Predicted) -> Drawn:
+    """Decode and draw face number `row`, whose prediction is `one`."""
     model, c, photo = one.face_model, one.coefficients, photos.photo(row)
-    neutral, moving = model.shape(c.identity), model.shape(c.identity, c.expression)
-    turned = moving @ c.rotation.transpose(-1, -2)
+    neutral, moving = model.shape(c.identity)[0], model.shape(c.identity, c.expression)
     turn, shift = complex(photos.turn[row]), complex(photos.shift[row])
     projected = one.placed(moving)[0]
     placed = projected.numpy().astype(np.float64)
@@ -123,10 +148,31 @@ def _write_face(folder: Path, photos: FoundFaces, row: int, one: Predicted) -> S
     pixels = np.stack([center.real, -center.imag, placed[:, 2] / abs(turn)], axis=1)
     albedo = one.albedo_model(c.albedo)[0].clamp(0, 1).numpy()
     colors = photo_colors(photo, pixels[:, :2], seen_share(projected, model), albedo, model)
-    drawn = overlay(photo, pixels, model)
-    write_bytes(folder / "overlay.jpg", _jpeg(drawn, 90))
-    _write_mesh(folder / "neutral", neutral[0], model, colors)
-    _write_mesh(folder / "posed", turned[0], model, colors)
+    drawn, crop = overlay(photo, pixels, model), _around(turn, shift)
+    views = three_views(neutral, model.triangles, TILE, torch.from_numpy(colors).float())
+    turned = (moving @ c.rotation.transpose(-1, -2))[0]
+    return Drawn(neutral, turned, colors, photo.crop(crop), drawn, drawn.crop(crop), views)
+
+
+def picture_of_faces(photos: FoundFaces, found: Predicted) -> Image.Image:
+    """A row for each of N faces: the photo, the shape over it, and the neutral shape from three sides, twice."""
+    size = 2 * TILE
+    page = Image.new("RGB", (2 * size + 3 * TILE, size * len(photos.table)), "white")
+    for row in range(len(photos.table)):
+        drawn = draw_face(photos, row, found.one(row))
+        for column, part in enumerate((drawn.photo, drawn.over)):
+            page.paste(part.resize((size, size), Image.Resampling.LANCZOS), (column * size, row * size))
+        page.paste(drawn.views, (2 * size, row * size))
+    return page
+
+
+def _write_face(folder: Path, photos: FoundFaces, row: int, one: Predicted) -> Shown:
+    model, c = one.face_model, one.coefficients
+    turn, shift = complex(photos.turn[row]), complex(photos.shift[row])
+    drawn = draw_face(photos, row, one)
+    write_bytes(folder / "overlay.jpg", _jpeg(drawn.overlay, 90))
+    _write_mesh(folder / "neutral", drawn.neutral, model, drawn.colors)
+    _write_mesh(folder / "posed", drawn.posed, model, drawn.colors)
     marks = one.placed(model.landmarks(c.identity, c.expression))[..., :2].numpy().astype(np.float64)
     place = (marks[0, :, 0] + 1j * marks[0, :, 1] - shift) / turn
     line = photos.table.iloc[row]
@@ -155,16 +201,15 @@ def _write_face(folder: Path, photos: FoundFaces, row: int, one: Predicted) -> S
     }
     named = dict(zip(model.expression_names, c.expression[0].tolist(), strict=True))
     write_json(folder / "parameters.json", about | arrays | {"expression": named})
-    crop = _around(placed, turn, shift)
     strongest = max(named, key=lambda name: abs(named[name]), default="")
     text = f"Head turned by {yaw:.0f}° (yaw), {pitch:.0f}° (pitch), {roll:.0f}° (roll)"
     return Shown(
         str(line["file"]),
         folder.name,
         f"{text}; strongest expression: {strongest.replace('_', ' ')} {named.get(strongest, 0):.2f}",
-        _uri(photo.crop(crop)),
-        _uri(drawn.crop(crop)),
-        _uri(three_views(neutral[0], model.triangles, TILE, torch.from_numpy(colors).float()), None),
+        _uri(drawn.photo),
+        _uri(drawn.over),
+        _uri(drawn.views, None),
     )
 
 
@@ -189,7 +234,7 @@ def _write_mesh(path: Path, vertices: Tensor, model: FaceModel, colors: np.ndarr
     write_glb(path.with_suffix(".glb"), points, triangles, colors)
 
 
-def _around(placed: np.ndarray, turn: complex, shift: complex) -> tuple[int, int, int, int]:
+def _around(turn: complex, shift: complex) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of the photo's upright square around the suite's framing, with a margin."""
     center, half = -shift / turn, (1 + MARGIN) / abs(turn)
     left, top = round(center.real - half), round(-center.imag - half)
