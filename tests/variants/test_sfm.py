@@ -85,8 +85,8 @@ def test_stage_1_in_other_latents_decodes_to_the_same_shapes(batch, face_model, 
 
 
 def test_directions_of_shapes_separate_by_what_can_be_seen(batch, face_model, benchmark):
-    overrides = ("+experiment=sfm", "sfm.separate=shapes")
-    module, other = build(face_model, benchmark, *overrides), build(face_model, benchmark)
+    sharp = ("+experiment=sfm", "sfm.softmax_scale=16")
+    module, other = build(face_model, benchmark, *sharp, "sfm.separate=shapes"), build(face_model, benchmark, *sharp)
     with torch.no_grad():
         for one in (module, other):
             torch.nn.init.normal_(one.encoders.shape.head.weight, std=0.1)
