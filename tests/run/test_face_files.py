@@ -33,7 +33,7 @@ from recface.metrics.readers.predictions import read_predictions
 from recface.render import euler_to_matrix
 from recface.run import reconstruct
 from recface.run.face_files import Predicted, draw_face, folder_names, picture_of_faces
-from recface.run.reconstruct import predict
+from recface.run.reconstruct import predict, reframe
 from recface.run.shipped import open_shipped
 
 PLACES = {"cut": [(210, 20, 160)], "none": [], "one": [(40, 30, 160)], "two": [(150, 20, 120), (10, 60, 64)]}
@@ -102,7 +102,7 @@ def test_faces_are_written_and_bad_files_are_listed(written, network, folder):
     predictions, model = read_predictions(out), load(out / "face_model.npz")
     np.testing.assert_allclose(predictions.vertices, model.shape(torch.tensor(predictions.parameters)), atol=1e-3)
     assert predictions.ids == ("cut.png", "one.png", "two.png", "two.png#2")
-    faces = found(network, folder, all_faces=True)
+    faces = reframe(network.variant, found(network, folder, all_faces=True), network.canonical)
     expected = network.variant(torch.from_numpy(faces.images).float() / 255)
     np.testing.assert_allclose(predictions.parameters, expected.identity.detach(), atol=1e-5)
 
@@ -130,10 +130,27 @@ def test_faces_are_written_and_bad_files_are_listed(written, network, folder):
         around = photo[line - 3 : line + 4, column - 3 : column + 4].reshape(-1, 3)
         tip = shown[model.landmarks68[30]]
         assert (tip > around.min(0) - 0.05).all() and (tip < around.max(0) + 0.05).all()
-    # The landmarks in the photo's pixels are the posed mesh's, under its camera, back from the crop of 160 pixels.
+    # The landmarks in the photo's pixels are the posed mesh's, under its camera, back from the framing.
     marks = model.landmarks(*(torch.from_numpy(stored[name])[None] for name in ("identity", "expression")))[0].numpy()
     flat = stored["scale"] * (marks @ stored["rotation"].T)[:, :2] + stored["translation"]
-    np.testing.assert_allclose(stored["landmarks"], (flat * [1, -1] + 1) * 80 + [40, 30], atol=1e-2)
+    turn, shift = (complex(*stored[name]) for name in ("turn", "shift"))
+    back = (flat[:, 0] + 1j * flat[:, 1] - shift) / turn
+    np.testing.assert_allclose(stored["landmarks"], np.stack([back.real, -back.imag], 1), atol=1e-2)
+
+
+def test_faces_are_framed_anew_by_the_landmarks_seen_in_them(network, folder):
+    faces = found(network, folder / "one.png")
+    marks = np.tile(network.canonical, (1, 1, 1))
+    same = faces.reframed(marks, network.canonical)  # where they belong already
+    np.testing.assert_allclose([same.turn, same.shift], [faces.turn, faces.shift], atol=1e-9)
+    assert np.abs(same.images.astype(int) - faces.images).mean() < 1
+    # Seen 0.1 to the right and 10% larger: the new frame moves there and shows more.
+    moved = faces.reframed(1.1 * marks + [0.1, 0.0], network.canonical)
+    np.testing.assert_allclose(moved.turn, faces.turn / 1.1)
+    np.testing.assert_allclose(moved.in_pixels(marks), faces.in_pixels(1.1 * marks + [0.1, 0.0]), atol=1e-6)
+    assert np.abs(moved.images.astype(int) - faces.images).mean() > 1
+    for wrong in (2 * marks, np.full_like(marks, np.nan)):
+        assert np.array_equal(faces.reframed(wrong, network.canonical).turn, faces.turn)
 
 
 def test_the_overlay_changes_the_face_alone(written, folder):
@@ -184,7 +201,8 @@ def test_people_are_compared(folder, network, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("0.00 mm apart on average: the same face")
     assert main(["reconstruct", "--compare", one, two, "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    identity = predict(network.variant, found(network, folder / "one.png", folder / "two.png").images).coefficients
+    faces = reframe(network.variant, found(network, folder / "one.png", folder / "two.png"), network.canonical)
+    identity = predict(network.variant, faces.images).coefficients
     first, second = network.face_model.shape(identity.identity)[:, network.face_model.face_mask].numpy()
     distance = np.linalg.norm(first - second, axis=1).mean()
     assert said.startswith(f"{distance:.2f} mm") and f"{network.threshold_mm:.2f} mm" in said

@@ -261,11 +261,12 @@ def draw_reconstructed(folder: Path, path: Path) -> None:
     from recface.data.found_faces import find_faces
     from recface.files.atomic import replacing
     from recface.run.face_files import picture_of_faces
-    from recface.run.reconstruct import predict
+    from recface.run.reconstruct import predict, reframe
     from recface.run.shipped import open_shipped
 
     network = open_shipped()
-    faces = find_faces([folder / name for name in SHOWN], network.canonical, network.image_size)
+    detected = find_faces([folder / name for name in SHOWN], network.canonical, network.image_size)
+    faces = reframe(network.variant, detected, network.canonical)
     with replacing(path) as part:
         picture_of_faces(faces, predict(network.variant, faces.images)).save(part, "PNG", optimize=True)
 

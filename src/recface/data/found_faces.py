@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from recface.data.detection import Face, NoDetectorError, detect_turned
-from recface.data.framing import five_of, framed, placement
+from recface.data.framing import five_of, framed, framing_of, placement
 from recface.errors import RecfaceError, SkippedError
 from recface.files.guard import guarded
 from recface.files.images import CAMERAS, read_image
@@ -21,6 +21,8 @@ PHOTOS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
 FRAME_QUALITY = 95
+LARGEST_CHANGE = 1.5
+"""Factor; where landmarks ask for more, either they or the detector are wrong."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,26 @@ class FoundFaces:
         """Normalized points (N, P, 2) in the pixels of the photos."""
         place = (points[..., 0] + 1j * points[..., 1] - self.shift[:, None]) / self.turn[:, None]
         return np.stack([place.real, -place.imag], -1)
+
+    def reframed(self, points: np.ndarray, canonical: np.ndarray) -> FoundFaces:
+        """The same faces, framed by 68 landmarks as photos with a table are: the detector finds five.
+
+        Args:
+            points: Normalized landmarks (N, 68, 2) in the present framing.
+            canonical: (68, 2) landmark positions that crops are aligned to.
+
+        Returns:
+            A face whose frame would grow or shrink by more than `LARGEST_CHANGE` keeps the one it has.
+        """
+        turn, shift = framing_of(self.in_pixels(points), canonical)
+        change = np.abs(np.log(np.abs(turn / self.turn)))
+        kept = ~(change <= np.log(LARGEST_CHANGE))  # true for NaN, too
+        turn, shift = np.where(kept, self.turn, turn), np.where(kept, self.shift, shift)
+        size = self.images.shape[-1]
+        images = [
+            np.asarray(framed(self.photo(row), *place, size)) for row, place in enumerate(zip(turn, shift, strict=True))
+        ]
+        return replace(self, images=np.stack(images).transpose(0, 3, 1, 2), turn=turn, shift=shift)
 
     def photo(self, row: int) -> Image.Image:
         """The upright photo of a face."""

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from recface.data.found_faces import FoundFaces
+from recface.data.framing import canonical_landmarks
 from recface.data.workbench import Workbench
 from recface.face_model import FaceModel
 from recface.figures.error_map import draw_error_map
 from recface.files.atomic import write_bytes
 from recface.metrics.face_comparison import Comparison, compare_faces
 from recface.run.evaluation import Network, validation_threshold
-from recface.run.reconstruct import predict
+from recface.run.reconstruct import predict, reframe
 from recface.run.shipped import TrainedNetwork
 from recface.variants import Reconstruction
 
@@ -50,7 +51,8 @@ def compare_people(
     else:
         network = Network(variant)
         threshold = validation_threshold(network, bench, network.face_model)
-    sides = [predict(variant, side.images) for side in (first, second)]
+    canonical = canonical_landmarks(bench.face_model)
+    sides = [predict(variant, reframe(variant, side, canonical).images) for side in (first, second)]
     identity = torch.cat([side.fused()[0] for side in sides])
     model = sides[0].face_model
     return ComparedPeople(model, identity, threshold, compare_faces(identity[0], identity[1], model, threshold))

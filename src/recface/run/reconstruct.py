@@ -134,6 +134,20 @@ def predict(
     return Predicted(model, variant.albedo_model, Coefficients(**found))
 
 
+def reframe(variant: Reconstruction, photos: FoundFaces, canonical: np.ndarray) -> FoundFaces:
+    """Found faces, framed anew by the 68 landmarks that the network sees in them, as its training photos are framed.
+
+    Args:
+        variant: The network.
+        photos: As the detector's five points frame them.
+        canonical: (68, 2), from `canonical_landmarks`.
+    """
+    found = predict(variant, photos.images)
+    c = found.coefficients
+    marks = found.placed(found.face_model.landmarks(c.identity, c.expression))[..., :2]
+    return photos.reframed(marks.double().numpy(), canonical)
+
+
 def reconstruct_photos(
     bench: Workbench | TrainedNetwork,
     variant: Reconstruction,
@@ -175,6 +189,8 @@ def reconstruct_photos(
         raise RecfaceError(f"photos: {next(name for name in ids if ids.count(name) > 1)} is there twice")
     if benchmark in HANDED_IN:
         require_places(benchmark, ids)  # before the work, not after it
+    if isinstance(photos, FoundFaces):
+        photos = reframe(variant, photos, canonical_landmarks(bench.face_model))
     found = predict(variant, photos.images, watch)
     model, identity, expression = found.face_model, found.coefficients.identity, found.coefficients.expression
     arrays = {

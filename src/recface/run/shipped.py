@@ -36,7 +36,7 @@ SHIPPED = Path(__file__).parent / "data" / "network.npz"
 """The network that comes with the package."""
 LARGE = 10_000
 """Weights in arrays of more numbers are rounded."""
-WEIGHT_STEPS = 128
+WEIGHT_STEPS = 32
 """Steps of a weight in its array's standard deviation."""
 BASES = {
     "face_model.identity_basis": (0.002, "face_model.identity_sigma"),
