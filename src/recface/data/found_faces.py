@@ -65,7 +65,7 @@ class FoundFaces:
         """
         turn, shift = framing_of(self.in_pixels(points), canonical)
         change = np.abs(np.log(np.abs(turn / self.turn)))
-        kept = ~(change <= np.log(LARGEST_CHANGE))  # true for NaN, too
+        kept = change > np.log(LARGEST_CHANGE)
         turn, shift = np.where(kept, self.turn, turn), np.where(kept, self.shift, shift)
         size = self.images.shape[-1]
         images = [
