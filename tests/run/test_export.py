@@ -69,7 +69,7 @@ def test_onnx_equals_pytorch(tmp_path):
     options.intra_op_num_threads = 1
     session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     for count in (1, 3):
-        photo = torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(count))
+        photo = torch.rand(count, 3, 96, 96, generator=torch.Generator().manual_seed(count))
         with torch.no_grad():
             expected = network.variant(photo)
             vertices = network.face_model.shape(expected.identity)
