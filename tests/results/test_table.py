@@ -274,7 +274,8 @@ def test_photos_that_machines_round_differently_are_the_same_data(spec, tmp_path
         config = entry.record.config | {"data": {"seed": 0, "albedo_modes": 4}, "scale": scale}
         return replace(entry, record=replace(entry.record, config=config))
 
-    assert same_data([told(one), told(other, batch_size=7)])
+    assert same_data([told(one), told(other, batch_size=7, appearance="plain")])
+    assert not same_data([told(one), told(other, appearance="lifelike")])
     assert not same_data([told(one), told(other, test_people=10)])
     assert not same_data([told(one), other])  # a record that does not tell
     assert same_data([one, one])

@@ -10,7 +10,7 @@ from typing import Any
 from recface.results.records import Entry
 from recface.results.spec import Block, Row, TableSpec
 from recface.tracking import RunRecord
-from recface.tracking.config_hash import IGNORED, normalized, without
+from recface.tracking.config_hash import ADDED, IGNORED, normalized, without
 
 TRAINING_KEYS = {"name", "batch_size", "stage1_steps", "stage2_steps"}
 """Keys of `scale` that do not determine the benchmark."""
@@ -164,7 +164,8 @@ def _benchmark_settings(record: RunRecord) -> tuple[Any, ...] | None:
     model, scale, data = (record.config.get(key) or {} for key in ("face_model", "scale", "data"))
     if model.get("name") not in ("makehuman", "ict") or not scale or "seed" not in data:
         return None
-    sizes = {key: value for key, value in scale.items() if key not in TRAINING_KEYS}
+    before = {key.removeprefix("scale."): value for key, value in ADDED.items() if key.startswith("scale.")}
+    sizes = before | {key: value for key, value in scale.items() if key not in TRAINING_KEYS}
     settings = {**sizes, "seed": data["seed"], "albedo_modes": data.get("albedo_modes")}
     return (
         record.versions.get("benchmark"),
@@ -230,7 +231,7 @@ def _config(found: Mapping[int, Entry]) -> dict[str, Any]:
 def config_difference(parent: Mapping[str, Any], own: Mapping[str, Any]) -> Changes:
     """Dotted keys whose values differ, with (parent's, own); what names or places a run is left out."""
     ignore = (*IGNORED, "name", "title", "tables", "parent", "experiment")
-    first, second = (flatten(normalized(without(config, ignore))) for config in (parent, own))
+    first, second = (ADDED | flatten(normalized(without(config, ignore))) for config in (parent, own))
     keys = sorted(set(first) | set(second))
     return {key: (first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)}
 
