@@ -1,11 +1,14 @@
 import json
 import re
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 from tests.conftest import ROOT
 from tests.results import synthetic
 
 from recface.errors import RecfaceError
+from recface.report.faces import Comparison
 from recface.report.page import compared_in_tables, render_page, report_of_runs, watch
 from recface.results.markdown import findings
 from recface.results.records import find_runs
@@ -78,10 +81,26 @@ def test_a_page_is_written_whenever_a_log_has_grown_until_the_run_ends(tmp_path)
 
 def test_faces_are_of_the_block_with_the_most_methods(reported, monkeypatch):
     (table,), _ = reported
-    monkeypatch.setattr("recface.report.page.rendered_comparison", lambda title, methods: (title, list(methods)))
+    drawn = lambda title, methods: Comparison(title, notes=list(methods))  # noqa: E731
+    monkeypatch.setattr("recface.report.page.rendered_comparison", drawn)
     titles = table.spec.titles()
-    found = compared_in_tables([table])
-    assert found == [(table.blocks[0].block.title, [titles["baseline"], titles["sir"]])]
+    (found,) = compared_in_tables([table])
+    assert (found.title, found.notes) == (table.blocks[0].block.title, [titles["baseline"], titles["sir"]])
+
+
+def test_faces_with_pictures_come_first(reported, monkeypatch):
+    (table,), _ = reported
+    other = deepcopy(table)
+    for seeds in other.blocks[0].runs.finished.values():
+        for seed, entry in seeds.items():
+            seeds[seed] = replace(entry, record=replace(entry.record, data_manifest="cached"))
+
+    def drawn(title, methods):
+        cached = next(iter(methods.values())).record.data_manifest == "cached"
+        return Comparison(title, people=[None] if cached else [], notes=[str(cached)])
+
+    monkeypatch.setattr("recface.report.page.rendered_comparison", drawn)
+    assert [one.notes for one in compared_in_tables([table, other])] == [["True"], ["False"]]
 
 
 def test_a_page_without_tables_lists_runs(reported):

@@ -99,10 +99,10 @@ def compared_in_tables(tables: Iterable[Table]) -> list[Comparison]:
     # The benchmark of the table that comes first is the one that the page is about.
     rendered = [(title, methods) for (_, part), (title, methods) in found.items() if part == "test"]
     real = [(title, methods) for (_, part), (title, methods) in found.items() if part == "photos"]
-    return [
-        *(rendered_comparison(title, methods) for title, methods in rendered[:2]),
-        *(real_comparison(title, methods) for title, methods in real[:1]),
-    ]
+    drawn = [*map(rendered_comparison, *zip(*rendered, strict=True))] if rendered else []
+    drawn.sort(key=lambda comparison: not comparison.people)  # those with photos in this machine's cache
+    real_ones = [real_comparison(title, methods) for title, methods in real[:1]]
+    return sorted([*drawn[:2], *real_ones], key=lambda comparison: not comparison.people)
 
 
 def compared_runs(entries: Iterable[Entry]) -> list[Comparison]:
