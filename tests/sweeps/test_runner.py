@@ -48,12 +48,13 @@ def test_failed_point_gives_its_reason_and_the_rest_go_on(toy):
 
 def test_interrupt_stops_the_children(toy):
     process = toy.grid(["hold"], seeds=[0, 1, 2]).start()
-    toy.wait(lambda: len(toy.order("begin")) == 2)
+    runs = "runs/hold/*/seed=*/run.json"
+    toy.wait(lambda: len(toy.order("begin")) == 2 == len(list(toy.folder.glob(runs))))
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "recface sweep: interrupted: run the same command again to resume" in output
-    records = [json.loads(path.read_text()) for path in toy.folder.glob("runs/hold/*/seed=*/run.json")]
+    records = [json.loads(path.read_text()) for path in toy.folder.glob(runs)]
     assert [(record["state"], record["reason"]) for record in records] == [("interrupted", "interrupted")] * 2
 
 

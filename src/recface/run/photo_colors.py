@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from PIL import Image
@@ -31,9 +33,15 @@ def seen_share(projected: Tensor, model: FaceModel) -> np.ndarray:
     visible[triangles[faces[faces >= 0]].flatten()] = True
     facing = vertex_normals(projected[None], triangles)[0, :, 2]
     shown = (visible * ((facing - GRAZING) / (FACING - GRAZING)).clamp(0, 1)).numpy()
+    return np.asarray(shown * _near_face(model))
+
+
+@functools.lru_cache(maxsize=1)
+def _near_face(model: FaceModel) -> np.ndarray:
+    """1 on the face region of the mean shape, falling to 0 over `FADE` mm (V,)."""
     points = model.mean.numpy()
     off, _ = cKDTree(points[model.face_mask.numpy()]).query(points)
-    return np.asarray(shown * np.clip(1 - off / FADE, 0, 1))
+    return np.clip(1 - off / FADE, 0, 1)
 
 
 def photo_colors(
