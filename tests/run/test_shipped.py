@@ -81,7 +81,7 @@ def test_predictions_are_those_of_the_network(file, variant, photos):
     shapes = variant.face_model.shape(expected.identity, expected.expression)
     moved = (opened.face_model.shape(found.identity, found.expression) - shapes).norm(dim=-1).mean(dim=1)
     spread = (shapes - shapes.mean(0)).norm(dim=-1).mean()
-    assert moved.max() < 0.05 < 0.1 < spread  # mm
+    assert moved.max() < 0.02 < 0.1 < spread  # mm
     for name in ("rotation", "scale", "translation", "light", "albedo"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=0.01, rtol=0.01)
     assert opened.about.title == "SIR" and opened.threshold_mm == 2.0

@@ -36,12 +36,12 @@ SHIPPED = Path(__file__).parent / "data" / "network.npz"
 """The network that comes with the package."""
 LARGE = 10_000
 """Weights in arrays of more numbers are rounded."""
-WEIGHT_STEPS = 32
-"""Steps of a weight in its array's standard deviation."""
+WEIGHT_STEPS, ALBEDO_STEPS = 128, 16
+"""Steps of a weight in its array's standard deviation; those of the albedo encoder change no shape, so they are coarser."""
 BASES = {
     "face_model.identity_basis": (0.002, "face_model.identity_sigma"),
-    "face_model.expression_basis": (0.002, None),
-    "albedo.basis": (0.001, "albedo.sigma"),
+    "face_model.expression_basis": (0.004, None),
+    "albedo.basis": (0.004, "albedo.sigma"),
 }
 """Step of a basis, in mm or shares of white for a standard deviation or a full expression, and what tells these."""
 _REMEDY = "export it again with `recface export`"
@@ -201,7 +201,8 @@ def _step(name: str, array: np.ndarray) -> float | None:
     if name in BASES:
         return BASES[name][0]
     large = name.startswith("network.") and array.dtype.kind == "f" and array.size > LARGE
-    return max(float(array.std()) / WEIGHT_STEPS, 1e-12) if large else None
+    steps = ALBEDO_STEPS if name.startswith("network.encoders.albedo.") else WEIGHT_STEPS
+    return max(float(array.std()) / steps, 1e-12) if large else None
 
 
 def _unit(name: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
