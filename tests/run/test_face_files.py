@@ -116,6 +116,7 @@ def test_faces_are_written_and_bad_files_are_listed(written, network, folder):
     moving = model.shape(*(torch.from_numpy(stored[name])[None] for name in ("identity", "expression")))[0].numpy()
     shapes = {"neutral": neutral, "posed": moving @ stored["rotation"].T}
     photo = np.asarray(Image.open(folder / "one.png").convert("RGB")) / 255
+    one = predict(network.variant, faces.images).one(row)
     for name, shape in shapes.items():
         vertices, triangles = read_mesh(place / f"{name}.obj")
         np.testing.assert_allclose(vertices, shape, atol=1e-3)
@@ -125,6 +126,7 @@ def test_faces_are_written_and_bad_files_are_listed(written, network, folder):
         np.testing.assert_allclose(mesh.vertices * 1000, shape, atol=1e-2)
         linear = mesh.visual.vertex_colors[:, :3] / 255
         shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        np.testing.assert_allclose(shown, draw_face(faces, row, one).colors, atol=0.03)
         # The tip of the nose, seen face-on, has the color that the photo has there.
         column, line = stored["landmarks"][30].astype(int)
         around = photo[line - 3 : line + 4, column - 3 : column + 4].reshape(-1, 3)

@@ -10,7 +10,7 @@ from typing import Any
 from recface.results.records import Entry
 from recface.results.spec import Block, Row, TableSpec
 from recface.tracking import RunRecord
-from recface.tracking.config_hash import ADDED, IGNORED, normalized, without
+from recface.tracking.config_hash import ADDED, IGNORED, lookup, normalized, without
 
 TRAINING_KEYS = {"name", "batch_size", "stage1_steps", "stage2_steps"}
 """Keys of `scale` that do not determine the benchmark."""
@@ -29,16 +29,6 @@ class BlockRuns:
     def entries(self) -> list[Entry]:
         """All finished entries, in a fixed order."""
         return [self.finished[name][seed] for name in self.finished for seed in sorted(self.finished[name])]
-
-
-def lookup(config: Mapping[str, Any], key: str) -> Any:
-    """Value of a dotted key in a nested config, None where it is absent."""
-    value: Any = config
-    for part in key.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return None
-        value = value[part]
-    return value
 
 
 def select_runs(

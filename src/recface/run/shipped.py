@@ -37,7 +37,7 @@ SHIPPED = Path(__file__).parent / "data" / "network.npz"
 LARGE = 10_000
 """Weights in arrays of more numbers are rounded."""
 WEIGHT_STEPS, ALBEDO_STEPS = 128, 16
-"""Steps of a weight in its array's standard deviation; those of the albedo encoder change no shape, so they are coarser."""
+"""Steps of a weight in its array's standard deviation, and of the albedo encoder's, which change no shape."""
 BASES = {
     "face_model.identity_basis": (0.002, "face_model.identity_sigma"),
     "face_model.expression_basis": (0.004, None),

@@ -55,9 +55,14 @@ def _first_named(value: Any) -> Any:
     return value
 
 
-def _lookup(config: Mapping[str, Any], key: str) -> Any:
-    group, name = key.split(".")
-    return (config.get(group) or {}).get(name)
+def lookup(config: Mapping[str, Any], key: str) -> Any:
+    """Value of a dotted key in a nested config, None where it is absent."""
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value
 
 
 def config_hash(cfg: Mapping[str, Any], ignore: Iterable[str] = IGNORED) -> str:
@@ -65,7 +70,7 @@ def config_hash(cfg: Mapping[str, Any], ignore: Iterable[str] = IGNORED) -> str:
 
     `ignore` names keys that do not change a run's result; dots reach into sub-mappings.
     """
-    usual = [key for key, value in ADDED.items() if _lookup(cfg, key) == value]
+    usual = [key for key, value in ADDED.items() if lookup(cfg, key) == value]
     settings = _first_named(normalized(without(cfg, (*ignore, *usual))))
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
