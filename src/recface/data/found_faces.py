@@ -61,7 +61,7 @@ class FoundFaces:
             canonical: (68, 2) landmark positions that crops are aligned to.
 
         Returns:
-            A face whose frame would grow or shrink by more than `LARGEST_CHANGE` keeps the one it has.
+            The faces anew; one whose frame would grow or shrink by more than `LARGEST_CHANGE` keeps its own.
         """
         turn, shift = framing_of(self.in_pixels(points), canonical)
         change = np.abs(np.log(np.abs(turn / self.turn)))

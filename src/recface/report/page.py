@@ -12,7 +12,7 @@ from typing import Any
 from recface.figures.comparison_page import FULL_MM
 from recface.report.curves import curves_of
 from recface.report.details import cell_details, changes_sentence, run_columns, run_details, run_name
-from recface.report.faces import Comparison, mesh_data, real_comparison, rendered_comparison
+from recface.report.faces import Comparison, find_benchmark, mesh_data, real_comparison, rendered_comparison
 from recface.results import markdown
 from recface.results.build import build_tables
 from recface.results.records import Entry, find_records, find_runs
@@ -85,7 +85,10 @@ def watch(
 
 
 def compared_in_tables(tables: Iterable[Table]) -> list[Comparison]:
-    """Faces of the blocks that compare the most methods, one for each benchmark, and one of real photographs."""
+    """Faces of the blocks that compare the most methods, one for each benchmark, and one of real photographs.
+
+    Those whose photos are at hand come first.
+    """
     found: dict[tuple[str | None, str], tuple[str, dict[str, Entry]]] = {}
     for table in tables:
         for block in table.blocks:
@@ -99,10 +102,12 @@ def compared_in_tables(tables: Iterable[Table]) -> list[Comparison]:
     # The benchmark of the table that comes first is the one that the page is about.
     rendered = [(title, methods) for (_, part), (title, methods) in found.items() if part == "test"]
     real = [(title, methods) for (_, part), (title, methods) in found.items() if part == "photos"]
-    drawn = [*map(rendered_comparison, *zip(*rendered, strict=True))] if rendered else []
-    drawn.sort(key=lambda comparison: not comparison.people)  # those with photos in this machine's cache
-    real_ones = [real_comparison(title, methods) for title, methods in real[:1]]
-    return sorted([*drawn[:2], *real_ones], key=lambda comparison: not comparison.people)
+    rendered.sort(key=lambda item: find_benchmark(next(iter(item[1].values())).record.data_manifest) is None)
+    comparisons = [
+        *(rendered_comparison(title, methods) for title, methods in rendered[:2]),
+        *(real_comparison(title, methods) for title, methods in real[:1]),
+    ]
+    return sorted(comparisons, key=lambda comparison: not comparison.people)
 
 
 def compared_runs(entries: Iterable[Entry]) -> list[Comparison]:

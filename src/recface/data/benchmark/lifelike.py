@@ -57,7 +57,7 @@ class Look:
 
 
 def draw_look(generator: np.random.Generator) -> Look:
-    """Draw a person's look."""
+    """Draw the look of one person."""
     tone = generator.beta(1.0, 1.3) * (len(SKIN_TONES) - 1)
     low = min(int(tone), len(SKIN_TONES) - 2)
     skin = SKIN_TONES[low] + (tone - low) * (SKIN_TONES[low + 1] - SKIN_TONES[low])
@@ -142,12 +142,20 @@ class Frame:
 
     across: np.ndarray  # (S, S) to the right of the eyes' middle
     up: np.ndarray  # (S, S) above the brows
-    skull: float  # `across` of the ears' middle
     eyes: np.ndarray  # (2, 2) centers of the eyes
-    ears: np.ndarray  # (2, 2) upper ends of the jaw
     jaw: np.ndarray  # (17, 2)
     mouth: np.ndarray  # (8, 2) inner lips
     yaw: float
+
+    @property
+    def ears(self) -> np.ndarray:
+        """Upper ends of the jaw (2, 2)."""
+        return self.jaw[[0, 16]]
+
+    @property
+    def skull(self) -> float:
+        """`across` of the middle between the ears."""
+        return float(self.ears[:, 0].mean())
 
 
 def face_frame(landmarks: np.ndarray, yaw: float, size: int) -> Frame:
@@ -162,8 +170,7 @@ def face_frame(landmarks: np.ndarray, yaw: float, size: int) -> Frame:
     x, y = np.meshgrid(grid, -grid)
     across, height = np.einsum("ij,jhw->ihw", axes, np.stack([x - brow[0], y - brow[1]])) / unit
     eyes = np.stack([local[36:42].mean(axis=0), local[42:48].mean(axis=0)])
-    ears = local[[0, 16]]
-    return Frame(across, height, float(ears[:, 0].mean()), eyes, ears, local[:17], local[60:68], yaw)
+    return Frame(across, height, eyes, local[:17], local[60:68], yaw)
 
 
 def _over(photo: np.ndarray, color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
