@@ -175,6 +175,7 @@ def face_frame(landmarks: np.ndarray, yaw: float, size: int) -> Frame:
 
 def _over(photo: np.ndarray, color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """A color (3,) or (3, S, S), of opacity (S, S), over a photo (3, S, S)."""
+    color = color.astype(np.float32)
     return photo + alpha * ((color[:, None, None] if color.ndim == 1 else color) - photo)
 
 
