@@ -56,3 +56,13 @@ def test_what_lies_outside_of_the_photo_is_estimated(face_model, painted):
     seen = seen_share(projected, face_model)
     colors = photo_colors(photo, pixels + 10 * SIZE, seen, painted, face_model)
     np.testing.assert_allclose(colors, painted, atol=1e-6)
+
+
+def test_a_photo_beside_the_face_changes_nothing(face_model, painted):
+    photo, pixels, projected = photographed(face_model, 0.3, painted)
+    seen, flat = seen_share(projected, face_model), np.full_like(painted, 0.3)
+    wide = Image.new("RGB", (5 * SIZE, 4 * SIZE), (200, 10, 10))
+    wide.paste(photo, (3 * SIZE, 2 * SIZE))
+    moved = photo_colors(wide, pixels + [3 * SIZE, 2 * SIZE], seen, flat, face_model)
+    face = seen > 0
+    np.testing.assert_allclose(moved[face], photo_colors(photo, pixels, seen, flat, face_model)[face], atol=1e-5)

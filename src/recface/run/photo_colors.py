@@ -61,10 +61,14 @@ def photo_colors(
     Returns:
         Colors (V, 3) in 0..1.
     """
-    image = np.asarray(photo.convert("RGB"), np.float32) / 255
-    rows, columns = pixels[:, 1] - 0.5, pixels[:, 0] - 0.5
+    size = np.array(photo.size)
+    low = np.clip(np.floor(pixels.min(axis=0)) - 1, 0, size - 1).astype(int)
+    high = np.clip(np.ceil(pixels.max(axis=0)) + 1, low + 1, size).astype(int)
+    # The head's part alone: photos are large.
+    image = np.asarray(photo.crop((*low.tolist(), *high.tolist())).convert("RGB"), np.float32) / 255
+    columns, rows = (pixels - low - 0.5).T
     sampled = np.stack([map_coordinates(image[..., c], [rows, columns], order=1, mode="nearest") for c in range(3)], 1)
-    inside = (pixels > 0).all(axis=1) & (pixels < [photo.width, photo.height]).all(axis=1)
+    inside = (pixels > 0).all(axis=1) & (pixels < size).all(axis=1)
     weight = (seen * inside)[:, None]
     known = weight[:, 0] > 0.5
     if known.any():
