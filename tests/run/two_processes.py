@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from recface.data.workbench import open_workbench
 from recface.run.callbacks import Follow
@@ -15,6 +16,8 @@ from recface.settings.compose import compose_config
 from recface.variants import build_variant
 
 STEPS = 3
+EPSILON = 1e-6
+"""Adam divides a gradient by its own size: where that is mere rounding, its usual 1e-8 would make a step of it."""
 SLOW = ("trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.threads=1", "optimizer=adamw")
 """A step as exact as float32 has it: Muon orthogonalizes in bfloat16, and large rates amplify the last digits."""
 CASES = {
@@ -42,6 +45,13 @@ def train_all(configs: dict[str, dict], team: Team) -> None:
         variant = build_variant(bench, stage=2)
         variant.freeze_trunk_for_perceptual()
         folder = team.folder(Path(config["paths"]["runs"]) / case)
+        hook = register_optimizer_step_pre_hook(_keep_rounding_small)
         fit(variant, bench, folder, Follow(folder, folder, 0, STEPS), None, team)
+        hook.remove()
         if team.leads:
             torch.save(variant.trained_state(), folder.path / "state.pt")
+
+
+def _keep_rounding_small(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    for group in optimizer.param_groups:
+        group["eps"] = EPSILON
