@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -68,9 +70,13 @@ class FoundFaces:
         kept = change > np.log(LARGEST_CHANGE)
         turn, shift = np.where(kept, self.turn, turn), np.where(kept, self.shift, shift)
         size = self.images.shape[-1]
-        images = [
-            np.asarray(framed(self.photo(row), *place, size)) for row, place in enumerate(zip(turn, shift, strict=True))
-        ]
+        places = zip(turn.tolist(), shift.tolist(), strict=True)
+
+        def frame(row: int, place: tuple[complex, complex]) -> np.ndarray:
+            return np.asarray(framed(self.photo(row), *place, size))
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # each photo is decoded once more
+            images = list(pool.map(frame, range(len(turn)), places))
         return replace(self, images=np.stack(images).transpose(0, 3, 1, 2), turn=turn, shift=shift)
 
     def photo(self, row: int) -> Image.Image:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from recface.face_model import FaceModel
 from recface.face_model.albedo import AlbedoModel
 from recface.figures.faces_page import Shown, faces_page
 from recface.figures.overlay import overlay, three_views
-from recface.files.atomic import write_arrays, write_bytes, write_json
+from recface.files.atomic import write_arrays, write_bytes
 from recface.files.meshes import obj_text, write_glb
 from recface.losses.center import center_weight
 from recface.networks import Coefficients
@@ -200,7 +201,7 @@ def _write_face(folder: Path, photos: FoundFaces, row: int, one: Predicted) -> S
         "pose_degrees": {"pitch": pitch, "yaw": yaw, "roll": roll},
     }
     named = dict(zip(model.expression_names, c.expression[0].tolist(), strict=True))
-    write_json(folder / "parameters.json", about | arrays | {"expression": named})
+    _write_parameters(folder, about | arrays | {"expression": named})
     strongest = max(named, key=lambda name: abs(named[name]), default="")
     text = f"Head turned by {yaw:.0f}° (yaw), {pitch:.0f}° (pitch), {roll:.0f}° (roll)"
     return Shown(
@@ -222,10 +223,17 @@ def _write_person(folder: Path, found: Predicted, identity: Tensor, albedo: Tens
     if model.own_identity is not None:
         arrays["own_identity"] = (model.own_identity @ identity[0]).numpy()
     write_arrays(folder / "parameters.npz", arrays)
-    write_json(folder / "parameters.json", {"photos": len(found.coefficients), **arrays})
+    _write_parameters(folder, {"photos": len(found.coefficients), **arrays})
     text = f"Mean shape of {len(found.coefficients)} photos, weighted by how frontal and neutral each is"
     views = _uri(three_views(shape[0], model.triangles, TILE, colors), None)
     return Shown("All photos fused", folder.name, text, views=views)
+
+
+def _write_parameters(folder: Path, values: dict[str, Any]) -> None:
+    """Write parameters.json, a line for each value."""
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=lambda array: array.tolist())
+    lines = ",\n".join(f"  {encoder.encode(key)}: {encoder.encode(value)}" for key, value in values.items())
+    write_bytes(folder / "parameters.json", f"{{\n{lines}\n}}\n".encode())
 
 
 def _write_mesh(path: Path, vertices: Tensor, model: FaceModel, colors: np.ndarray) -> None:

@@ -28,9 +28,10 @@ def seen_share(projected: Tensor, model: FaceModel) -> np.ndarray:
     """
     triangles = model.triangles
     whole = projected / projected[:, :2].abs().max().clamp(min=1)  # what the framing cuts off is seen, too
-    faces = rasterize(whole[None], triangles, VISIBILITY_SIZE).unique()
+    drawn = torch.zeros(len(triangles) + 1, dtype=torch.bool)
+    drawn[rasterize(whole[None], triangles, VISIBILITY_SIZE).flatten()] = True  # -1, the background, is the last
     visible = torch.zeros(len(projected), dtype=torch.bool)
-    visible[triangles[faces[faces >= 0]].flatten()] = True
+    visible[triangles[drawn[:-1]].flatten()] = True
     facing = vertex_normals(projected[None], triangles)[0, :, 2]
     shown = (visible * ((facing - GRAZING) / (FACING - GRAZING)).clamp(0, 1)).numpy()
     return np.asarray(shown * _near_face(model))
