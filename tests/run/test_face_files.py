@@ -1,15 +1,16 @@
 """Faces of photos, with a stand-in for the detector: what is written, where it lies, and what is told of bad files."""
 
 import contextlib
-import importlib.util
 import io
 import json
 import os
 import re
+import struct
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -38,6 +39,8 @@ from recface.run.shipped import open_shipped
 
 PLACES = {"cut": [(210, 20, 160)], "none": [], "one": [(40, 30, 160)], "two": [(150, 20, 120), (10, 60, 64)]}
 """Left, top and side in pixels of rendered faces in a photo, by its name; its number is the photo's background."""
+STRAIGHT_AND_TURNED = (1, 0, 0, 0, 1, 0), (0, 1, 0, -1, 0, 0)
+"""The first two rows of an MP4 track's matrix: as stored, and turned by 90 degrees clockwise."""
 
 
 @pytest.fixture(scope="module")
@@ -234,22 +237,52 @@ def test_mistakes_are_one_line(folder, tmp_path, capsys):
         assert last.startswith("recface reconstruct: ") and says in last and "RECFACE_DEBUG" not in last, last
 
 
-@pytest.mark.skipif(importlib.util.find_spec("av") is not None, reason="PyAV is installed")
-def test_videos_without_pyav_say_what_to_install(tmp_path):
-    with pytest.raises(RecfaceError, match="pip install av"):
+def test_videos_without_pyav_say_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(RecfaceError, match="videos need PyAV"):
         next(found_faces.frames_of(tmp_path / "clip.mp4", 1.0))
 
 
-def test_frames_of_a_video_are_taken_by_time(monkeypatch, tmp_path, network, folder):
-    """With a stand-in for PyAV: ten frames a second."""
-    photo = Image.open(folder / "one.png").convert("RGB")
-    frames = [SimpleNamespace(time=number / 10, to_image=lambda: photo) for number in range(26)]
-    video = contextlib.nullcontext(SimpleNamespace(decode=lambda video: frames))
-    monkeypatch.setitem(sys.modules, "av", SimpleNamespace(open=lambda path: video))
-    (tmp_path / "clip.mp4").write_bytes(b"-")
-    faces = found(network, tmp_path / "clip.mp4", every=1.0)
+@pytest.fixture
+def clip(folder, tmp_path):
+    """26 frames of one photo, ten a second."""
+    photo, path = Image.open(folder / "one.png").convert("RGB"), tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("mpeg4", rate=10, width=photo.width, height=photo.height, pix_fmt="yuv420p")
+        for _ in range(26):
+            video.mux(stream.encode(av.VideoFrame.from_image(photo)))
+        video.mux(stream.encode())
+    return path
+
+
+def test_frames_of_a_video_are_taken_by_time(monkeypatch, clip, folder, network):
+    there = found_faces.detect_turned(Image.open(folder / "one.png"))
+    monkeypatch.setattr(found_faces, "detect_turned", lambda photo: there)
+    faces = found(network, clip, every=1.0)
     assert faces.table["file"].tolist() == [f"clip.mp4@{second}.00s" for second in range(3)]
-    assert faces.photo(2).size == photo.size
+    difference = np.asarray(faces.photo(2), float) - np.asarray(Image.open(folder / "one.png"), float)
+    assert np.abs(difference).mean() < 6
+
+
+def test_a_telephone_held_upright_gives_upright_frames(clip):
+    """It stores frames on their side, and in the track's header how to turn them."""
+    straight, turned = (struct.pack(">9i", *(65536 * n for n in m), 0, 0, 1 << 30) for m in STRAIGHT_AND_TURNED)
+    plain, _ = next(found_faces.frames_of(clip, 1.0))
+    content = clip.read_bytes()
+    start = content.index(straight, content.index(b"tkhd"))
+    clip.write_bytes(content[:start] + turned + content[start + len(turned) :])
+    upright, _ = next(found_faces.frames_of(clip, 1.0))
+    np.testing.assert_array_equal(np.asarray(upright), np.asarray(plain.transpose(Image.Transpose.ROTATE_270)))
+
+
+def test_a_video_of_sound_alone_has_no_frame(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as video:
+        stream = video.add_stream("aac", rate=44100)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.int16), format="s16", layout="mono")
+        silence.rate = 44100
+        video.mux([*stream.encode(silence), *stream.encode()])
+    with pytest.raises(RecfaceError, match="no frame in this video"):
+        next(found_faces.frames_of(tmp_path / "sound.mp4", 1.0))
 
 
 @settings(max_examples=40)

@@ -16,6 +16,7 @@ from recface.errors import RecfaceError
 
 LEAST_DISK_GB, LEAST_MEMORY_GB = 10, 4
 PACKAGES = {
+    "av": "frames of videos: pip install 'recface[photos]'",
     "dlib": "68 landmarks by a detector: pip install 'recface[prepare]'",
     "eos": "the baseline eos: pip install 'recface[eos]'",
     "facenet_pytorch": "five landmarks by a detector: pip install 'recface[prepare]'",

@@ -176,21 +176,27 @@ def is_video(path: Path) -> bool:
 
 
 def frames_of(path: Path, every: float) -> Iterator[tuple[Image.Image, str]]:
-    """Frames of a video, one in so many seconds, and their times, such as "@2.5s".
+    """Frames of a video, one in so many seconds, upright as a player shows them, and their times, such as "@2.50s".
 
     Raises:
-        RecfaceError: PyAV is not installed, or the video is not readable.
+        RecfaceError: PyAV is not installed, or the video is not readable or has no frame.
     """
     try:
         import av
     except ImportError:
-        raise RecfaceError(f"{path}: videos need PyAV: pip install av; or give a folder of frames") from None
+        raise RecfaceError(
+            f"{path}: videos need PyAV: pip install 'recface[photos]'; or give a folder of frames"
+        ) from None
+    due: float | None = None
     with guarded(path, "video", "give a folder of its frames"), av.open(str(path)) as video:
-        due = 0.0
-        for frame in video.decode(video=0):
-            if (seconds := float(frame.time or 0.0)) >= due:
-                yield frame.to_image(), f"@{seconds:.2f}s"
+        for frame in video.decode(video=0) if video.streams.video else ():
+            seconds = float(frame.time or 0.0)
+            if due is None or seconds >= due:
+                picture = frame.to_image()
+                yield picture.rotate(frame.rotation, expand=True) if frame.rotation else picture, f"@{seconds:.2f}s"
                 due = seconds + every
+    if due is None:
+        raise RecfaceError(f"{path}: no frame in this video; export it again, or give a folder of its frames")
 
 
 def _framable(photo: Image.Image, canonical: np.ndarray) -> list[tuple[Face, complex, complex]]:
