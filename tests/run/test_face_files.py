@@ -265,7 +265,7 @@ def test_frames_of_a_video_are_taken_by_time(monkeypatch, clip, folder, network)
 
 
 def test_a_telephone_held_upright_gives_upright_frames(clip):
-    """It stores frames on their side, and in the track's header how to turn them."""
+    """Its file holds frames on their side, and in the track's header how a player turns them."""
     straight, turned = (struct.pack(">9i", *(65536 * n for n in m), 0, 0, 1 << 30) for m in STRAIGHT_AND_TURNED)
     plain, _ = next(found_faces.frames_of(clip, 1.0))
     content = clip.read_bytes()
