@@ -4,8 +4,8 @@
 
 Steps are those of Lightning, as `recface run` trains: scale small, one thread. After each step the three encoders'
 forward and backward pass of the same batch is timed, so both sides see the same machine. float32 and bfloat16 take
-turns. Medians count: a step draws its augmentation, so its shortest time is not its cost. A second pass times the parts
-of a step by hand; what Lightning's step takes beyond their sum is its overhead. Both tables go to docs/performance.md.
+turns, and with them the parts of a step, timed by hand; what Lightning's step takes beyond their sum is its overhead.
+Medians count: a step draws its augmentation, so its shortest time is not its cost. Tables go to docs/performance.md.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ PHASES = {"stage 1, landmarks": (1, 1.0), "stage 1, pixels": (1, 0.0), "stage 2"
 """Stage, and share of stage 1 that trains on landmarks alone."""
 ROWS, SEEDS = 5, 3  # of sweeps/ablation.yaml
 PAGE = ROOT / "docs" / "performance.md"
+Phase = tuple[str, str]
+"""A name of `PHASES` and one of `PRECISIONS`."""
 
 
 def autocast(precision: str) -> torch.autocast:
@@ -103,24 +105,28 @@ def opened(phase: str, precision: str, steps: int) -> tuple[Workbench, int]:
     return open_workbench(config), stage
 
 
-def lightning_steps(rounds: int, steps: int) -> dict[tuple[str, str], dict[str, float]]:
-    """Median milliseconds of a step and of its encoders, by phase and precision."""
-    parts = {(phase, precision): Parts() for phase in PHASES for precision in PRECISIONS}
+def measured_steps(rounds: int, steps: int) -> tuple[dict[Phase, Parts], dict[Phase, Parts]]:
+    """Milliseconds of Lightning's step and of its encoders, and of the parts of a step, by phase and precision.
+
+    All take turns in every round, so that a machine that slows down for a while slows all alike.
+    """
+    phases = [(phase, precision) for phase in PHASES for precision in PRECISIONS]
+    whole, parts = {key: Parts() for key in phases}, {key: Parts() for key in phases}
     for _ in range(rounds):
-        for (phase, precision), found in parts.items():
-            bench, stage = opened(phase, precision, WARM_UP + steps)
+        for key in phases:
+            bench, stage = opened(*key, WARM_UP + steps)
             with tempfile.TemporaryDirectory() as folder:
                 run = RunFolder.open(folder)
-                fit(build_variant(bench, stage), bench, run, Clock(run, precision, found), None)
-    return {key: found.medians() for key, found in parts.items()}
+                fit(build_variant(bench, stage), bench, run, Clock(run, key[1], whole[key]), None)
+            add_parts_of_steps(bench, stage, key[1], WARM_UP + steps, parts[key])
+    return whole, parts
 
 
-def parts_of_a_step(phase: str, precision: str, steps: int) -> dict[str, float]:
-    """Median milliseconds of each part of a step, forward and backward together."""
-    bench, stage = opened(phase, precision, 2 * steps)
+def add_parts_of_steps(bench: Workbench, stage: int, precision: str, steps: int, parts: Parts) -> None:
+    """Time each part of some steps, forward and backward together."""
     variant, data = build_variant(bench, stage).train(), build_data(bench, stage)
     variant.log_dict = variant.log = lambda *args, **options: None  # type: ignore[method-assign]
-    optimizer, batches, parts = variant.configure_optimizers()["optimizer"], iter(data.train_dataloader()), Parts()
+    optimizer, batches = variant.configure_optimizers()["optimizer"], iter(data.train_dataloader())
     for step in range(steps):
         watch = Parts()
         loaded = watch("data", partial(next, batches))
@@ -131,7 +137,6 @@ def parts_of_a_step(phase: str, precision: str, steps: int) -> dict[str, float]:
         if step >= WARM_UP:
             for name, times in watch.times.items():
                 parts.add(name, sum(times))
-    return parts.medians()
 
 
 def one_step(variant: Reconstruction, batch: Batch, precision: str, watch: Parts) -> None:
@@ -209,7 +214,7 @@ def evaluation_milliseconds() -> float:
     return best(lambda: evaluate_run(network, bench), 1)
 
 
-def ablation(steps: dict[tuple[str, str], dict[str, float]], evaluation: float) -> Line:
+def ablation(steps: dict[Phase, dict[str, float]], evaluation: float) -> Line:
     """Minutes of the ablation with stage 1 of a seed shared and not, computed from the steps that were measured.
 
     Stage 2 of every row counts as that of sir, and the scans of sfm not at all.
@@ -228,13 +233,13 @@ def ablation(steps: dict[tuple[str, str], dict[str, float]], evaluation: float) 
     return Line(what, shared / 60_000, alone / 60_000, "min", "ratio >= 2")
 
 
-def stage1_step(steps: dict[tuple[str, str], dict[str, float]], precision: str, share: float) -> dict[str, float]:
+def stage1_step(steps: dict[Phase, dict[str, float]], precision: str, share: float) -> dict[str, float]:
     """The mean step of stage 1, of whose steps a share trains on landmarks alone."""
     early, late = steps["stage 1, landmarks", precision], steps["stage 1, pixels", precision]
     return {name: share * early[name] + (1 - share) * late[name] for name in early}
 
 
-def step_lines(steps: dict[tuple[str, str], dict[str, float]]) -> list[Line]:
+def step_lines(steps: dict[Phase, dict[str, float]]) -> list[Line]:
     """Steps against their encoders, and bf16 against float32."""
     share, lines, found = compose_config("+experiment=sir")["loss"]["pixel_from"], [], {}
     for precision in PRECISIONS:
@@ -299,7 +304,7 @@ def exponent(times: dict[int, float]) -> float:
     return float(np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)[0])
 
 
-def parts_table(parts: dict[tuple[str, str], dict[str, float]]) -> str:
+def parts_table(parts: dict[Phase, dict[str, float]]) -> str:
     """Markdown, a column for each phase and precision."""
     names = list(dict.fromkeys(name for found in parts.values() for name in found))
     rows = [["ms", *(f"{phase}, {precision}" for phase, precision in parts)], ["---"] + ["---:"] * len(parts)]
@@ -325,10 +330,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="of what is timed alone")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    steps = lightning_steps(options.rounds, options.steps)
+    whole, timed = measured_steps(options.rounds, options.steps)
+    steps = {key: found.medians() for key, found in whole.items()}
     lines = [*step_lines(steps), ablation(steps, evaluation_milliseconds()), decoding(20 * options.repeats)]
     keep("step", lines)
-    parts, lines = {key: parts_of_a_step(*key, WARM_UP + 2 * options.steps) for key in steps}, []
+    parts, lines = {key: found.medians() for key, found in timed.items()}, []
     for key, found in parts.items():
         whole = steps[key]["step"]
         found |= {"Lightning": whole - sum(found.values())}

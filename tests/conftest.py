@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("RECFACE_DATA") or ROOT.parent / "shared" / "data")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest tests first, so that no worker ends on one while the other has nothing left."""
+    items.sort(key=lambda item: item.path.parent.name != "wandb_server")
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """`subprocess.Popen` of programs that end with the test, also with one that fails."""

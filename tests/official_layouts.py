@@ -22,7 +22,7 @@ if __package__ in (None, ""):
 
 from recface.data.benchmark import BenchmarkConfig, get_benchmark  # noqa: E402
 from recface.face_model import get  # noqa: E402
-from recface.face_model.builders import default_cache_dir  # noqa: E402
+from recface.files.cache import default_cache_dir  # noqa: E402
 from tests.official import benchmarks, datasets, face_models  # noqa: E402
 
 CANVAS, FACE = 250, 128

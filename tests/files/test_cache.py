@@ -3,7 +3,7 @@
 import pytest
 
 from recface.errors import RecfaceError
-from recface.files.cache import cached
+from recface.files.cache import cached, default_cache_dir
 
 
 def test_what_is_missing_is_made_once_and_then_read(tmp_path):
@@ -24,3 +24,11 @@ def test_what_is_missing_is_made_once_and_then_read(tmp_path):
 def test_what_cannot_be_read_after_all_is_said(tmp_path):
     with pytest.raises(RecfaceError, match=r"a\.txt: what was just written cannot be read"):
         cached(tmp_path / "a.txt", lambda: None, lambda: None)
+
+
+def test_cache_dir_default(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RECFACE_CACHE", raising=False)
+    assert default_cache_dir() == tmp_path / ".cache"
+    monkeypatch.setenv("RECFACE_CACHE", "/elsewhere")
+    assert str(default_cache_dir()) == "/elsewhere"

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.results import synthetic
 
-from recface.report.faces import rendered_comparison
+from recface.report.comparison import rendered_comparison
 from recface.report.page import render_page
 from recface.results.build import build_tables
 from recface.results.records import find_records

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from recface.render import euler_to_matrix
-from recface.report.faces import _placed, choose_people, find_benchmark, real_comparison, rendered_comparison, shapes_of
+from recface.report.comparison import find_benchmark, real_comparison, rendered_comparison
+from recface.report.faces import _placed, choose_people, shapes_of
 
 
 def test_people_need_a_photo_for_every_column_and_the_purest_is_taken():

@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import replace
 
@@ -8,7 +10,7 @@ from tests.conftest import ROOT
 from tests.results import synthetic
 
 from recface.errors import RecfaceError
-from recface.report.faces import Comparison
+from recface.report.comparison import Comparison
 from recface.report.page import compared_in_tables, report_of_runs, watch
 from recface.results.markdown import findings
 from recface.results.records import find_runs
@@ -103,3 +105,13 @@ def test_faces_with_pictures_come_first(reported, monkeypatch):
     monkeypatch.setattr("recface.report.page.find_benchmark", find)
     monkeypatch.setattr("recface.report.page.rendered_comparison", drawn)
     assert [one.notes for one in compared_in_tables([table, other, table])] == [["True"], ["None"]]
+
+
+def test_a_page_without_pictures_needs_no_network_library():
+    code = (
+        "import sys; from recface.report import page; from recface.results.build import read_results;"
+        f"found = read_results({str(CONFIGS)!r}, 'none', 'none'); page.report_of_results(found.tables, found.entries);"
+        "print([name for name in ('torch', 'lightning', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

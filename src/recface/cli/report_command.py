@@ -29,6 +29,7 @@ def report(options: argparse.Namespace) -> None:
         raise RecfaceError("--watch follows runs that train: name their folders, such as runs/sir")
     from recface.files.atomic import write_bytes
     from recface.report.page import report_of_results, report_of_runs, watch
+    from recface.results.build import read_results
     from recface.settings.compose import CONFIGS
 
     configs = options.configs or CONFIGS / "table"
@@ -37,7 +38,8 @@ def report(options: argparse.Namespace) -> None:
         return
     if not options.paths:
         out = options.out or options.results / "report.html"
-        write_bytes(out, report_of_results(configs, options.runs, options.results))
+        found = read_results(configs, options.runs, options.results / "records")
+        write_bytes(out, report_of_results(found.tables, found.entries))
         print(out)
         return
     out = options.out or Path("report.html")
@@ -54,12 +56,9 @@ def report(options: argparse.Namespace) -> None:
 
 def _wandb_report(project: str, configs: Path, runs: Path, results: Path) -> str:
     """The address of a W&B report with every table."""
-    from recface.results.build import build_tables
+    from recface.results.build import read_results
     from recface.results.markdown import to_markdown
-    from recface.results.records import find_records
-    from recface.results.spec import read_specs
     from recface.tracking.wandb_report import write_report
 
-    entries = find_records(runs, results / "records")
-    tables = build_tables(read_specs(configs, entries), entries)
+    tables = read_results(configs, runs, results / "records").tables
     return write_report(project, {table.spec.title: to_markdown(table) for table in tables})

@@ -47,7 +47,7 @@ def tables(options: argparse.Namespace) -> None:
         raise RecfaceError("--no-figures is for tables from the runs on disk: leave out the other options")
     if options.check and options.wandb:
         raise RecfaceError("--check compares with the runs on disk: leave out --wandb")
-    from recface.results.build import check_tables, write_tables, write_tables_from_wandb
+    from recface.results.build import check_tables, read_results, write_tables, write_tables_from_wandb
     from recface.results.explain import explain
     from recface.settings.compose import CONFIGS
 
@@ -59,17 +59,18 @@ def tables(options: argparse.Namespace) -> None:
         check_tables(configs, options.runs, options.results)
         print(f"{options.results} is up to date")
     else:
-        written = (
-            write_tables_from_wandb(configs, options.wandb, options.results)
-            if options.wandb
-            else write_tables(configs, options.runs, options.results, not options.no_figures)
-        )
+        if options.wandb:
+            written = write_tables_from_wandb(configs, options.wandb, options.results)
+            kept = options.results / "records"
+            found = read_results(configs, kept, kept)  # what was downloaded is gone but for the records kept
+        else:
+            written, found = write_tables(configs, options.runs, options.results, not options.no_figures)
         if not options.no_figures:
             from recface.files.atomic import write_bytes
-            from recface.report.page import report_of_results  # imports what draws faces
+            from recface.report.page import report_of_results
 
-            page, kept = options.results / "report.html", options.results / "records"
-            write_bytes(page, report_of_results(configs, kept if options.wandb else options.runs, options.results))
+            page = options.results / "report.html"
+            write_bytes(page, report_of_results(found.tables, found.entries))
             written.append(page)
         print("\n".join(map(str, written)))
 

@@ -1,6 +1,5 @@
 """Sources of face models: a registry of builders, and a cache of the models they built."""
 
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from recface.errors import RecfaceError
 from recface.face_model.model import FaceModel
 from recface.face_model.npz import load, save
-from recface.files.cache import cached
+from recface.files.cache import cached, default_cache_dir
 
 BUILDERS = {
     "makehuman": "recface.face_model.makehuman",
@@ -24,11 +23,6 @@ BUILDERS = {
 }
 """Modules, or objects in them, with `build(path) -> FaceModel`, imported when first used. Where they also have
 `VERSION` and `sources(path) -> str`, a checksum of the inputs, the built model is cached."""
-
-
-def default_cache_dir() -> Path:
-    """Folder of cached files: the environment variable RECFACE_CACHE, else `.cache` in the working directory."""
-    return Path(os.environ.get("RECFACE_CACHE") or Path.cwd() / ".cache")
 
 
 def builder_of(name: str) -> Any:

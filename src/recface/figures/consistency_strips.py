@@ -10,10 +10,10 @@ import torch
 
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel
-from recface.face_model.builders import default_cache_dir
 from recface.figures.comparison_page import shape_tile
 from recface.figures.plots import PAGE, Files, new_figure, style, to_files
 from recface.files.arrays import read_array, read_arrays
+from recface.files.cache import default_cache_dir
 from recface.files.json_files import read_json
 from recface.metrics.functional import align
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,11 @@ from recface.errors import RecfaceError
 from recface.files.atomic import sweep_up
 
 T = TypeVar("T")
+
+
+def default_cache_dir() -> Path:
+    """Folder of cached files: the environment variable RECFACE_CACHE, else `.cache` in the working directory."""
+    return Path(os.environ.get("RECFACE_CACHE") or Path.cwd() / ".cache")
 
 
 def cached(path: Path, read: Callable[[], T | None], make: Callable[[], object]) -> T:

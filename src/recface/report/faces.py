@@ -1,18 +1,12 @@
-"""The qualitative comparison: people, their photos under each condition, and each method's shapes with error maps.
-
-After SIR's comparison (methods.md, "SIR" [A]): light, expression, large pose and occlusion; geometry from shape
-parameters alone; maps of the Euclidean distance between two shapes, all on one scale in mm.
-"""
+"""Draws a comparison: people, their photos under each condition, and each method's shapes with error maps."""
 
 from __future__ import annotations
 
 import base64
 import functools
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +20,10 @@ from recface.data.sources import manifest_source
 from recface.errors import RecfaceError
 from recface.face_model import FaceModel, get
 from recface.face_model.albedo import AlbedoModel
-from recface.face_model.builders import default_cache_dir
 from recface.figures.comparison_page import FULL_MM, TILE, distance_colors, shape_tile
 from recface.files.checkpoints import load_state
-from recface.files.json_files import read_json
 from recface.metrics.functional import align
+from recface.report.comparison import BETWEEN, KINDS, SHAPE, TRUTH, Comparison, Person, Tile
 from recface.results.evaluate import run_model
 from recface.results.records import Entry
 
@@ -39,61 +32,16 @@ STEP_MM = 0.01
 """Meshes are stored as whole multiples of this, which 16 bits hold up to 327 mm."""
 MOST_METHODS = 9
 """Methods in one comparison."""
-SHAPE, TRUTH, BETWEEN = "shape", "truth", "between"
-KINDS = {SHAPE: "neutral shapes", TRUTH: "distance to the true shape", BETWEEN: "distance to the first photo's shape"}
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A picture in the page."""
-
-    source: str  # data URI
-    text: str  # what it shows, for those who cannot see it
-    note: str = ""  # caption
-
-
-@dataclass
-class Person:
-    """One person: a photo for each column, and each method's pictures of it by kind."""
-
-    name: str
-    photos: list[Tile]
-    truth: Tile | None = None
-    methods: dict[str, list[dict[str, Tile]]] = field(default_factory=dict)
-    meshes: dict[str, Any] = field(default_factory=dict)
-    """ "truth" and each method's shapes, one for each photo, as base64 of int16 in `STEP_MM`; aligned to the truth."""
-
-
-@dataclass
-class Comparison:
-    """A table of pictures, or, without people, the reason why there is none."""
-
-    title: str
-    columns: list[str] = field(default_factory=list)
-    people: list[Person] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    triangles: str = ""
-    region: str = ""
-
-    @property
-    def kinds(self) -> dict[str, str]:
-        """Kinds of pictures that it has, with their names."""
-        true = any(person.truth for person in self.people)
-        return {kind: name for kind, name in KINDS.items() if true or kind != TRUTH}
-
-
-def rendered_comparison(title: str, methods: Mapping[str, Entry], people: int = 3) -> Comparison:
-    """People of the embedded benchmark, whose photos must be in the cache: nothing is generated for a page.
-
-    Args:
-        title: Heading.
-        methods: Name to its run; all of one benchmark.
-        people: The most people that are shown.
-    """
+def draw_rendered(title: str, folder: Path, methods: Mapping[str, Entry], people: int) -> Comparison:
+    """`rendered_comparison`, of the benchmark in a folder of the cache."""
     first = next(iter(methods.values())).record
-    bench = find_benchmark(first.data_manifest)
-    if bench is None:
-        return Comparison(title, notes=["The benchmark's photos are not in the cache of this machine: no pictures."])
+    try:
+        albedo = AlbedoModel(**load_state(folder / "albedo_model.pt"))
+    except RecfaceError as error:
+        return Comparison(title, notes=[f"{error}."])
+    bench = Benchmark(folder, str(first.data_manifest), albedo)
     result, models = _opened(title, methods)
     if not models:
         return result
@@ -118,12 +66,9 @@ def rendered_comparison(title: str, methods: Mapping[str, Entry], people: int = 
     return result
 
 
-def real_comparison(title: str, methods: Mapping[str, Entry], people: int = 3) -> Comparison:
-    """Photographs of real people, neutral against another expression, where the folder of the runs is found."""
+def draw_real(title: str, folder: Path, methods: Mapping[str, Entry], people: int) -> Comparison:
+    """`real_comparison`, of the photographs in a folder."""
     first = next(iter(methods.values())).record
-    folder = first.config.get("data", {}).get("photos")
-    if not folder or not Path(folder).is_dir():
-        return Comparison(title, notes=[f"The photographs are not here ({folder or 'the runs name no folder'})."])
     result, models = _opened(title, methods)
     if not models:
         return result
@@ -146,17 +91,6 @@ def real_comparison(title: str, methods: Mapping[str, Entry], people: int = 3) -
         _add_methods(person, result.columns, models, shapes, None)
         result.people.append(person)
     return result
-
-
-def find_benchmark(manifest: str | None, cache: Path | None = None) -> Benchmark | None:
-    """The benchmark of a hash in the cache; None where it is not there."""
-    for path in sorted(((cache or default_cache_dir()) / "benchmark").glob("*/meta.json")):
-        try:
-            if manifest and read_json(path).get("manifest_hash") == manifest:
-                return Benchmark(path.parent, manifest, AlbedoModel(**load_state(path.with_name("albedo_model.pt"))))
-        except RecfaceError:
-            continue
-    return None
 
 
 def choose_people(
@@ -198,7 +132,7 @@ def shapes_of(model: FaceModel, parameters: np.ndarray) -> Tensor:
 
 def _opened(title: str, methods: Mapping[str, Entry]) -> tuple[Comparison, dict[str, FaceModel]]:
     """An empty comparison and the methods' face models; a note names those whose model cannot be had."""
-    result = Comparison(title)
+    result = Comparison(title, step_mm=STEP_MM, full_mm=FULL_MM)
     models: dict[str, FaceModel] = {}
     open_model = functools.cache(get)
     for name, entry in methods.items():
@@ -264,19 +198,3 @@ def _tile(image: Image.Image, text: str, note: str = "") -> Tile:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=82)
     return Tile(f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}", text, note)
-
-
-def mesh_data(comparisons: Iterable[Comparison]) -> dict[str, Any]:
-    """Meshes of the first comparison that has them, for the viewer; {} where none has."""
-    for comparison in comparisons:
-        people = [person for person in comparison.people if len(person.meshes) > 1]
-        if people:
-            return {
-                "step": STEP_MM,
-                "full": FULL_MM,
-                "triangles": comparison.triangles,
-                "region": comparison.region,
-                "photos": comparison.columns,
-                "people": [{"name": person.name, "meshes": person.meshes} for person in people],
-            }
-    return {}

@@ -9,13 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from recface.figures.comparison_page import FULL_MM
+from recface.report.comparison import Comparison, find_benchmark, mesh_data, real_comparison, rendered_comparison
 from recface.report.curves import curves_of
 from recface.report.details import cell_details, changes_sentence, run_columns, run_details, run_name
-from recface.report.faces import Comparison, find_benchmark, mesh_data, real_comparison, rendered_comparison
 from recface.results import markdown
 from recface.results.build import build_tables
-from recface.results.records import Entry, find_records, find_runs
+from recface.results.records import Entry, find_runs
 from recface.results.spec import read_specs
 from recface.results.table import BlockTable, Table
 
@@ -24,19 +23,8 @@ DRAWN_FIRST = 6
 RELOAD_SECONDS = 10
 
 
-def report_of_results(configs: str | Path, runs: str | Path, results: str | Path) -> bytes:
-    """The page of results/: every table, and all records.
-
-    Args:
-        configs: Folder of table YAMLs.
-        runs: Folder of runs.
-        results: Folder of results, whose records/ holds the archived records.
-
-    Raises:
-        RecfaceError: A table YAML is wrong or missing, or protocols disagree.
-    """
-    entries = find_records(runs, Path(results) / "records")
-    tables = build_tables(read_specs(configs, entries), entries)
+def report_of_results(tables: Sequence[Table], entries: Sequence[Entry]) -> bytes:
+    """The page of results/: every table, and all records."""
     return render_page("Recognizable 3D face shapes: results", tables, entries, compared_in_tables(tables))
 
 
@@ -49,7 +37,7 @@ def report_of_runs(configs: str | Path, paths: Sequence[Path], reload: bool = Fa
         reload: Whether the page loads itself anew while it is open.
 
     Raises:
-        RecfaceError: As `report_of_results`, and where a path holds no run.
+        RecfaceError: A table YAML is wrong or missing, protocols disagree, or a path holds no run.
     """
     entries = find_runs(paths)
     tables = [table for table in build_tables(read_specs(configs, entries), entries) if _filled(table)]
@@ -193,7 +181,7 @@ def render_page(
         markdown=markdown,
         changes_sentence=changes_sentence,
         symbols=markdown.SYMBOLS,
-        full=FULL_MM,
+        full=max((comparison.full_mm for comparison in comparisons), default=0),
         data=_json(data),
         file=_file,
         viewer=bool(data["meshes"]),

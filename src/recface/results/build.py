@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,14 @@ WRITERS = {
 _PROVENANCE = ("Provenance:", "% Provenance:")
 
 
+@dataclass(frozen=True)
+class Results:
+    """Every table that has a page, filled; and all records, also those of no table."""
+
+    tables: list[Table]
+    entries: list[Entry]
+
+
 def render(
     configs: str | Path,
     runs: str | Path,
@@ -54,8 +62,15 @@ def render(
     Raises:
         RecfaceError: A table YAML is wrong or missing, or protocols disagree.
     """
-    entries = find_records(runs, Path(results) / "records")
-    return _render(configs, read_specs(configs, entries), entries, with_figures, current)
+    return _render(configs, read_results(configs, runs, Path(results) / "records", current).tables, with_figures)
+
+
+def read_results(
+    configs: str | Path, runs: str | Path, records: str | Path, current: Mapping[str, Any] | None = None
+) -> Results:
+    """What the records of runs and of an archive give; arguments and errors as of `render`."""
+    entries = find_records(runs, records)
+    return Results(build_tables(read_specs(configs, entries), entries, current), entries)
 
 
 def build_tables(
@@ -70,15 +85,8 @@ def build_tables(
     return [table for table in tables if table.spec.experiment is None or table.blocks]
 
 
-def _render(
-    configs: str | Path,
-    specs: Iterable[TableSpec],
-    entries: list[Entry],
-    with_figures: bool = True,
-    current: Mapping[str, Any] | None = None,
-) -> dict[str, bytes]:
+def _render(configs: str | Path, tables: list[Table], with_figures: bool = True) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    tables = build_tables(specs, entries, current)
     for table in tables:
         files |= {f"{table.spec.name}.{end}": write(table).encode() for end, write in WRITERS.items()}
         for name, draw in pictures(table).items() if with_figures else ():
@@ -93,13 +101,20 @@ def _render(
     return files
 
 
-def write_tables(configs: str | Path, runs: str | Path, results: str | Path, with_figures: bool = True) -> list[Path]:
-    """Archive the runs that tables take, write every file of results/ (see `render`), and return all their paths."""
+def write_tables(
+    configs: str | Path, runs: str | Path, results: str | Path, with_figures: bool = True
+) -> tuple[list[Path], Results]:
+    """Archive the runs that tables take, and write every file of results/ (see `render`).
+
+    Returns:
+        The paths of all files, and what they were written from.
+    """
     entries = find_records(runs, Path(results) / "records")
     specs = read_specs(configs, entries)
     used = {entry.path for entry in _used(specs, entries)}
     kept = [_archived(entry, Path(results) / "records") if entry.path in used else entry for entry in entries]
-    return _write(_render(configs, specs, kept, with_figures), results)
+    found = Results(build_tables(specs, kept), kept)
+    return _write(_render(configs, found.tables, with_figures), results), found
 
 
 def write_tables_from_wandb(configs: str | Path, project: str, results: str | Path) -> list[Path]:
@@ -113,7 +128,7 @@ def write_tables_from_wandb(configs: str | Path, project: str, results: str | Pa
         download_records(project, records)
         entries = find_records(Path(folder) / "runs", records)
         specs = read_specs(configs, entries)
-        files = _render(configs, specs, entries)
+        files = _render(configs, build_tables(specs, entries))
         for entry in _used(specs, entries):
             for path in filter(None, (entry.path, entry.predictions)):
                 write_bytes(Path(results) / "records" / path.name, path.read_bytes())
