@@ -85,7 +85,7 @@ def test_statistics_stand_below(files):
     assert re.fullmatch(r" +[01]\.\d\d ", compared[2])
     assert 0 < float(compared[3].replace("<", "")) < 0.05
     assert "0 / 1 / 2" in text
-    assert "- SIR w/o prior against sir: `loss.kl`: 0.5 → 0" in text
+    assert "- SIR w/o prior against SIR: `loss.kl`: 0.5 → 0" in text
     assert "geometry_auc `geometry-auc/v1`" in text
     assert "nothing is selected on the test people" in text
     assert len([line for line in text.splitlines() if line.startswith("Provenance:")]) == 1

@@ -1,9 +1,11 @@
+import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.stats
+import yaml
 from tests.results import synthetic
 
 from recface.errors import RecfaceError
@@ -262,6 +264,39 @@ def test_marks_are_held_against_those_of_another_table(table):
         return {k: replace(c, per_seed={s: -v for s, v in c.per_seed.items()}) for k, c in block.cells.items()}
 
     assert "Marked the other way there: SIR in shape error (mm)" in held_against(cells=negated)
+
+
+def test_rows_may_be_runs_of_one_experiment(tmp_path):
+    """Here with and without the prior, by its weight in their configurations; and a record by the name of a row."""
+    for name, noise in (("sir", 1.2), ("no_kl", 0.6), ("without", 5.0)):
+        path = synthetic.make_run(tmp_path / "runs", name, 0, noise)
+        if name == "no_kl":
+            record = json.loads((path / "run.json").read_text())
+            (path / "run.json").write_text(json.dumps(record | {"experiment": "sir"}))
+    rows = [
+        {"experiment": "with", "of": "sir", "select": {"loss.kl": 0.5}},
+        {"experiment": "without", "of": "sir", "select": {"loss.kl": 0.0}, "parent": "with"},
+    ]
+    content = {"name": "t", "title": "T", "blocks": [{"name": "x", "metrics": "benchmark"}], "rows": rows}
+    content["columns"] = [{"metric": "shape_error_mm", "direction": "lower"}]
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump(content))
+    table = build(read_spec(tmp_path / "t.yaml"), find_records(tmp_path / "runs", "none"))
+    (block,) = table.blocks
+    expected = [synthetic.metrics_of(synthetic.predictions(0, noise))["shape_error_mm"] for noise in (1.2, 0.6)]
+    assert [block.cells[name, "shape_error_mm"].mean for name in ("with", "without")] == pytest.approx(expected)
+    assert block.differences["without", "shape_error_mm"].test.method == PEOPLE
+    assert table.changes["without"]["loss.kl"] == (0.5, 0.0)
+    assert "- without against with: `loss.kl`: 0.5 → 0, `loss.noise`: 1.2 → 0.6" in to_markdown(table)
+
+
+def test_metrics_of_the_same_photographs_compare_whatever_was_trained_on(spec, tmp_path):
+    for name, manifest in (("baseline", "cafe"), ("sir", "beef")):
+        synthetic.make_run(tmp_path, name, 0, 1.2, data_manifest=manifest, photos_digest="d")
+    one, other = find_records(tmp_path, "nowhere")
+    assert same_data([one, other], "photos") and not same_data([one, other])
+    for digest in ("e", None):
+        changed = replace(other, record=replace(other.record, photos_digest=digest))
+        assert not same_data([one, changed], "photos")
 
 
 def test_photos_that_machines_round_differently_are_the_same_data(spec, tmp_path):

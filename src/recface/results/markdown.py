@@ -287,9 +287,9 @@ def _seeds(table: Table, block: BlockTable) -> list[list[str]]:
 
 
 def _changes(table: Table) -> list[str]:
-    lines = []
+    lines, titles = [], table.spec.titles()
     for row in table.spec.rows:
-        if row.experiment in table.changes:
+        if row.parent and row.experiment in table.changes:
             keys = [f"`{k}`: {value_text(a)} → {value_text(b)}" for k, (a, b) in table.changes[row.experiment].items()]
-            lines.append(f"- {row.title or row.experiment} against {row.parent}: {', '.join(keys) or 'nothing'}")
+            lines.append(f"- {titles[row.experiment]} against {titles[row.parent]}: {', '.join(keys) or 'nothing'}")
     return ["## What each row changes", "\n".join(lines)] if lines else []

@@ -38,7 +38,7 @@ def select_runs(
 
     A block that is split comes once for each configuration, that of the embedded head first.
     """
-    entries = list(entries) if spec.experiment is None else _rows_of_records(spec.experiment, entries)
+    entries = _renamed(spec.rows, entries) if spec.experiment is None else _rows_of_records(spec.experiment, entries)
     names = [row.experiment for row in spec.rows]
     found: list[tuple[Block, BlockRuns]] = []
     for block in spec.blocks:
@@ -47,13 +47,26 @@ def select_runs(
             continue
         groups: dict[str, list[Entry]] = {}
         for entry in entries:
-            shown = entry.record.experiment in names and _fits(entry, block)
+            shown = entry.record.experiment in names and _fits(entry, block.select)
             if shown and _has_metrics(entry, block) and not is_behind(entry, current or {}):
                 groups.setdefault(entry.record.hash, []).append(entry)
         split = [(_filled(block, group[0]), group) for group in groups.values()]
         split.sort(key=lambda part: (not part[0].name.startswith("makehuman"), part[0].name))
         found += [(part, select_block(group, part, names, current)) for part, group in split]
     return found
+
+
+def _renamed(rows: Iterable[Row], entries: Iterable[Entry]) -> list[Entry]:
+    """All records, and again those that a row takes `of` another experiment, by the name of the row."""
+    entries, named = list(entries), [row for row in rows if row.of is not None]
+    taken = [
+        replace(entry, record=replace(entry.record, experiment=row.experiment))
+        for row in named
+        for entry in entries
+        if entry.record.experiment == row.of and _fits(entry, row.select)
+    ]
+    names = {row.experiment for row in named}
+    return [entry for entry in entries if entry.record.experiment not in names] + taken
 
 
 def _rows_of_records(experiment: str, entries: Iterable[Entry]) -> list[Entry]:
@@ -72,10 +85,10 @@ def _rows_of_records(experiment: str, entries: Iterable[Entry]) -> list[Entry]:
     return found
 
 
-def _fits(entry: Entry, block: Block) -> bool:
-    """Whether a run's configuration has the values that the block selects."""
+def _fits(entry: Entry, select: Mapping[str, Any]) -> bool:
+    """Whether a run's configuration has the values that a block or row selects."""
     config = entry.record.config
-    return all(lookup(config, k) in (v if isinstance(v, list) else [v]) for k, v in block.select.items())
+    return all(lookup(config, k) in (v if isinstance(v, list) else [v]) for k, v in select.items())
 
 
 def _filled(block: Block, entry: Entry) -> Block:
@@ -107,7 +120,7 @@ def select_block(
     """
     result = BlockRuns()
     # A damaged record has lost its configuration; it may have been one of this block.
-    matching = [entry for entry in entries if not entry.record.config or _fits(entry, block)]
+    matching = [entry for entry in entries if not entry.record.config or _fits(entry, block.select)]
     for experiment in experiments:
         groups: dict[str, list[Entry]] = {}
         for entry in matching:
@@ -127,21 +140,30 @@ def select_block(
     _mark_outdated(result, current or {})
     seen = [e for e in result.entries() if e.record.data_manifest]
     manifests = ", ".join(sorted({str(e.record.data_manifest) for e in seen}))
-    if not same_data(seen):
+    if not same_data(seen, block.metrics):
         result.notes.append(f"rows do not compare: the runs saw different data ({manifests})")
-    elif "," in manifests:
+    elif "," in manifests and not same_photographs(seen, block.metrics):
         result.notes.append(
             f"photos were drawn on machines that round differently ({manifests}): some pixels differ by a level"
         )
     return result
 
 
-def same_data(entries: Iterable[Entry]) -> bool:
-    """Whether runs saw the same photos, up to what two processors round differently.
+def same_photographs(entries: Iterable[Entry], metrics: str) -> bool:
+    """Whether metrics are of photographs, and the runs saw the same ones, whatever they trained on."""
+    digests = {entry.record.photos_digest for entry in entries}
+    return metrics == "photos" and len(digests) == 1 and None not in digests
+
+
+def same_data(entries: Iterable[Entry], metrics: str = "benchmark") -> bool:
+    """Whether runs were measured on the same photos, up to what two processors round differently.
 
     That is so where the hashes of their data agree; or where all that determines the benchmark does, for the face
-    models whose name tells which they are.
+    models whose name tells which they are. Metrics of photographs need the same photographs alone.
     """
+    entries = list(entries)
+    if same_photographs(entries, metrics):
+        return True
     records = [entry.record for entry in entries]
     if len({record.data_manifest for record in records}) <= 1:
         return True

@@ -45,6 +45,10 @@ class Row(Settings):
     """By default that of the experiment's config."""
     parent: str | None = None
     """By default the experiment's own parent where it is a row too; null for none."""
+    of: str | None = None
+    """The experiment whose runs the row takes, where the row has a name of its own."""
+    select: dict[str, Any] = Field(default_factory=dict)
+    """With `of`: which of its runs, as a block selects them; so runs of one experiment are compared with each other."""
 
 
 class Equal(Settings):
@@ -166,6 +170,8 @@ def read_spec(path: str | Path, experiments: Sequence[ExperimentRow] | None = No
     for index, row in enumerate(spec.rows):
         if row.parent is not None and row.parent not in names:
             refuse(f"must be a row, not {row.parent!r}", names, "rows", index, "parent")
+        if row.select and row.of is None:
+            refuse("needs `of`, the experiment whose runs it selects", Row.model_fields, "rows", index, "select")
     if spec.imported is not None and spec.imported not in names:
         refuse(f"must be a row, not {spec.imported!r}", names, "imported")
     metrics = [column.metric for column in spec.columns]
@@ -200,7 +206,7 @@ def _with_experiments(spec: TableSpec, experiments: Sequence[ExperimentRow]) -> 
         given = row.model_fields_set
         parent = row.parent if "parent" in given or own is None or own.parent not in listed else own.parent
         title = row.title if "title" in given or own is None else own.title
-        rows.append(Row(experiment=name, title=title, parent=parent))
+        rows.append(row.model_copy(update={"title": title, "parent": parent}))
     return spec.model_copy(update={"rows": rows})
 
 

@@ -226,7 +226,7 @@ def _influences(sides: Sequence[Sequence[Entry]], block: str, metric: str) -> np
     entries = [entry for side in sides for entry in side]
     found = [entry.influence(block, metric) for entry in entries]
     stored = [influence for influence in found if influence is not None]
-    if len(stored) < len(found) or not same_data(entries):
+    if len(stored) < len(found) or not same_data(entries, block):
         return None
     people = stored[0][1]
     if any(not np.array_equal(people, other) for _, other in stored):
