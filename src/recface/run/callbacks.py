@@ -31,7 +31,7 @@ class Follow(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, *rest: Any) -> None:
         """Update the progress, and keep the losses for their means."""
-        for key, value in trainer.callback_metrics.items():
+        for key, value in module.logged.items():
             if key.startswith("loss/"):
                 self.losses.setdefault(key, []).append(value)
         if trainer.is_global_zero:
@@ -44,7 +44,7 @@ class Follow(lightning.Callback):
         self.losses = {}
         if trainer.is_global_zero:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            values = {key: float(value) for key, value in (trainer.callback_metrics | means).items()}
+            values = {key: float(value) for key, value in (trainer.callback_metrics | module.logged | means).items()}
             self.folder.log_metrics({"stage": module.stage, "step": module.step, "rate": rate} | values)
 
 

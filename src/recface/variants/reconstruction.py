@@ -96,6 +96,7 @@ class Reconstruction(lightning.LightningModule):
         first_step: First step of this process, > 0 where it resumes a killed one.
         conflict: Compares gradients of the terms, where a study asks for it.
         watch: Called with a step's batch, where it is set.
+        logged: Losses of the last step and its gradient's norm, by the names that they are logged under.
         share: Number of the share of a batch that this process trains on, and number of shares: it has every n-th
             sample.
     """
@@ -120,6 +121,7 @@ class Reconstruction(lightning.LightningModule):
         self.resumed: dict[str, Any] | None = None
         self.conflict: ConflictLog | None = None
         self.watch: Callable[[Batch, Reconstructed], None] | None = None
+        self.logged: dict[str, Tensor] = {}
         model = config["model"]
         self.face_model, self.albedo_model = face_model, albedo_model
         self.encoders = Encoders(
@@ -166,8 +168,7 @@ class Reconstruction(lightning.LightningModule):
             shared = (*self.encoders.trunk.parameters(), *self.encoders.shape.parameters())
             self.conflict.look(self.step, terms, weights, shared)
         total, values = weighted_sum(terms, weights, step=self.step)
-        self.log_dict({f"loss/{name}": value for name, value in values.items()}, batch_size=len(batch["image"]))
-        self.log("loss/total", total.detach(), batch_size=len(batch["image"]), prog_bar=True)
+        self.logged = {f"loss/{name}": value for name, value in values.items()} | {"loss/total": total.detach()}
         return total
 
     def reconstruct(self, batch: Batch) -> Reconstructed:
@@ -283,7 +284,10 @@ class Reconstruction(lightning.LightningModule):
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *unused: Any, **also_unused: Any) -> None:
         """Clip by the configured norm; Lightning's own clipping refuses the fused optimizer, which bf16 allows."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.config["optimizer"]["clip"])
-        self.log("gradient_norm", norm.detach())
+        self.logged["gradient_norm"] = norm.detach()
+        # Lightning takes a millisecond a value, so it gets those of steps that a logger takes.
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]  # set later
+            self.log_dict(self.logged)
 
     def trained_state(self) -> dict[str, Tensor]:
         """State of everything that is trained, without the frozen models."""
