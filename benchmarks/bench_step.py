@@ -125,7 +125,6 @@ def measured_steps(rounds: int, steps: int) -> tuple[dict[Phase, Parts], dict[Ph
 def add_parts_of_steps(bench: Workbench, stage: int, precision: str, steps: int, parts: Parts) -> None:
     """Time each part of some steps, forward and backward together."""
     variant, data = build_variant(bench, stage).train(), build_data(bench, stage)
-    variant.log_dict = variant.log = lambda *args, **options: None  # type: ignore[method-assign]
     optimizer, batches = variant.configure_optimizers()["optimizer"], iter(data.train_dataloader())
     for step in range(steps):
         watch = Parts()
@@ -336,12 +335,12 @@ def main() -> None:
     keep("step", lines)
     parts, lines = {key: found.medians() for key, found in timed.items()}, []
     for key, found in parts.items():
-        whole = steps[key]["step"]
-        found |= {"Lightning": whole - sum(found.values())}
+        step = steps[key]["step"]
+        found |= {"Lightning": step - sum(found.values())}
         if key[0] == "stage 2":  # the page of performance has all phases
             what = f"of a {key[0]} step in {key[1]}"
-            lines += [Line(f"{name} {what}", took, whole, "ms, share") for name, took in found.items()]
-        found["whole step"] = whole
+            lines += [Line(f"{name} {what}", took, step, "ms, share") for name, took in found.items()]
+        found["whole step"] = step
     keep("parts", lines)
     sizes = growth(options.repeats)
     keep("growth", [Line(f"{name}, against linear", exponent(times), 1.0, "exponent") for name, times in sizes.items()])

@@ -1,8 +1,8 @@
 """Time and memory of `recface tables` on 1,000 records: ten experiments with a hundred seeds each.
 
 The records are those of a finished run that table `small` takes, scattered by formula, with influences of all metrics.
-Two numbers are given, first for an empty folder, then for one whose tables are there already. No photos
-are cached, so the page draws no faces. Targets: 10 s and 500 MB.
+Two numbers are given, first for an empty folder, then for one whose tables are there already. No photos are cached, so
+the page draws no faces, and that table asks for no ROC curves or maps, which need torch. Targets: 10 s and 500 MB.
 
     python benchmarks/bench_tables.py
 """
@@ -47,7 +47,7 @@ status = lambda: open("/proc/self/status").read()
 atexit.register(lambda: print(re.search(r"VmHWM:\\s+(\\d+)", status())[1]))
 runpy.run_module("recface", run_name="__main__")
 """
-"""`recface`, which prints its peak memory in kB last: what a parent is told of a child contains its own."""
+"""`recface`, which prints its peak memory in kB last: what a parent is told of its child includes its own memory."""
 
 
 def write_records(folder: Path, template: RunRecord) -> None:
@@ -96,9 +96,8 @@ def main() -> None:
         write_records(records, template)
         command = [sys.executable, "-c", MEASURED, "tables"]
         command += ["--runs", f"{folder}/runs", "--results", f"{folder}/results"]
-        environment = os.environ | {
-            "RECFACE_CACHE": f"{folder}/cache"
-        }  # without photos, whatever the machine has cached
+        # Without photos, whatever the machine has cached.
+        environment = os.environ | {"RECFACE_CACHE": f"{folder}/cache"}
         for what in ("new tables", "unchanged tables"):
             begin = time.perf_counter()
             done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)

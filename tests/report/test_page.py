@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -107,11 +108,25 @@ def test_faces_with_pictures_come_first(reported, monkeypatch):
     assert [one.notes for one in compared_in_tables([table, other, table])] == [["True"], ["None"]]
 
 
-def test_a_page_without_pictures_needs_no_network_library():
+def test_a_page_without_pictures_needs_no_network_library(tmp_path):
+    """Runs whose photos no cache has: their tables, their curves, and a line that says why there are no faces."""
+    for face_model in ("makehuman", "ict"):
+        synthetic.make_run(tmp_path / "runs", "sir", 0, 0.6, face_model=face_model, data_manifest="elsewhere")
     code = (
         "import sys; from recface.report import page; from recface.results.build import read_results;"
-        f"found = read_results({str(CONFIGS)!r}, 'none', 'none'); page.report_of_results(found.tables, found.entries);"
-        "print([name for name in ('torch', 'lightning', 'matplotlib') if name in sys.modules])"
+        f"found = read_results({str(CONFIGS)!r}, 'runs', 'none');"
+        "print(page.report_of_results(found.tables, found.entries).decode());"
+        "print([name for name in ('torch', 'lightning') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"RECFACE_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *page, imported = done.stdout.splitlines()
+    assert imported == "[]"
+    text = "\n".join(page)
+    assert "photos are not in the cache of this machine" in text and "The photographs are not here" in text

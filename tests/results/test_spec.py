@@ -23,7 +23,11 @@ RIGHT = {
         ({"nonsense": 1}, "line 10: nonsense is an unknown key"),
         ({"rows": [{"title": "x"}]}, "line 7: rows.0.experiment is missing"),
         ({"rows": [{"experiment": "a", "parent": "b"}]}, "line 8: rows.0.parent must be a row, not 'b'; known are a"),
-        ({"rows": [{"experiment": "a", "select": {"x": 1}}]}, "line 8: rows.0.select needs `of`"),
+        (
+            {"rows": [{"experiment": "a", "select": {"x": 1}}]},
+            "line 8: rows.0.select needs `of`, the experiment whose runs it selects",
+        ),
+        ({"experiment": "b", "rows": [{"experiment": "a", "of": "c"}]}, "line 8: rows.0.of needs rows that are exper"),
         ({"columns": [{"metric": "m", "direction": "up"}]}, "columns.0.direction must be '', 'lower' or 'higher'"),
         ({"columns": [{"metric": "m", "digits": -1}]}, "columns.0.digits must be a whole number >= 0, not -1"),
         ({"columns": ["m"]}, "columns.0 must be a mapping"),

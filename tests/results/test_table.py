@@ -287,16 +287,25 @@ def test_rows_may_be_runs_of_one_experiment(tmp_path):
     assert block.differences["without", "shape_error_mm"].test.method == PEOPLE
     assert table.changes["without"]["loss.kl"] == (0.5, 0.0)
     assert "- without against with: `loss.kl`: 0.5 → 0, `loss.noise`: 1.2 → 0.6" in to_markdown(table)
+    for path in (tmp_path / "runs" / "no_kl").glob("*/seed=0/predictions.npz"):
+        path.write_bytes(b"damaged")
+    (block,) = build(read_spec(tmp_path / "t.yaml"), find_records(tmp_path / "runs", "none")).blocks
+    assert any("without seed 0 failed" in note for note in block.runs.notes)
 
 
-def test_metrics_of_the_same_photographs_compare_whatever_was_trained_on(spec, tmp_path):
+def test_metrics_of_the_same_photographs_compare_whatever_was_trained_on(tmp_path):
     for name, manifest in (("baseline", "cafe"), ("sir", "beef")):
         synthetic.make_run(tmp_path, name, 0, 1.2, data_manifest=manifest, photos_digest="d")
     one, other = find_records(tmp_path, "nowhere")
     assert same_data([one, other], "photos") and not same_data([one, other])
-    for digest in ("e", None):
-        changed = replace(other, record=replace(other.record, photos_digest=digest))
-        assert not same_data([one, changed], "photos")
+    for digest, manifest, same in (
+        ("e", "beef", False),
+        ("e", "cafe", False),
+        (None, "beef", False),
+        (None, "cafe", True),
+    ):
+        record = replace(other.record, photos_digest=digest, data_manifest=manifest)
+        assert same_data([one, replace(other, record=record)], "photos") == same
 
 
 def test_photos_that_machines_round_differently_are_the_same_data(spec, tmp_path):

@@ -62,7 +62,7 @@ def tables(options: argparse.Namespace) -> None:
         if options.wandb:
             written = write_tables_from_wandb(configs, options.wandb, options.results)
             kept = options.results / "records"
-            found = read_results(configs, kept, kept)  # what was downloaded is gone but for the records kept
+            found = read_results(configs, kept, kept)  # of what was downloaded, only they are left
         else:
             written, found = write_tables(configs, options.runs, options.results, not options.no_figures)
         if not options.no_figures:

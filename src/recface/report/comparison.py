@@ -91,7 +91,11 @@ def find_benchmark(manifest: str | None, cache: Path | None = None) -> Path | No
     """The folder of the benchmark of a hash in the cache; None where it is not there."""
     for path in sorted(((cache or default_cache_dir()) / "benchmark").glob("*/meta.json")):
         try:
-            if manifest and read_json(path).get("manifest_hash") == manifest:
+            if (
+                manifest
+                and read_json(path).get("manifest_hash") == manifest
+                and path.with_name("albedo_model.pt").is_file()
+            ):
                 return path.parent
         except RecfaceError:
             continue

@@ -118,8 +118,10 @@ def run_columns(tables: Iterable[Table], entries: Sequence[Entry]) -> list[Colum
     return [c for c in known.values() if any(e.value("benchmark", c.metric) is not None for e in entries)]
 
 
-def changes_sentence(row: Row, changes: Changes | None) -> str:
+def changes_sentence(row: Row, table: Table) -> str:
     """What a row asks: the keys in which it differs from its parent; "" for a row without one."""
-    keys = changed(changes) or []
+    keys, titles = changed(table.changes.get(row.experiment)) or [], table.spec.titles()
     shown = keys[:MOST_KEYS] + ([f"and {more} further keys"] if (more := len(keys) - MOST_KEYS) > 0 else [])
-    return f"{row.title or row.experiment} against {row.parent} changes " + "; ".join(shown) + "." if keys else ""
+    if not keys or row.parent is None:
+        return ""
+    return f"{titles[row.experiment]} against {titles[row.parent]} changes " + "; ".join(shown) + "."

@@ -35,7 +35,7 @@ MOST_METHODS = 9
 
 
 def draw_rendered(title: str, folder: Path, methods: Mapping[str, Entry], people: int) -> Comparison:
-    """`rendered_comparison`, of the benchmark in a folder of the cache."""
+    """Draw what `rendered_comparison` describes, from a benchmark's folder in the cache."""
     first = next(iter(methods.values())).record
     try:
         albedo = AlbedoModel(**load_state(folder / "albedo_model.pt"))
@@ -67,7 +67,7 @@ def draw_rendered(title: str, folder: Path, methods: Mapping[str, Entry], people
 
 
 def draw_real(title: str, folder: Path, methods: Mapping[str, Entry], people: int) -> Comparison:
-    """`real_comparison`, of the photographs in a folder."""
+    """Draw what `real_comparison` describes, from a folder of photographs."""
     first = next(iter(methods.values())).record
     result, models = _opened(title, methods)
     if not models:

@@ -153,11 +153,12 @@ def render_page(
 
     names = [run_name(entry) for entry in entries]
     curves = curves_of(entries, names)
+    name_of = {entry.path: name for entry, name in zip(entries, names, strict=True)}  # rows may name runs otherwise
     rows = [
-        name
+        name_of[entry.path]
         for table in tables[:1]
         for block in table.blocks
-        for name in map(run_name, _methods(table, block).values())
+        for entry in _methods(table, block).values()
     ]
     ordered = sorted(
         range(len(curves)), key=lambda i: rows.index(name) if (name := curves[i]["name"]) in rows else len(rows)
@@ -181,7 +182,7 @@ def render_page(
         markdown=markdown,
         changes_sentence=changes_sentence,
         symbols=markdown.SYMBOLS,
-        full=max((comparison.full_mm for comparison in comparisons), default=0),
+        full=max((comparison.full_mm for comparison in comparisons if comparison.people), default=0),
         data=_json(data),
         file=_file,
         viewer=bool(data["meshes"]),

@@ -57,13 +57,13 @@ def select_runs(
 
 
 def _renamed(rows: Iterable[Row], entries: Iterable[Entry]) -> list[Entry]:
-    """All records, and again those that a row takes `of` another experiment, by the name of the row."""
+    """All records but those named like a row with `of`; and, under the name of such a row, the runs that it takes."""
     entries, named = list(entries), [row for row in rows if row.of is not None]
     taken = [
         replace(entry, record=replace(entry.record, experiment=row.experiment))
         for row in named
         for entry in entries
-        if entry.record.experiment == row.of and _fits(entry, row.select)
+        if entry.record.experiment == row.of and (not entry.record.config or _fits(entry, row.select))
     ]
     names = {row.experiment for row in named}
     return [entry for entry in entries if entry.record.experiment not in names] + taken
@@ -149,21 +149,25 @@ def select_block(
     return result
 
 
-def same_photographs(entries: Iterable[Entry], metrics: str) -> bool:
-    """Whether metrics are of photographs, and the runs saw the same ones, whatever they trained on."""
+def same_photographs(entries: Iterable[Entry], metrics: str) -> bool | None:
+    """Whether runs saw the same photographs; None for metrics of other photos, or where an old record does not tell."""
+    if metrics != "photos":
+        return None
     digests = {entry.record.photos_digest for entry in entries}
-    return metrics == "photos" and len(digests) == 1 and None not in digests
+    if len(digests - {None}) > 1:
+        return False
+    return None if None in digests else True
 
 
 def same_data(entries: Iterable[Entry], metrics: str = "benchmark") -> bool:
     """Whether runs were measured on the same photos, up to what two processors round differently.
 
     That is so where the hashes of their data agree; or where all that determines the benchmark does, for the face
-    models whose name tells which they are. Metrics of photographs need the same photographs alone.
+    models whose name tells which they are. Metrics of photographs need the same photographs alone, where records tell.
     """
     entries = list(entries)
-    if same_photographs(entries, metrics):
-        return True
+    if (same := same_photographs(entries, metrics)) is not None:
+        return same
     records = [entry.record for entry in entries]
     if len({record.data_manifest for record in records}) <= 1:
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class Block(Settings):
 
 
 class Row(Settings):
-    """An experiment, and the one it is compared with."""
+    """An experiment, or with `of` some of its runs; and the row it is compared with."""
 
     experiment: str
     title: str = ""
@@ -162,16 +162,19 @@ def read_spec(path: str | Path, experiments: Sequence[ExperimentRow] | None = No
     spec = validated(TableSpec, content, str(path), lines)
     spec = _with_experiments(spec, experiment_rows() if experiments is None else experiments)
 
-    def refuse(what: str, known: Iterable[str], *place: Any) -> None:
+    def refuse(what: str, known: Collection[str], *place: Any) -> None:
         key = ".".join(map(str, place))
-        raise RecfaceError(f"{path}: line {lines.of(*place)}: {key} {what}; known are {', '.join(known)}")
+        ending = f"; known are {', '.join(known)}" if known else ""
+        raise RecfaceError(f"{path}: line {lines.of(*place)}: {key} {what}{ending}")
 
     names = [row.experiment for row in spec.rows]
     for index, row in enumerate(spec.rows):
         if row.parent is not None and row.parent not in names:
             refuse(f"must be a row, not {row.parent!r}", names, "rows", index, "parent")
         if row.select and row.of is None:
-            refuse("needs `of`, the experiment whose runs it selects", Row.model_fields, "rows", index, "select")
+            refuse("needs `of`, the experiment whose runs it selects", (), "rows", index, "select")
+        if row.of is not None and spec.experiment is not None:
+            refuse("needs rows that are experiments; this table's are blocks of one", (), "rows", index, "of")
     if spec.imported is not None and spec.imported not in names:
         refuse(f"must be a row, not {spec.imported!r}", names, "imported")
     metrics = [column.metric for column in spec.columns]
@@ -202,7 +205,7 @@ def _with_experiments(spec: TableSpec, experiments: Sequence[ExperimentRow]) -> 
             listed.setdefault(experiment.name, Row(experiment=experiment.name))
     rows = []
     for name, row in listed.items():
-        own = known.get(name)
+        own = known.get(name) if row.of is None else None
         given = row.model_fields_set
         parent = row.parent if "parent" in given or own is None or own.parent not in listed else own.parent
         title = row.title if "title" in given or own is None else own.title

@@ -96,7 +96,8 @@ class Reconstruction(lightning.LightningModule):
         first_step: First step of this process, > 0 where it resumes a killed one.
         conflict: Compares gradients of the terms, where a study asks for it.
         watch: Called with a step's batch, where it is set.
-        logged: Losses of the last step and its gradient's norm, by the names that they are logged under.
+        logged: Losses of the last step and its gradient's norm, by the names that they are logged under; a variant with
+            a training step of its own fills it.
         share: Number of the share of a batch that this process trains on, and number of shares: it has every n-th
             sample.
     """
@@ -168,7 +169,8 @@ class Reconstruction(lightning.LightningModule):
             shared = (*self.encoders.trunk.parameters(), *self.encoders.shape.parameters())
             self.conflict.look(self.step, terms, weights, shared)
         total, values = weighted_sum(terms, weights, step=self.step)
-        self.logged = {f"loss/{name}": value for name, value in values.items()} | {"loss/total": total.detach()}
+        self.logged = {f"loss/{name}": value.float() for name, value in values.items()}
+        self.logged["loss/total"] = total.detach().float()
         return total
 
     def reconstruct(self, batch: Batch) -> Reconstructed:
@@ -285,8 +287,9 @@ class Reconstruction(lightning.LightningModule):
         """Clip by the configured norm; Lightning's own clipping refuses the fused optimizer, which bf16 allows."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.config["optimizer"]["clip"])
         self.logged["gradient_norm"] = norm.detach()
-        # Lightning takes a millisecond a value, so it gets those of steps that a logger takes.
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]  # set later
+        # Logging takes Lightning about a millisecond a value, so only steps that a logger records are logged.
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it in a helper
+        if self.trainer.loggers and (self.global_step + 1) % every == 0:
             self.log_dict(self.logged)
 
     def trained_state(self) -> dict[str, Tensor]:
