@@ -22,8 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	|| { echo "make: needs Python 3.11, 3.12 or 3.13: give its path, make PYTHON=/path/to/python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages of constraints.txt into $(VENV) (about 5 GB, a few minutes) ..."
-	@# --no-compile: most modules of the packages are never imported, and compiling all takes a minute.
-	@$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 setup: $(STAMP) ## install everything into .venv, with exact versions
