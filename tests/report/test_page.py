@@ -108,7 +108,7 @@ def test_faces_with_pictures_come_first(reported, monkeypatch):
     assert [one.notes for one in compared_in_tables([table, other, table])] == [["True"], ["None"]]
 
 
-def test_a_page_without_pictures_needs_no_network_library(tmp_path):
+def test_a_page_without_pictures_imports_no_torch(tmp_path):
     """Runs whose photos no cache has: their tables, their curves, and a line that says why there are no faces."""
     for face_model in ("makehuman", "ict"):
         synthetic.make_run(tmp_path / "runs", "sir", 0, 0.6, face_model=face_model, data_manifest="elsewhere")

@@ -53,7 +53,7 @@ def project(tmp_path, monkeypatch):
 def test_tables_are_those_of_the_run_folders(made, table_configs, project, tmp_path):
     runs, _ = made
     project(*(path.parent for path in sorted(runs.glob("*/*/seed=*/run.json"))))
-    theirs = write_tables_from_wandb(table_configs, "someone/recface", tmp_path / "theirs")
+    theirs, _ = write_tables_from_wandb(table_configs, "someone/recface", tmp_path / "theirs")
     ours, _ = write_tables(table_configs, runs, tmp_path / "ours")
     assert [path.name for path in theirs] == [path.name for path in ours]
     for left, right in zip(theirs, ours, strict=True):

@@ -47,7 +47,7 @@ def tables(options: argparse.Namespace) -> None:
         raise RecfaceError("--no-figures is for tables from the runs on disk: leave out the other options")
     if options.check and options.wandb:
         raise RecfaceError("--check compares with the runs on disk: leave out --wandb")
-    from recface.results.build import check_tables, read_results, write_tables, write_tables_from_wandb
+    from recface.results.build import check_tables, write_tables, write_tables_from_wandb
     from recface.results.explain import explain
     from recface.settings.compose import CONFIGS
 
@@ -60,9 +60,7 @@ def tables(options: argparse.Namespace) -> None:
         print(f"{options.results} is up to date")
     else:
         if options.wandb:
-            written = write_tables_from_wandb(configs, options.wandb, options.results)
-            kept = options.results / "records"
-            found = read_results(configs, kept, kept)  # of what was downloaded, only they are left
+            written, found = write_tables_from_wandb(configs, options.wandb, options.results)
         else:
             written, found = write_tables(configs, options.runs, options.results, not options.no_figures)
         if not options.no_figures:

@@ -117,7 +117,7 @@ def write_tables(
     return _write(_render(configs, found.tables, with_figures), results), found
 
 
-def write_tables_from_wandb(configs: str | Path, project: str, results: str | Path) -> list[Path]:
+def write_tables_from_wandb(configs: str | Path, project: str, results: str | Path) -> tuple[list[Path], Results]:
     """As `write_tables`, from a W&B project (ENTITY/PROJECT) alone, whose records that tables take are kept.
 
     Raises:
@@ -128,11 +128,9 @@ def write_tables_from_wandb(configs: str | Path, project: str, results: str | Pa
         download_records(project, records)
         entries = find_records(Path(folder) / "runs", records)
         specs = read_specs(configs, entries)
-        files = _render(configs, build_tables(specs, entries))
-        for entry in _used(specs, entries):
-            for path in filter(None, (entry.path, entry.predictions)):
-                write_bytes(Path(results) / "records" / path.name, path.read_bytes())
-    return _write(files, results)
+        kept = [_copied(entry, Path(results) / "records") for entry in _used(specs, entries)]
+    found = Results(build_tables(specs, kept), kept)
+    return _write(_render(configs, found.tables), results), found
 
 
 def check_tables(configs: str | Path, runs: str | Path, results: str | Path) -> None:
@@ -154,6 +152,14 @@ def _used(specs: Iterable[TableSpec], entries: list[Entry]) -> list[Entry]:
     """The runs that tables take, each once."""
     found = [entry for spec in specs for _, runs in select_runs(spec, entries, CURRENT) for entry in runs.entries()]
     return list({entry.path: entry for entry in found}.values())
+
+
+def _copied(entry: Entry, records: Path) -> Entry:
+    """A record and its predictions in another folder."""
+    predictions = None if entry.predictions is None else records / entry.predictions.name
+    for path in filter(None, (entry.path, entry.predictions)):
+        write_bytes(records / path.name, path.read_bytes())
+    return replace(entry, path=records / entry.path.name, predictions=predictions)
 
 
 def _archived(entry: Entry, records: Path) -> Entry:

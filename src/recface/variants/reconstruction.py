@@ -287,7 +287,7 @@ class Reconstruction(lightning.LightningModule):
         """Clip by the configured norm; Lightning's own clipping refuses the fused optimizer, which bf16 allows."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.config["optimizer"]["clip"])
         self.logged["gradient_norm"] = norm.detach()
-        # Logging takes Lightning about a millisecond a value, so only steps that a logger records are logged.
+        # Logging through Lightning is slow, so only steps that a logger records are logged.
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it in a helper
         if self.trainer.loggers and (self.global_step + 1) % every == 0:
             self.log_dict(self.logged)
