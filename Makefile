@@ -52,7 +52,7 @@ smoke: $(STAMP) ## one tiny run of every row of the ablation, end to end
 	@$(BIN)/recface sweep sweeps/ablation.yaml scale=smoke seed=0 paths.runs=runs/smoke --workers $(WORKERS) --no-tables
 
 test: $(STAMP) ## the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 # one more than cores: some tests wait
 
 coverage: $(STAMP) ## the tests with the share of lines that they run; below 90% fails
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term
