@@ -131,11 +131,12 @@ def machine() -> str:
 
 
 def keep(group: str, lines: Iterable[Line], folder: Path = RESULTS) -> None:
-    """Put a group's lines into benchmarks.json, and write the page anew."""
+    """Put lines into benchmarks.json in place of all that the group had, and write the page anew."""
     path = folder / "benchmarks.json"
     stored = json.loads(path.read_text()) if path.exists() else {}
     where = machine()
-    entries = stored | {f"{group}: {line.name}": line.entry(where) for line in lines}
+    others = {name: entry for name, entry in stored.items() if not name.startswith(f"{group}: ")}
+    entries = others | {f"{group}: {line.name}": line.entry(where) for line in lines}
     write_json(path, entries)
     write_bytes(folder / "benchmarks.md", page(entries).encode())
 
