@@ -5,6 +5,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# One process more than cores, since some tests wait.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3
 WORKERS ?= 2
 MINUTES ?= 60
 SEEDS ?= 0
@@ -52,10 +54,10 @@ smoke: $(STAMP) ## one tiny run of every row of the ablation, end to end
 	@$(BIN)/recface sweep sweeps/ablation.yaml scale=smoke seed=0 paths.runs=runs/smoke --workers $(WORKERS) --no-tables
 
 test: $(STAMP) ## the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 # one more than cores: some tests wait
+	@$(PYTEST)
 
 coverage: $(STAMP) ## the tests with the share of lines that they run; below 90% fails
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term
+	@$(PYTEST) --cov --cov-report=term
 
 lint: $(STAMP) ## ruff and mypy, check only
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -47,9 +47,7 @@ def main() -> None:
         f"Rejections of a true null at {LEVEL:.0%}, {PEOPLE} people: {COLUMNS * ROWS} tests (standard error "
         f"{errors[0]:.1%}), {COLUMNS} columns of {ROWS} rows with any mark ({errors[1]:.1%})"
     )
-    print(
-        "seeds  spread of seeds / of the mean over people   tables: test, column   Student's t over seeds: test, column"
-    )
+    print("seeds  spread of seeds / of the mean over people   tables: test, column   Student's t: test, column")
     lines = []
     for seeds in (2, 3, 5, 8):
         shares = []

@@ -119,9 +119,12 @@ def test_variance_from_influences_is_the_delete_one_jackknifes(generator):
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.02)
 
 
-@pytest.mark.parametrize(("seeds", "ratio"), [(2, 5.0), (3, 0.0), (3, 3.0), (5, 3.0), (10, 1.0)])
-def test_a_true_null_is_rejected_no_oftener_than_the_level(seeds, ratio):
-    """Effects of seeds and people whose variances are known; the interval covers zero in at least 95% of trials."""
+@pytest.mark.parametrize(
+    ("seeds", "ratio", "least"),
+    [(2, 5.0, 0.03), (3, 0.0, 0.01), (3, 1.0, 0.01), (3, 3.0, 0.02), (5, 3.0, 0.03), (10, 1.0, 0.03)],
+)
+def test_a_true_null_is_rejected_at_most_at_the_level(seeds, ratio, least):
+    """Effects of seeds and people whose variances are known; where these outweigh seeds, few seeds make it cautious."""
     generator, people, trials = np.random.default_rng(11), 60, 1500
     rejected = 0
     for _ in range(trials):
@@ -129,7 +132,7 @@ def test_a_true_null_is_rejected_no_oftener_than_the_level(seeds, ratio):
         values = noise + ratio / np.sqrt(people) * generator.normal(size=(seeds, 1))
         means = values.mean(axis=1)
         rejected += (compare(means.tolist(), values - means[:, None]).p or 0) < 0.05
-    assert 0.005 < rejected / trials < 0.06
+    assert least < rejected / trials < 0.06
 
 
 def test_the_variance_is_unbiased():

@@ -47,8 +47,8 @@ def compare(differences: Sequence[float], influences: Array | None = None) -> Re
     cases: s^2 / S + max(Cov, 0), where s^2 is the variance over S seeds and Cov the mean covariance over people between
     two seeds. s^2 / S alone treats people as fixed. Each part has the half-length of a Student interval, with S - 1 and
     P - 1 degrees of freedom, and their squares add up (Zou and Donner, *Construction of confidence limits about effect
-    measures*, Statistics in Medicine 27, 2008): with Satterthwaite's joint degrees of freedom, three seeds that happen
-    to agree count as many. benchmarks/bench_significance.py measures how often a true null is rejected.
+    measures*, Statistics in Medicine 27, 2008). Satterthwaite's joint degrees of freedom would count three seeds that
+    happen to agree as many. benchmarks/bench_significance.py measures how often a true null is rejected.
 
     Args:
         differences: (S,) row minus parent, one for each seed.
