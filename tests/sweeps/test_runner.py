@@ -76,7 +76,7 @@ def test_mistakes_are_one_line(toy, arguments):
 
 @pytest.mark.parametrize(
     ("name", "points"),
-    [("ablation", 15), ("converged", 64), ("convergence", 18), ("sfm", 12), ("tradeoff", 12)],
+    [("ablation", 15), ("converged", 64), ("convergence", 18), ("sfm", 12), ("tradeoff", 16)],
 )
 def test_the_projects_sweeps_are_right(name, points):
     line = [sys.executable, str(ENTRY), f"sweeps/{name}.yaml", "--dry-run"]
