@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from tests.conftest import ROOT
+
+from recface.results.records import find_records
+from recface.results.selection import select_runs
+from recface.results.spec import read_spec
 
 spec = importlib.util.spec_from_file_location("figures", ROOT / "docs" / "figures.py")
 figures = importlib.util.module_from_spec(spec)
@@ -28,6 +33,16 @@ def committed_results():
 def test_numbers_in_prose_are_those_of_the_tables(page):
     text = page.read_text()
     assert figures.refreshed(text, page.name) == text, "run: python docs/figures.py"
+
+
+@pytest.mark.usefixtures("committed_results")
+def test_a_table_shows_every_committed_record():
+    entries = find_records(ROOT / "none", ROOT / "results" / "records")
+    tables = [select_runs(read_spec(path), entries) for path in (ROOT / "configs" / "table").glob("*.yaml")]
+    shown = {entry.path.name for table in tables for _, runs in table for entry in runs.entries()}
+    command = ["git", "ls-files", "results/records/*.json"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert {Path(name).name for name in listed} <= shown, "no table shows these runs: remove their records"
 
 
 def test_every_decimal_of_the_findings_has_a_source():
