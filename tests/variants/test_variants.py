@@ -198,7 +198,7 @@ def test_a_nan_names_its_term(batch, face_model, benchmark, smoke_config):
         ("sir_s64", "sir", {"sir.softmax_scale": 64.0}),
         ("sir", "baseline", {"variant": "sir", "sir": ...}),
         ("sfm", "sir", {"variant": "sfm", "sir": ..., "sfm": ...}),
-        ("sfm_no_sphere", "sfm", {"sfm.sphere": 0.0, "sfm.prior": 0.3, "sfm.scan.sphere": False}),
+        ("sfm_no_sphere", "sfm", {"sfm.sphere": 0.0, "sfm.prior": 0.023, "sfm.scan.sphere": False}),
         ("sfm_no_images", "sfm", {"sfm.learn_basis": False}),
         ("sir_on_sfm", "sir", {"sfm": ...}),
     ],

@@ -23,8 +23,8 @@ class SFM(Baseline):
     """The baseline's terms, and in stage 2 latents on a hypersphere, told apart by direction, on a basis that learns.
 
     Latents are pulled to a sphere, separated by CosFace on their directions, and gathered at their person's weighted
-    center on it. The basis, learned from scans in the first stage, keeps learning as a residual at half the rate; it
-    is held by its size, by orthogonality, smoothness and symmetry, and by scans that stay in the mix. docs/sfm.md
+    center on it. The basis, learned from scans in the first stage, keeps learning as a residual at a rate of its own;
+    it is held by its size, by orthogonality, smoothness and symmetry, and by scans that stay in the mix. docs/sfm.md
     derives the terms; most forms are ours (methods.md, "SFM").
     """
 
