@@ -195,7 +195,9 @@ def test_statistics_are_the_same_from_runs_and_from_the_archive(made, spec, tabl
 
 def test_the_plainest_then_newest_config_is_the_row(spec, tmp_path):
     runs = tmp_path / "runs"
-    synthetic.make_run(runs, "sir", 0, 0.6, digest="plain", overrides=["+experiment=sir"])
+    synthetic.make_run(
+        runs, "sir", 0, 0.6, digest="plain", overrides=["+experiment=sir", "seed=0", "trainer.conflict=5"]
+    )
     synthetic.make_run(runs, "sir", 0, 0.9, digest="varied", overrides=["+experiment=sir", "loss.kl=9"])
     block = build(spec, find_records(runs, "nowhere")).blocks[0]
     assert [entry.record.hash for entry in block.runs.entries()] == ["plain"]

@@ -110,7 +110,7 @@ def select_block(
     """Pick the runs of a block: one config an experiment, its finished seeds.
 
     Where several configs of an experiment fit the selectors, the one with the fewest command-line overrides is taken
-    (a sweep over a weight must not replace the row), and of those the newest.
+    (a sweep over a weight must not replace the row), the seed and the like aside, and of those the newest.
 
     Args:
         entries: All records.
@@ -194,8 +194,14 @@ def _has_metrics(entry: Entry, block: Block) -> bool:
     return entry.record.state == "finished" and bool(entry.record.metrics.get(block.metrics))
 
 
+def _settings(overrides: Iterable[str]) -> list[str]:
+    """Overrides that change a configuration's hash: a seed or a folder is none."""
+    keys = {override: override.lstrip("+~").partition("=")[0] for override in overrides}
+    return [o for o, key in keys.items() if not any(key == name or key.startswith(f"{name}.") for name in IGNORED)]
+
+
 def _preference(group: list[Entry]) -> tuple[int, str, str]:
-    fewest = min(len(entry.record.overrides) for entry in group)
+    fewest = min(len(_settings(entry.record.overrides)) for entry in group)
     return -fewest, max(entry.record.updated for entry in group), group[0].record.hash
 
 
