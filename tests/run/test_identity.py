@@ -29,13 +29,16 @@ def test_committed_records_have_the_hash_of_their_configuration(key):
 
 
 def test_the_converged_rows_are_found_again_by_their_experiments():
-    found = {
-        name: digest
-        for (name, digest), record in RECORDS.items()
+    names = {
+        name
+        for (name, _), record in RECORDS.items()
         if [text for text in record.overrides if not text.startswith(("seed=", "+experiment="))] == ["scale=converged"]
     }
-    assert {"baseline", "sir"} <= set(found)
-    assert {name: run_hash(compose_config(f"+experiment={name}", "scale=converged")) for name in found} == found
+    assert {"baseline", "sir", "sfm"} <= names
+    # Settings that a search has replaced may have records beside those of the present ones.
+    assert {(name, run_hash(compose_config(f"+experiment={name}", "scale=converged"))) for name in names} <= set(
+        RECORDS
+    )
 
 
 def test_there_are_records_of_every_row_of_the_ablation():
