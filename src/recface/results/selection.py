@@ -9,6 +9,7 @@ from typing import Any
 
 from recface.results.records import Entry
 from recface.results.spec import Block, Row, TableSpec
+from recface.settings.overrides import own_overrides
 from recface.tracking import RunRecord
 from recface.tracking.config_hash import ADDED, IGNORED, lookup, normalized, without
 
@@ -109,8 +110,8 @@ def select_block(
 ) -> BlockRuns:
     """Pick the runs of a block: one config an experiment, its finished seeds.
 
-    Where several configs of an experiment fit the selectors, the one with the fewest command-line overrides is taken
-    (a sweep over a weight must not replace the row), the seed and the like aside, and of those the newest.
+    Where several configs of an experiment fit the selectors, the one with the fewest command-line overrides of hashed
+    keys is taken (a sweep over a weight must not replace the row), and of those the newest.
 
     Args:
         entries: All records.
@@ -194,14 +195,8 @@ def _has_metrics(entry: Entry, block: Block) -> bool:
     return entry.record.state == "finished" and bool(entry.record.metrics.get(block.metrics))
 
 
-def _settings(overrides: Iterable[str]) -> list[str]:
-    """Overrides that change a configuration's hash: a seed or a folder is none."""
-    keys = {override: override.lstrip("+~").partition("=")[0] for override in overrides}
-    return [o for o, key in keys.items() if not any(key == name or key.startswith(f"{name}.") for name in IGNORED)]
-
-
 def _preference(group: list[Entry]) -> tuple[int, str, str]:
-    fewest = min(len(_settings(entry.record.overrides)) for entry in group)
+    fewest = min(len(own_overrides(entry.record.overrides, IGNORED)) for entry in group)
     return -fewest, max(entry.record.updated for entry in group), group[0].record.hash
 
 

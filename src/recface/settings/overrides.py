@@ -73,9 +73,13 @@ def without_repeats(arguments: Sequence[str], base: Mapping[str, Any]) -> list[s
     return list(dict.fromkeys(argument for argument in arguments if not repeats(argument)))
 
 
-def own_overrides(overrides: Sequence[str]) -> list[str]:
-    """Overrides that make a run what it is, without those of the machine: tables take the row with the fewest."""
-    return [text for text in overrides if text.partition("=")[0].lstrip("+").split(".")[0] not in MACHINE]
+def own_overrides(overrides: Sequence[str], others: Sequence[str] = MACHINE) -> list[str]:
+    """Overrides that make a run what it is, without those of other keys, or of keys below them."""
+
+    def own(key: str) -> bool:
+        return not any(f"{key}.".startswith(f"{name}.") for name in others)
+
+    return [text for text in overrides if own(text.partition("=")[0].lstrip("+"))]
 
 
 def hydra_value(value: Any) -> str:
